@@ -1,0 +1,24 @@
+"""One batch of images, as every model, method and attack in this project receives it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """B images with their labels, in pixel space.
+
+    Attributes:
+        image: Pixels in [0, 1], float, [B, C, H, W]. Normalisation belongs to the model.
+        target: Class indices, int64, [B].
+        mask: True on the pixels of the labelled object, bool, [B, 1, H, W]; None where a data
+            set has no masks.
+        index: Row of each image in its data set, int64, [B]; stable across epochs and runs.
+    """
+
+    image: Tensor
+    target: Tensor
+    mask: Tensor | None
+    index: Tensor

@@ -1,0 +1,178 @@
+"""What a training run is made of, as typed and checked values.
+
+Each section is a frozen dataclass that validates itself, so an impossible value is refused where
+it is written and never inside a training step. A field's path (``training.learning_rate``) is its
+name everywhere: in a sweep's YAML, on the command line, in a search space and in MLflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from hsplid_core.errors import ConfigError
+
+# Read by pydantic where a sweep's YAML becomes these classes: a misspelt key is an error.
+STRICT: dict[str, Any] = {"extra": "forbid"}
+
+
+def check(rules: Iterable[tuple[bool, str]]) -> None:
+    """Raise one error that lists every broken rule.
+
+    Args:
+        rules: Pairs of (rule holds, message); a message names the field, its value and what is
+            allowed.
+
+    Raises:
+        ConfigError: At least one rule does not hold.
+    """
+    broken = [message for holds, message in rules if not holds]
+    if broken:
+        raise ConfigError("; ".join(broken))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which images a trial sees.
+
+    Attributes:
+        name: Name of the data set, for instance ``coco_animals``.
+        root: Folder of the real data set in its published layout; None uses the embedded demo.
+        image_size: Side length in pixels after resizing and cropping.
+        val_fraction: Share of the training images held out for validation (H-SPLID: 0.2).
+        split_seed: Seed of that stratified split; the same for all trials of a sweep.
+        cache_dir: Folder of the Arrow caches; None puts it into the sweep's storage.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    name: str = "coco_animals"
+    root: Path | None = None
+    image_size: int = 224
+    val_fraction: float = 0.2
+    split_seed: int = 0
+    cache_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (self.image_size >= 8, f"image_size is {self.image_size}: use at least 8 pixels"),
+                (
+                    0 < self.val_fraction < 1,
+                    f"val_fraction is {self.val_fraction}: use a share between 0 and 1",
+                ),
+            ]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which network is trained.
+
+    Attributes:
+        name: ``resnet18``, ``resnet34``, ``resnet50`` or ``lenet3``.
+        width: Factor on every layer's number of channels; 1 is the published network.
+        norm: Normalisation layers: none (as H-SPLID on COCO) or batch.
+        stem: First layers of a ResNet: 7x7 stride 2 with pooling (imagenet) or 3x3 (small).
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    name: str = "resnet18"
+    width: float = 1.0
+    norm: Literal["none", "batch"] = "none"
+    stem: Literal["imagenet", "small"] = "imagenet"
+
+    def __post_init__(self) -> None:
+        check([(0 < self.width <= 4, f"width is {self.width}: use a factor in (0, 4]")])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How the parameters are optimised (defaults: H-SPLID on COCO, 2510.20627, Table 9).
+
+    Attributes:
+        epochs: Passes over the training images.
+        batch_size: Images per step.
+        learning_rate: Adam's step size.
+        weight_decay: L2 penalty of Adam.
+        clip_norm: Largest global L2 norm of the gradient.
+        device: ``auto`` takes cuda where there is one.
+        amp: ``auto`` uses mixed precision on cuda only.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    epochs: int = 200
+    batch_size: int = 256
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.0
+    clip_norm: float = 1000.0
+    device: str = "auto"
+    amp: Literal["auto", "off"] = "auto"
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (self.epochs >= 1, f"epochs is {self.epochs}: use at least 1"),
+                (self.batch_size >= 2, f"batch_size is {self.batch_size}: use at least 2"),
+                (
+                    0 < self.learning_rate <= 10,
+                    f"learning_rate is {self.learning_rate}: use a value in (0, 10]",
+                ),
+                (self.weight_decay >= 0, f"weight_decay is {self.weight_decay}: use 0 or more"),
+                (self.clip_norm > 0, f"clip_norm is {self.clip_norm}: use a value above 0"),
+            ]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How robustness is measured inside a trial: PGD in the L-infinity ball on one region.
+
+    The second objective, ``val/robust_accuracy``, is the mean over the epsilons.
+
+    Attributes:
+        region: Pixels that the attack may change: full, background, object, left, right, block.
+        epsilons_255: Radii of the ball, in 1/255 of the pixel range.
+        steps: PGD steps.
+        relative_step: Step size as a share of epsilon.
+        random_start: Start from a uniform point of the ball.
+        restarts: Independent starts per image.
+        max_images: Validation images attacked (a fixed subset); None attacks all of them.
+        every: Epochs between two robust evaluations; the last epoch is always evaluated.
+        batch_size: Images per forward pass.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    region: str = "background"
+    epsilons_255: tuple[float, ...] = (1.0, 2.0, 3.0)
+    steps: int = 10
+    relative_step: float = 0.25
+    random_start: bool = True
+    restarts: int = 1
+    max_images: int | None = 512
+    every: int = 1
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (
+                    len(self.epsilons_255) > 0 and all(0 < e <= 255 for e in self.epsilons_255),
+                    f"epsilons_255 is {self.epsilons_255}: give one or more values in (0, 255]",
+                ),
+                (self.steps >= 1, f"steps is {self.steps}: use at least 1"),
+                (self.relative_step > 0, f"relative_step is {self.relative_step}: use above 0"),
+                (self.restarts >= 1, f"restarts is {self.restarts}: use at least 1"),
+                (
+                    self.max_images is None or self.max_images >= 1,
+                    f"max_images is {self.max_images}: use at least 1, or null for all",
+                ),
+                (self.every >= 1, f"every is {self.every}: use at least 1"),
+                (self.batch_size >= 1, f"batch_size is {self.batch_size}: use at least 1"),
+            ]
+        )

@@ -1,0 +1,186 @@
+"""A training objective: a sum of terms over one forward pass, after an optional perturbation.
+
+A method of a paper is one file beside this one: a frozen dataclass of its hyperparameters whose
+``build`` makes a :class:`Term` (something to add to the loss) or a :class:`Perturbation`
+(something to do to the images first). Methods compose because an objective just adds them up.
+
+One step runs in a fixed order: perturb, encode, ``after_encode`` of every term (which may change
+the model's feature mask), predict, then the terms themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from hsplid_core.data.batch import Batch
+from hsplid_core.errors import ConfigError
+from hsplid_core.models.masked import MaskedClassifier
+
+
+class ForwardPass(NamedTuple):
+    """What the terms of an objective may look at.
+
+    Attributes:
+        batch: The batch as the model saw it (perturbed, where a perturbation is on).
+        inputs: The normalised images, [B, C, H, W].
+        features: Penultimate activations before the feature mask, [B, D].
+        logits: Class scores, [B, K].
+    """
+
+    batch: Batch
+    inputs: Tensor
+    features: Tensor
+    logits: Tensor
+
+
+class Summand(NamedTuple):
+    """One weighted scalar of the objective; the unweighted value is what gets logged."""
+
+    name: str
+    weight: float
+    value: Tensor
+
+
+class Term(nn.Module):
+    """A part of the objective; everything that must survive a checkpoint is a buffer.
+
+    Subclasses override what they need: most only need ``forward``.
+    """
+
+    def start(self, model: MaskedClassifier, batches: Iterable[Batch]) -> None:
+        """Prepare from the training images, once, before the first step of a run."""
+
+    def start_epoch(self, epoch: int) -> None:
+        """React to the beginning of an epoch, counted from 0."""
+
+    def after_encode(self, model: MaskedClassifier, features: Tensor, target: Tensor) -> None:
+        """React to the features [B, D] of a step before they are classified."""
+
+    def forward(self, step: ForwardPass) -> list[Summand]:
+        """Return this step's summands; a summand of weight zero must not be computed."""
+        raise NotImplementedError
+
+    def metrics(self) -> dict[str, float]:
+        """Return numbers worth logging once an epoch, such as the salient dimensions."""
+        return {}
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """Cast the half types of mixed precision up to float32; leave float32 and float64 alone."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+class Perturbation(Protocol):
+    """A change of the training images before the forward pass."""
+
+    def __call__(self, model: MaskedClassifier, batch: Batch) -> Batch:
+        """Return the batch to train on."""
+        ...
+
+
+class Shape(NamedTuple):
+    """The sizes that a method may need to build itself."""
+
+    num_classes: int
+    num_features: int
+    batches_per_epoch: int
+    batch_size: int
+
+
+@runtime_checkable
+class MethodConfig(Protocol):
+    """The hyperparameters of one method."""
+
+    def build(self, shape: Shape) -> Term | Perturbation | None:
+        """Make the method's part of an objective; None where its weights switch it off."""
+        ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """The outcome of one forward pass: the loss to minimise and its unweighted values."""
+
+    loss: Tensor
+    values: Mapping[str, Tensor]
+
+
+class Objective(nn.Module):
+    """The sum of some terms, with at most one perturbation before them."""
+
+    def __init__(self, terms: Mapping[str, Term], perturbation: Perturbation | None) -> None:
+        super().__init__()
+        self.terms = nn.ModuleDict(terms)
+        self.perturbation = perturbation
+
+    def _terms(self) -> Sequence[Term]:
+        return [term for term in self.terms.values() if isinstance(term, Term)]
+
+    def start(self, model: MaskedClassifier, batches: Iterable[Batch]) -> None:
+        """Let every term prepare itself from the training images."""
+        for term in self._terms():
+            term.start(model, batches)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Tell every term that an epoch begins."""
+        for term in self._terms():
+            term.start_epoch(epoch)
+
+    def forward(self, model: MaskedClassifier, batch: Batch) -> Step:
+        """Evaluate the objective on one batch.
+
+        Returns:
+            The loss, a scalar with gradient, and each summand's unweighted value, detached.
+        """
+        if self.perturbation is not None:
+            batch = self.perturbation(model, batch)
+        inputs = model.normalise(batch.image)
+        features = model.encode_normalised(inputs)
+        for term in self._terms():
+            term.after_encode(model, features, batch.target)
+        step = ForwardPass(batch, inputs, features, model.predict(features))
+        loss = features.new_zeros(())
+        values: dict[str, Tensor] = {}
+        for name, term in zip(self.terms, self._terms(), strict=True):
+            for summand in term(step):
+                loss = loss + summand.weight * summand.value
+                values[f"{name}/{summand.name}"] = summand.value.detach()
+        return Step(loss, values)
+
+    def metrics(self) -> dict[str, float]:
+        """Collect every term's once-an-epoch numbers."""
+        return {
+            f"{name}/{key}": value
+            for name, term in zip(self.terms, self._terms(), strict=True)
+            for key, value in term.metrics().items()
+        }
+
+
+def build_objective(methods: Mapping[str, Any], shape: Shape) -> Objective:
+    """Add up the parts that some method configurations build.
+
+    Args:
+        methods: Method name to its configuration, a :class:`MethodConfig`.
+        shape: Sizes of the model and of an epoch.
+
+    Raises:
+        ConfigError: Nothing is left to minimise, or two methods both perturb the images.
+    """
+    parts = {name: config.build(shape) for name, config in methods.items()}
+    terms = {name: part for name, part in parts.items() if isinstance(part, Term)}
+    perturbations = {
+        name: part
+        for name, part in parts.items()
+        if part is not None and not isinstance(part, Term)
+    }
+    if not terms:
+        raise ConfigError(
+            f"method is {sorted(methods)}: nothing is left to minimise; add cross_entropy"
+        )
+    if len(perturbations) > 1:
+        raise ConfigError(f"method has two perturbations {sorted(perturbations)}: keep one")
+    return Objective(terms, next(iter(perturbations.values()), None))

@@ -1,0 +1,40 @@
+"""Which configuration class a method's name stands for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any
+
+from hsplid_core.errors import ConfigError
+from hsplid_core.methods.cross_entropy import CrossEntropyConfig
+from hsplid_core.methods.hsplid import HsplidConfig
+
+METHODS: dict[str, type[Any]] = {
+    "cross_entropy": CrossEntropyConfig,
+    "hsplid": HsplidConfig,
+}
+
+
+def method_class(name: str) -> type[Any]:
+    """Find the configuration class of a method.
+
+    Args:
+        name: A name in :data:`METHODS`, or ``package.module:Class`` for a method that lives
+            outside this package.
+
+    Raises:
+        ConfigError: No such name, module or class.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        near = difflib.get_close_matches(name, METHODS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"method {name} is unknown: use one of {sorted(METHODS)}{hint}")
+    try:
+        found: type[Any] = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"method {name} cannot be imported: {error}") from error
+    return found

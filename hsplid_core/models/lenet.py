@@ -1,0 +1,30 @@
+"""LeNet-3, the network of the concatenated-digit experiments (HBaR, H-SPLID)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LeNet3Encoder(nn.Module):
+    """Two 5x5 convolutions, each with ReLU and a 2x2 max pool, and a hidden layer with ReLU.
+
+    Args:
+        image_size: Side length of the images in pixels, a multiple of 4.
+        width: Factor on 32 and 64 channels and on the 1,024 features.
+        in_channels: Channels of the images.
+    """
+
+    def __init__(self, *, image_size: int, width: float = 1.0, in_channels: int = 3) -> None:
+        super().__init__()
+        first, second, hidden = (max(1, round(n * width)) for n in (32, 64, 1024))
+        self.conv1 = nn.Conv2d(in_channels, first, 5, padding=2)
+        self.conv2 = nn.Conv2d(first, second, 5, padding=2)
+        self.fc1 = nn.Linear(second * (image_size // 4) ** 2, hidden)
+        self.num_features = hidden
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode normalised images [B, C, H, W]; features [B, D]."""
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        return F.relu(self.fc1(x.flatten(1)))

@@ -1,0 +1,68 @@
+"""A classifier whose features can be masked between encoder and head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class MaskedClassifier(nn.Module):
+    """Images to logits through an explicit feature vector.
+
+    ``forward(image) = predict(encode(image))`` with ``predict(z) = head(z * feature_mask)``. The
+    mask is a buffer, so a saved model classifies from its salient features wherever it is loaded.
+
+    Args:
+        encoder: Normalised images [B, C, H, W] to features [B, D].
+        head: Features [B, D] to logits [B, K].
+        mean: Channel means in pixel space [0, 1].
+        std: Channel standard deviations in pixel space.
+    """
+
+    mean: Tensor
+    std: Tensor
+    feature_mask: Tensor
+
+    def __init__(
+        self, encoder: nn.Module, head: nn.Linear, *, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+        self.register_buffer("feature_mask", torch.ones(head.in_features))
+
+    @property
+    def num_features(self) -> int:
+        """Length D of the feature vector."""
+        return self.head.in_features
+
+    @property
+    def num_classes(self) -> int:
+        """Number K of classes."""
+        return self.head.out_features
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """Turn pixels in [0, 1] into what the encoder expects, same shape."""
+        return (image - self.mean) / self.std
+
+    def encode_normalised(self, inputs: Tensor) -> Tensor:
+        """Encode normalised images [B, C, H, W] to features [B, D]."""
+        features: Tensor = self.encoder(inputs)
+        return features
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Encode pixel images [B, C, H, W] in [0, 1] to features [B, D]."""
+        return self.encode_normalised(self.normalise(image))
+
+    def predict(self, features: Tensor) -> Tensor:
+        """Classify features [B, D] through the mask; logits [B, K]."""
+        logits: Tensor = self.head(features * self.feature_mask)
+        return logits
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Classify pixel images [B, C, H, W] in [0, 1]; logits [B, K]."""
+        return self.predict(self.encode(image))

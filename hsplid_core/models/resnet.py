@@ -1,0 +1,97 @@
+"""ResNets with or without normalisation, of any width, for small and large images.
+
+Built from torchvision's residual blocks under torchvision's parameter names, so its state dicts
+load at width 1. He et al. 2016; without normalisation as H-SPLID trains it on COCO (2510.20627).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+
+class _Layout(NamedTuple):
+    block: type[BasicBlock] | type[Bottleneck]
+    repeats: tuple[int, int, int, int]
+
+
+_LAYOUTS = {
+    "resnet18": _Layout(BasicBlock, (2, 2, 2, 2)),
+    "resnet34": _Layout(BasicBlock, (3, 4, 6, 3)),
+    "resnet50": _Layout(Bottleneck, (3, 4, 6, 3)),
+}
+RESNETS = tuple(_LAYOUTS)
+
+
+class ResNetEncoder(nn.Module):
+    """A ResNet up to its average pool: [B, C, H, W] to [B, D].
+
+    Args:
+        name: One of :data:`RESNETS`.
+        width: Factor on every number of channels; D is 512 (2048 for resnet50) times it.
+        norm: ``batch``, or ``none``: each normalisation layer becomes the identity.
+        stem: ``imagenet``: 7x7 convolution of stride 2 and a max pool; ``small``: 3x3 convolution
+            of stride 1, for images below 64 pixels or so (14 times dearer at 64 pixels).
+        in_channels: Channels C of the images.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        width: float = 1.0,
+        norm: Literal["none", "batch"] = "none",
+        stem: Literal["imagenet", "small"] = "imagenet",
+        in_channels: int = 3,
+    ) -> None:
+        super().__init__()
+        block, repeats = _LAYOUTS[name]
+        self._norm: type[nn.Module] = nn.BatchNorm2d if norm == "batch" else nn.Identity
+        channels = max(1, round(64 * width))
+        if stem == "imagenet":
+            self.conv1 = nn.Conv2d(in_channels, channels, 7, stride=2, padding=3, bias=False)
+            self.maxpool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
+        else:
+            self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+            self.maxpool = nn.Identity()
+        self.bn1 = self._norm(channels)
+        self.relu = nn.ReLU(inplace=True)
+        stages = []
+        incoming = channels
+        for index, count in enumerate(repeats):
+            planes = channels * 2**index
+            stages.append(self._stage(block, incoming, planes, count, stride=min(index, 1) + 1))
+            incoming = planes * block.expansion
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.num_features = incoming
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def _stage(
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        incoming: int,
+        planes: int,
+        count: int,
+        stride: int,
+    ) -> nn.Sequential:
+        outgoing = planes * block.expansion
+        downsample = None
+        if stride != 1 or incoming != outgoing:
+            downsample = nn.Sequential(
+                nn.Conv2d(incoming, outgoing, 1, stride=stride, bias=False), self._norm(outgoing)
+            )
+        first = block(incoming, planes, stride, downsample, norm_layer=self._norm)
+        rest = [block(outgoing, planes, norm_layer=self._norm) for _ in range(count - 1)]
+        return nn.Sequential(first, *rest)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode normalised images [B, C, H, W]; features [B, D]."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return torch.flatten(self.avgpool(x), 1)

@@ -1,0 +1,230 @@
+"""One training run: an epoch loop whose state can be saved and restored exactly.
+
+The random state of an epoch depends on the seed and the epoch alone, never on what ran before in
+the process. So a resumed run gives the numbers of an uninterrupted one, and a worker that is
+reused for another trial cannot leak into it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hsplid_core.config import TrainingConfig
+from hsplid_core.data.batch import Batch
+from hsplid_core.data.image_set import ImageSet
+from hsplid_core.errors import TrainingDivergedError
+from hsplid_core.methods.objective import Objective
+from hsplid_core.models.masked import MaskedClassifier
+
+# How many steps may pass on a GPU before the loss is looked at: each look waits for the device.
+_CHECK_EVERY_ON_CUDA = 20
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn ``auto`` into cuda where there is one, else cpu; other names are taken as they are."""
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Mixed precision of a run: the autocast dtype, None for full precision."""
+
+    autocast: torch.dtype | None
+
+    @staticmethod
+    def pick(config: TrainingConfig, device: torch.device) -> Precision:
+        """Choose bfloat16 on cuda where the hardware has it, else float16; None on CPU."""
+        if device.type != "cuda" or config.amp == "off":
+            return Precision(None)
+        return Precision(torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+
+
+def optimiser_step(
+    loss: Tensor,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    clip_norm: float,
+    scaler: torch.amp.GradScaler | None = None,
+) -> None:
+    """Backpropagate, clip the global L2 norm of the gradient, and step.
+
+    Args:
+        loss: Scalar to minimise.
+        model: Its parameters are clipped.
+        optimiser: Steps these parameters.
+        clip_norm: Largest norm.
+        scaler: Loss scaling for float16; None without.
+    """
+    optimiser.zero_grad(set_to_none=True)
+    if scaler is None:
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        optimiser.step()
+        return
+    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    scaler.unscale_(optimiser)
+    nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    scaler.step(optimiser)
+    scaler.update()
+
+
+class _Means:
+    """Running means of scalars that stay on their device until they are read."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, name: str, value: Tensor) -> None:
+        self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._counts[name] = self._counts.get(name, 0) + 1
+
+    def read(self) -> dict[str, float]:
+        return {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+
+
+class TrainingRun:
+    """A model, its objective and its optimiser over epochs of one image set.
+
+    Args:
+        model: Trained in place; moved to the device.
+        objective: What to minimise.
+        images: Training images.
+        config: Optimisation settings.
+        seed: Seed of the image order and of any randomness inside a step.
+    """
+
+    def __init__(
+        self,
+        model: MaskedClassifier,
+        objective: Objective,
+        images: ImageSet,
+        config: TrainingConfig,
+        *,
+        seed: int,
+    ) -> None:
+        self.device = pick_device(config.device)
+        self.precision = Precision.pick(config, self.device)
+        self.model = model.to(self.device)
+        if self.device.type == "cuda":
+            self.model = self.model.to(memory_format=torch.channels_last)
+        self.objective = objective.to(self.device)
+        self.images = images
+        self.config = config
+        self.seed = seed
+        self.epoch = 0
+        self.started = False
+        self.optimiser = torch.optim.Adam(
+            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        use_scaler = self.precision.autocast == torch.float16
+        self.scaler = torch.amp.GradScaler(self.device.type) if use_scaler else None
+
+    def _order(self) -> torch.Generator:
+        return torch.Generator().manual_seed(_mix(self.seed, self.epoch))
+
+    def _batches(self) -> Iterator[Batch]:
+        for batch in self.images.batches(
+            self.config.batch_size, generator=self._order(), device=self.device
+        ):
+            # HSIC and the unbiased variance need more than one sample; torch's batch statistics
+            # do too. A single left-over image waits for another epoch's order.
+            if len(batch.target) > 1:
+                yield batch
+
+    def _autocast(self) -> torch.autocast:
+        dtype = self.precision.autocast
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+
+    def start(self) -> None:
+        """Let the objective initialise itself; a restored run has done so already."""
+        if not self.started:
+            batches = self.images.batches(
+                self.config.batch_size, generator=self._order(), device=self.device
+            )
+            self.objective.start(self.model, batches)
+            self.started = True
+
+    def train_epoch(self) -> dict[str, float]:
+        """Train for one epoch.
+
+        Returns:
+            ``train/loss``, each term's mean unweighted value under ``train/``, what the terms
+            report, the learning rate, and the seconds the epoch took.
+
+        Raises:
+            TrainingDivergedError: The loss became NaN or infinite.
+        """
+        begin = time.perf_counter()
+        self.start()
+        torch.manual_seed(_mix(self.seed, self.epoch))
+        self.model.train()
+        self.objective.start_epoch(self.epoch)
+        means = _Means()
+        every = _CHECK_EVERY_ON_CUDA if self.device.type == "cuda" else 1
+        for number, batch in enumerate(self._batches()):
+            with self._autocast():
+                step = self.objective(self.model, batch)
+            if number % every == 0 and not math.isfinite(float(step.loss.detach())):
+                raise self._diverged(number, step.values)
+            optimiser_step(
+                step.loss, self.model, self.optimiser, self.config.clip_norm, self.scaler
+            )
+            means.add("loss", step.loss.detach())
+            for name, value in step.values.items():
+                means.add(name, value)
+        metrics = {f"train/{name}": value for name, value in means.read().items()}
+        if not math.isfinite(metrics["train/loss"]):
+            raise self._diverged(None, {})
+        self.epoch += 1
+        return {
+            "epoch": float(self.epoch),
+            **metrics,
+            **self.objective.metrics(),
+            "train/learning_rate": float(self.optimiser.param_groups[0]["lr"]),
+            "train/seconds": time.perf_counter() - begin,
+        }
+
+    def _diverged(self, step: int | None, values: dict[str, Tensor]) -> TrainingDivergedError:
+        bad = [name for name, value in values.items() if not math.isfinite(float(value))]
+        where = f"epoch {self.epoch + 1}" + ("" if step is None else f", step {step + 1}")
+        which = f" (terms: {', '.join(bad)})" if bad else ""
+        return TrainingDivergedError(
+            f"the loss became NaN or infinite in {where}{which}: lower training.learning_rate "
+            "or the weights of the objective"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything a later process needs to go on from the end of this epoch."""
+        return {
+            "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict() if self.scaler else None,
+            "epoch": self.epoch,
+            "started": self.started,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state; the run must have been built from the same configuration."""
+        self.model.load_state_dict(state["model"])
+        self.objective.load_state_dict(state["objective"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.scaler and state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        self.epoch = state["epoch"]
+        self.started = state["started"]
+
+
+def _mix(seed: int, epoch: int) -> int:
+    """Spread (seed, epoch) over 62 bits, so that neighbouring seeds share no epoch's order."""
+    return (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9 + 1) % 2**62

@@ -1,0 +1,1 @@
+"""Distributed multi-objective sweeps on Ray Tune, Optuna and MLflow."""

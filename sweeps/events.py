@@ -1,0 +1,61 @@
+"""What happens in a sweep, told to whoever listens: the tracker, the progress view.
+
+The engine turns Ray Tune's callbacks into these few calls, so a listener knows nothing of Ray.
+All calls come from the driver, one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from trainables.config import ParameterValue
+
+TrialState = Literal["waiting", "running", "complete", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial as the study knows it.
+
+    Attributes:
+        number: Position in the study, from 0; the same after every resumption.
+        state: Where the trial stands.
+        parameters: Searched parameters by their dotted path in the spec.
+        values: The objectives, in the spec's order; None until complete.
+        metrics: The last epoch's metrics.
+        seconds: Time spent training and evaluating, over all attempts.
+        failure: Why a failed trial failed, one line.
+        on_front: Whether no other complete trial dominates this one.
+    """
+
+    number: int
+    state: TrialState
+    parameters: Mapping[str, ParameterValue]
+    values: tuple[float, ...] | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+    failure: str | None = None
+    on_front: bool = False
+
+
+class SweepListener(Protocol):
+    """Someone who is told what happens in a sweep."""
+
+    def sweep_started(self, records: Sequence[TrialRecord]) -> None:
+        """Hear that the sweep begins or goes on; the records say what earlier runs left."""
+
+    def trial_started(
+        self, number: int, parameters: Mapping[str, ParameterValue], *, resumed: bool
+    ) -> None:
+        """Hear that a trial got its worker; resumed: an earlier attempt was interrupted."""
+
+    def epoch_finished(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Hear an epoch's metrics; epochs count from 1 and may be told again after a resume."""
+
+    def trial_finished(self, record: TrialRecord) -> None:
+        """Hear that a trial is complete or has failed."""
+
+    def sweep_finished(self, records: Sequence[TrialRecord], *, interrupted: bool) -> None:
+        """Hear that the sweep ends; interrupted: the user stopped it before all trials ran."""

@@ -1,0 +1,1 @@
+"""Ray Tune trainables around the training loop of hsplid_core."""

@@ -7,17 +7,14 @@ logits [B, K]; a module is put into eval mode meanwhile and restored.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks._frozen import frozen
-from hsplid_core.attacks.attack import Attack, Model
+from hsplid_core.attacks import Attack, Model, Scorer, find_region, frozen, region_mask
 from hsplid_core.attacks.cascade import count_broken_each, count_broken_in_cascade
-from hsplid_core.attacks.regions import find_region, region_mask
-from hsplid_core.attacks.scoring import Scorer
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError, DataError
 
@@ -151,6 +148,7 @@ def robust_accuracy(
             allowed = region_mask(region, batch, seed=seed)
             untouched = ~allowed.flatten(1).any(1)
             wrong, _ = scorer.judge(batch.image, batch.target)
+            scorer.verify()  # before any work on attacks
             rows = (~wrong & ~untouched).nonzero().squeeze(1)
             broken = count_broken(scorer, batch, allowed, rows, attacks, seed=seed)  # [E]
             standing = (~wrong).sum()
@@ -183,8 +181,8 @@ def swapped_background_accuracy(
     A seeded random cycle through the whole set gives each image its donor, so no image keeps its
     own background and each background is used once. The object's pixels stay. Elsewhere come the
     donor's background pixels and, where the donor's own object was, the mean colour of its
-    background: nothing of the donor's object is left to be recognised, not even by a sharp
-    contrast of brightness. A donor without any background pixel gives mid-grey.
+    background, so that nothing of the donor's class but its background gets in. A donor without
+    any background pixel gives mid-grey.
 
     Args:
         model: Pixels to logits, on `device`.
@@ -223,7 +221,7 @@ def _on_background(batch: Batch, donor: Batch) -> Batch:
     colour = (donor.image * ground).sum((2, 3), keepdim=True) / area.clamp(min=1)  # [B, C, 1, 1]
     colour = colour.masked_fill(area == 0, _GREY)
     background = torch.where(ground, donor.image, colour)
-    return batch._replace(image=torch.where(batch.mask, batch.image, background))
+    return replace(batch, image=torch.where(batch.mask, batch.image, background))
 
 
 def _share_correct(model: Model, batches: Iterator[Batch]) -> float:

@@ -1,0 +1,31 @@
+"""Attacks on a classifier's input, in pixel space and within a region of the image.
+
+A model is any callable from pixels [B, C, H, W] in [0, 1] to logits [B, K]. An attack is a frozen
+dataclass of its settings that can be called on a batch (`Attack`); a region is a mask of the
+pixels it may change (`region_mask`).
+"""
+
+from hsplid_core.attacks._frozen import frozen
+from hsplid_core.attacks.attack import Attack, Model
+from hsplid_core.attacks.balls import L2Ball, LinfBall
+from hsplid_core.attacks.fgsm import fgsm, fgsm_settings
+from hsplid_core.attacks.pgd import PGD, pgd
+from hsplid_core.attacks.regions import REGIONS, Region, find_region, region_mask
+from hsplid_core.attacks.scoring import Scorer
+
+__all__ = [
+    "PGD",
+    "REGIONS",
+    "Attack",
+    "L2Ball",
+    "LinfBall",
+    "Model",
+    "Region",
+    "Scorer",
+    "fgsm",
+    "fgsm_settings",
+    "find_region",
+    "frozen",
+    "pgd",
+    "region_mask",
+]

@@ -1,6 +1,19 @@
 """Optuna search spaces: one function of a trial for each method."""
 
-from search_spaces._suggest import ParameterValue, SearchSpace, log_or_off, optuna_parameters
+from search_spaces._suggest import (
+    SWITCH_PREFIX,
+    ParameterValue,
+    SearchSpace,
+    log_or_off,
+    optuna_parameters,
+)
 from search_spaces.table import SPACES
 
-__all__ = ["SPACES", "ParameterValue", "SearchSpace", "log_or_off", "optuna_parameters"]
+__all__ = [
+    "SPACES",
+    "SWITCH_PREFIX",
+    "ParameterValue",
+    "SearchSpace",
+    "log_or_off",
+    "optuna_parameters",
+]

@@ -1,0 +1,43 @@
+"""Names in a spec that stand for something in the library: do they exist?"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from hsplid_core.attacks.regions import REGIONS
+from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig, check
+from hsplid_core.data import DATA_SETS
+from hsplid_core.models import MODELS
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def check_names(
+    data: DataConfig, model: ModelConfig, training: TrainingConfig, evaluation: EvaluationConfig
+) -> None:
+    """Refuse names that nothing answers to, before anything is built from them.
+
+    Raises:
+        ConfigError: Some are unknown; the message names the field, what is known and the nearest.
+    """
+    device = training.device
+    check(
+        [
+            _rule("data.name", data.name, DATA_SETS),
+            _rule("model.name", model.name, MODELS),
+            _rule("evaluation.region", evaluation.region, REGIONS),
+            (
+                _DEVICE.fullmatch(device) is not None,
+                f"training.device is {device}: use auto, cpu, cuda, cuda:0 and so on, or mps",
+            ),
+        ]
+    )
+
+
+def _rule(path: str, name: str, known: Iterable[str]) -> tuple[bool, str]:
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return name in names, f"{path} is {name}: use {' or '.join(names)}{hint}"

@@ -1,0 +1,129 @@
+"""Run a sweep: ``python -m sweeps.run NAME_OR_FILE [key.path=value ...]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+from hsplid_core.errors import SaliencyError
+from search_spaces import SWITCH_PREFIX
+from sweeps.registry import SWEEPS
+
+_EXAMPLES = """\
+examples:
+  python -m sweeps.run --list
+  python -m sweeps.run coco_hsplid                            demo data, two objectives
+  python -m sweeps.run coco_hsplid trials=30 training.epochs=12
+  python -m sweeps.run coco_hsplid method.hsplid.rho_n=0.1    fixed, no longer searched
+  python -m sweeps.run coco_hsplid data.root=/data/coco resources.gpu=0.5
+  python -m sweeps.run my_sweep.yaml --dry-run
+
+The same command again continues a sweep that was interrupted.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sweeps.run",
+        description="Search the hyperparameters of a training method for several objectives.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "sweep", nargs="?", metavar="NAME_OR_FILE", help="a sweep of --list, or a YAML file"
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key.path=value",
+        help="replaces a value of the spec; a searched parameter is then fixed",
+    )
+    parser.add_argument("--list", action="store_true", help="list the sweeps and stop")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check and print the resolved spec, run nothing"
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="start a new study beside the old one"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments without the program's name; None reads those of the process.
+
+    Returns:
+        The exit code: 0 done, 2 a mistake in the call or the spec, else the engine's.
+    """
+    parser = _parser()
+    arguments = parser.parse_intermixed_args(argv)
+    if arguments.list:
+        sys.stdout.write(_listing(as_json=arguments.json))
+        return 0
+    if arguments.sweep is None:
+        parser.error(f"name a sweep ({', '.join(SWEEPS)}) or a YAML file; see --list")
+    try:
+        return _run(arguments)
+    except SaliencyError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+
+
+def _listing(*, as_json: bool) -> str:
+    if as_json:
+        entries = {name: entry.summary for name, entry in SWEEPS.items()}
+        return json.dumps(entries, indent=2) + "\n"
+    width = max(len(name) for name in SWEEPS)
+    return "".join(f"{name:<{width}}  {entry.summary}\n" for name, entry in SWEEPS.items())
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # torch is imported from here on, ray and mlflow only with the engine: --help and --list stay
+    # quick, and a mistake in a spec is told before a cluster starts.
+    from sweeps.loading import load_pretrain_spec, load_spec
+    from sweeps.overrides import fixed_parameters, parse_overrides
+    from sweeps.spaces import check_space
+
+    overrides = parse_overrides(arguments.overrides)
+    spec = load_spec(arguments.sweep, overrides)
+    load_pretrain_spec(spec)
+    searched = check_space(spec)
+    fixed = fixed_parameters(spec.resolved(), overrides)
+    if arguments.dry_run:
+        if arguments.json:
+            sys.stdout.write(json.dumps(spec.resolved(), indent=2) + "\n")
+        else:
+            sys.stdout.write(_as_yaml(spec.resolved()) + _search_notes(searched, fixed))
+        return 0
+    from sweeps.engine import run_sweep
+
+    return run_sweep(spec, fixed=fixed, fresh=arguments.fresh, json_lines=arguments.json)
+
+
+def _as_yaml(resolved: Mapping[str, object]) -> str:
+    import yaml
+
+    return yaml.safe_dump(dict(resolved), sort_keys=False, allow_unicode=True)
+
+
+def _search_notes(searched: Sequence[str], fixed: Mapping[str, object]) -> str:
+    """Say, as YAML comments, which of the values above a trial may change."""
+    notes = []
+    for name in searched:
+        if name.startswith(SWITCH_PREFIX):
+            continue
+        if name in fixed:
+            notes.append(f"#   {name}: fixed at {fixed[name]}")
+        else:
+            off = " (or off)" if SWITCH_PREFIX + name in searched else ""
+            notes.append(f"#   {name}{off}")
+    return "\n".join(["# Searched:", *notes]) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from hsplid_core.methods import CrossEntropyConfig, HsplidConfig
+from search_spaces import SPACES, SWITCH_PREFIX, SearchSpace, log_or_off, optuna_parameters
+from sweeps.loading import load_spec
+from trainables.config import TrialConfig
+
+SWEEP_OF = {"hsplid": "coco_hsplid", "pretrain": "coco_pretrain"}
+
+
+def ask(seed: int = 0) -> optuna.Trial:
+    return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed)).ask()
+
+
+@pytest.fixture(params=sorted(SPACES))
+def named_space(request: pytest.FixtureRequest) -> tuple[SearchSpace, TrialConfig]:
+    config = load_spec(SWEEP_OF[request.param]).trial_config()
+    return SPACES[request.param], config
+
+
+def field(config: object, path: str) -> object:
+    for key in path.split("."):
+        config = config[key] if isinstance(config, dict) else getattr(config, key)
+    return config
+
+
+def test_every_space_has_a_sweep_to_be_tested_with() -> None:
+    assert set(SWEEP_OF) == set(SPACES)
+
+
+def test_each_sample_sets_the_same_fields_of_the_config(
+    named_space: tuple[SearchSpace, TrialConfig],
+) -> None:
+    space, config = named_space
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(50):
+        trial = study.ask()
+        values = space(trial)
+        changed = config.with_parameters(values)
+        assert list(values) == list(space.paper)
+        assert {path: field(changed, path) for path in values} == values
+        searched = {name for name in trial.params if not name.startswith(SWITCH_PREFIX)}
+        assert searched <= set(values)
+
+
+def test_an_optuna_parameter_is_the_value_of_the_field_it_names(
+    named_space: tuple[SearchSpace, TrialConfig],
+) -> None:
+    space, _ = named_space
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=2))
+    for _ in range(20):
+        trial = study.ask()
+        values = space(trial)
+        for name, value in trial.params.items():
+            if name.startswith(SWITCH_PREFIX):
+                assert value == (values[name.removeprefix(SWITCH_PREFIX)] != 0)
+            else:
+                assert values[name] == value
+
+
+def test_the_first_trial_is_exactly_the_papers(
+    named_space: tuple[SearchSpace, TrialConfig],
+) -> None:
+    space, _ = named_space
+    study = optuna.create_study(directions=["maximize", "maximize"])
+    study.enqueue_trial(space.first_trial(), skip_if_exists=True)
+    trial = study.ask()
+    assert space(trial) == space.paper
+    for name, distribution in trial.distributions.items():
+        assert distribution._contains(distribution.to_internal_repr(trial.params[name]))
+
+
+def test_the_papers_values_are_the_defaults_of_the_configs() -> None:
+    config = load_spec("coco_hsplid").trial_config()
+    by_default = TrialConfig(
+        data=config.data,
+        model=config.model,
+        method={"hsplid": HsplidConfig(), "cross_entropy": CrossEntropyConfig(weight=10.0)},
+        training=config.training,
+        evaluation=config.evaluation,
+    )
+    paper = SPACES["hsplid"].paper
+    assert {path: field(by_default, path) for path in paper} == paper
+
+
+@pytest.mark.parametrize("path", ["method.hsplid.rho_s", "training.weight_decay"])
+@pytest.mark.parametrize("value", [0.0, 1e-4])
+@pytest.mark.filterwarnings("ignore:.*out of range")
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_switched_field_can_be_fixed_on_and_off(path: str, value: float) -> None:
+    fixed = optuna_parameters({path: value})
+    sampler = optuna.samplers.PartialFixedSampler(fixed, optuna.samplers.RandomSampler(seed=0))
+    study = optuna.create_study(sampler=sampler)
+    for _ in range(10):
+        assert SPACES["hsplid"](study.ask())[path] == value
+
+
+def test_what_is_fixed_wins_over_the_papers_values() -> None:
+    space = SPACES["hsplid"]
+    study = optuna.create_study()
+    study.enqueue_trial(
+        space.first_trial({"method.hsplid.rho_s": 0.0, "method.hsplid.cross_space_weight": 0.5})
+    )
+    values = space(study.ask())
+    assert values["method.hsplid.rho_s"] == 0.0
+    assert values["method.hsplid.cross_space_weight"] == 0.5
+    assert values["method.hsplid.rho_n"] == 0.05
+
+
+def test_a_space_without_published_values_enqueues_nothing() -> None:
+    assert SearchSpace(lambda trial: {}).first_trial({"training.epochs": 3}) == {}
+
+
+def test_log_or_off_gives_zero_or_the_range() -> None:
+    values = [log_or_off(ask(seed), "x", 0.1, 10.0) for seed in range(40)]
+    off = [value for value in values if value == 0.0]
+    on = [value for value in values if value != 0.0]
+    assert 8 <= len(off) <= 32
+    assert all(0.1 <= value <= 10.0 for value in on)
+
+
+def test_only_numbers_have_a_switch() -> None:
+    assert optuna_parameters({"a": 0.5, "b": 0, "c": "text", "d": True, "e": None}) == {
+        "use/a": True,
+        "use/b": False,
+        "a": 0.5,
+        "b": 0,
+        "c": "text",
+        "d": True,
+        "e": None,
+    }

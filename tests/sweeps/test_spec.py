@@ -1,0 +1,466 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from hsplid_core.config import TrainingConfig
+from hsplid_core.errors import ConfigError
+from hsplid_core.methods import CrossEntropyConfig, HsplidConfig
+from sweeps.loading import load_pretrain_spec, load_spec
+from sweeps.overrides import parse_overrides
+from sweeps.registry import SWEEPS, spec_file
+from sweeps.spaces import check_space, find_space
+from sweeps.spec import ObjectiveSpec, SearchSpec, SweepSpec
+from sweeps.yaml_files import parse_yaml, read_mapping
+
+MINIMAL: dict[str, Any] = {
+    "name": "tiny",
+    "method": {"cross_entropy": None},
+    "search": {"space": "pretrain"},
+    "trials": 1,
+}
+
+WriteSpec = Callable[..., str]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> WriteSpec:
+    def written(**sections: object) -> str:
+        path = tmp_path / "tiny.yaml"
+        path.write_text(yaml.safe_dump({**MINIMAL, **sections}, sort_keys=False))
+        return str(path)
+
+    return written
+
+
+def faults(name: str, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_spec(name, parse_overrides(overrides))
+    headline, *lines = str(caught.value).splitlines()
+    assert headline.startswith(f"sweep {name} has {len(lines)} fault")
+    return [line.strip() for line in lines]
+
+
+# -- the sweeps that come with the package --------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(SWEEPS))
+@pytest.mark.parametrize("root", [[], ["data.root=/somewhere"]])
+def test_a_registered_sweep_loads_and_its_space_fits(name: str, root: list[str]) -> None:
+    spec = load_spec(name, parse_overrides(root))
+    assert spec.name == name
+    assert check_space(spec)
+    assert load_pretrain_spec(spec) is None or spec.pretrain in SWEEPS
+
+
+@pytest.mark.parametrize("name", sorted(SWEEPS))
+def test_the_header_of_a_registered_sweep_says_what_a_reader_needs(name: str) -> None:
+    header = spec_file(name).read_text().split("\n\nname:")[0]
+    assert f"python -m sweeps.run {name}" in header
+    for word in ("Reproduces:", "Cost:", "Data:"):
+        assert word in header
+
+
+def test_on_real_data_coco_hsplid_has_the_papers_values() -> None:
+    spec = load_spec("coco_hsplid", parse_overrides(["data.root=/coco"]))
+    assert spec.method == {
+        "cross_entropy": CrossEntropyConfig(weight=10.0),
+        "hsplid": HsplidConfig(),
+    }
+    assert spec.training == TrainingConfig()
+    assert (spec.training.epochs, spec.training.batch_size) == (200, 256)
+    assert (spec.model.name, spec.model.norm, spec.model.width) == ("resnet18", "none", 1.0)
+    assert (spec.data.image_size, spec.data.val_fraction) == (224, 0.2)
+    assert spec.evaluation.epsilons_255 == (1.0, 2.0, 3.0)
+    pretrain = load_pretrain_spec(spec)
+    assert pretrain is not None
+    assert (pretrain.training.epochs, pretrain.training.learning_rate) == (100, 5e-4)
+
+
+@pytest.mark.parametrize("name", sorted(SWEEPS))
+def test_a_dumped_spec_loads_as_an_equal_one(name: str, tmp_path: Path) -> None:
+    spec = load_spec(name, parse_overrides(["training.learning_rate=1e-5"]))
+    path = tmp_path / "dumped.yaml"
+    path.write_text(yaml.safe_dump(spec.resolved()))
+    again = load_spec(str(path))
+    assert again == spec
+    assert again.resolved() == spec.resolved()
+
+
+def test_pretraining_takes_over_what_must_fit_the_sweep() -> None:
+    texts = ["data.image_size=32", "model.width=0.5", "seed=3", "storage=/s", "resources.cpu=2"]
+    spec = load_spec("coco_hsplid", parse_overrides([*texts, "training.device=cpu"]))
+    pretrain = load_pretrain_spec(spec)
+    assert pretrain is not None
+    for name in ("data", "model", "seed", "storage", "resources", "cluster", "tracking"):
+        assert getattr(pretrain, name) == getattr(spec, name)
+    assert pretrain.training.device == "cpu"
+    assert pretrain.training.epochs == load_spec("coco_pretrain").training.epochs
+    assert list(pretrain.method) == ["cross_entropy"]
+
+
+@pytest.mark.parametrize(
+    ("pretrain", "says"),
+    [
+        ("coco_pretrian", "pretrain is 'coco_pretrian': sweep coco_pretrian is unknown"),
+        ("coco_hsplid", "only one stage of pretraining is supported"),
+    ],
+)
+def test_an_impossible_pretraining_is_refused(pretrain: str, says: str) -> None:
+    spec = load_spec("coco_hsplid", parse_overrides([f"pretrain={pretrain}"]))
+    with pytest.raises(ConfigError, match=says):
+        load_pretrain_spec(spec)
+
+
+# -- which value wins -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("texts", "epochs", "batch_size", "trials"),
+    [
+        ([], 2, 256, 9),
+        (["training.epochs=5"], 5, 256, 9),
+        (["data.root=/x"], 100, 256, 50),
+        (["data.root=/x", "training.epochs=5"], 5, 256, 50),
+        (["data={root: /x}"], 100, 256, 50),
+        (["data.root=null", "trials=7"], 2, 256, 7),
+    ],
+)
+def test_overrides_win_over_the_demo_section_and_that_over_the_rest(
+    write: WriteSpec, texts: list[str], epochs: int, batch_size: int, trials: int
+) -> None:
+    demo = {"training": {"epochs": 2}, "trials": 9}
+    name = write(training={"epochs": 100}, trials=50, demo=demo)
+    spec = load_spec(name, parse_overrides(texts))
+    assert (spec.training.epochs, spec.training.batch_size, spec.trials) == (
+        epochs,
+        batch_size,
+        trials,
+    )
+
+
+def test_a_root_in_the_file_switches_the_demo_section_off(write: WriteSpec) -> None:
+    name = write(data={"root": "/x"}, demo={"trials": 9})
+    assert load_spec(name).trials == 1
+    assert load_spec(name, parse_overrides(["data.root=null"])).trials == 9
+
+
+def test_a_demo_section_must_be_a_section(write: WriteSpec) -> None:
+    with pytest.raises(ConfigError, match="demo is 3, write a section"):
+        load_spec(write(demo=3))
+
+
+# -- from YAML to typed values --------------------------------------------------------------------
+
+
+def test_yaml_becomes_the_types_of_the_configs(write: WriteSpec) -> None:
+    spec = load_spec(
+        write(
+            data={"root": "/x", "cache_dir": "y"},
+            evaluation={"epsilons_255": [1, 2.5], "max_images": None},
+            method={"hsplid": {"hsic_warmup": 3, "sigma": None}, "cross_entropy": None},
+            objectives=[{"metric": "loss", "direction": "minimize"}],
+        )
+    )
+    assert spec.data.root == Path("/x")
+    assert spec.data.cache_dir == Path("y")
+    assert spec.evaluation.epsilons_255 == (1.0, 2.5)
+    assert spec.method == {
+        "hsplid": HsplidConfig(hsic_warmup=3, sigma=None),
+        "cross_entropy": CrossEntropyConfig(),
+    }
+    assert spec.objectives == (ObjectiveSpec(metric="loss", direction="minimize"),)
+
+
+def test_a_spec_can_be_made_of_configs() -> None:
+    method = {"hsplid": HsplidConfig(rho_s=0.1)}
+    spec = SweepSpec(name="a", method=method, search=SearchSpec(space="hsplid"), trials=1)
+    assert spec.method == method
+    with pytest.raises(ValidationError, match="frozen"):
+        spec.trials = 2
+
+
+def test_a_method_of_ones_own_is_found_by_its_class(write: WriteSpec) -> None:
+    name = "hsplid_core.methods.cross_entropy:CrossEntropyConfig"
+    spec = load_spec(write(method={name: {"weight": 2}}))
+    assert spec.method == {name: CrossEntropyConfig(weight=2.0)}
+
+
+def test_a_trial_knows_its_folders_wherever_it_runs(write: WriteSpec, tmp_path: Path) -> None:
+    config = load_spec(write(storage=str(tmp_path / "runs"))).trial_config(Path("w.pt"))
+    assert config.data.root is None
+    assert config.data.cache_dir == tmp_path / "runs" / "cache"
+    assert config.initial_weights == Path("w.pt")
+    spec = load_spec(write(data={"root": "~/coco", "cache_dir": "c"}))
+    data = spec.trial_config().data
+    assert data.root == Path.home() / "coco"
+    assert data.cache_dir == Path("c").absolute()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: [", "is not YAML"),
+        ("a: 1\na: 2", "the key a is given twice"),
+        ("- a", "holds no keys"),
+        ("", "holds no keys"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=says) as caught:
+        read_mapping(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_of_another_encoding_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("name: é".encode("latin-1"))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_mapping(path)
+
+
+def test_anchors_may_be_merged_and_replaced() -> None:
+    text = "base: &base {a: 1, b: 2}\nother:\n  <<: *base\n  b: 3"
+    assert parse_yaml(text)["other"] == {"a": 1, "b": 3}
+
+
+# -- what is wrong --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        # types
+        ("training.epochs=many", 'training.epochs is "many": use an integer'),
+        ("training.epochs=1.5", "training.epochs is 1.5: use an integer"),
+        ("training.epochs=true", "training.epochs is true: use an integer"),
+        ("training.clip_norm=.inf", "training.clip_norm is Infinity: use a number"),
+        ("data=3", "data is 3: use a section of keys"),
+        ("data.root=[1]", "data.root is [1]: use a path or null"),
+        ("evaluation.epsilons_255=3", "evaluation.epsilons_255 is 3: use a list of numbers"),
+        ("evaluation.epsilons_255=[1, x]", 'evaluation.epsilons_255.1 is "x": use a number'),
+        ("evaluation.epsilons_255=[yes]", "evaluation.epsilons_255.0 is true: use a number"),
+        ("objectives=3", "objectives is 3: use a list of sections"),
+        ("method=3", "method is 3: use a section of keys"),
+        ("method.hsplid=3", "method.hsplid is 3: use a section of keys"),
+        ("method.hsplid.rho_s=off", "method.hsplid.rho_s is false: use a number"),
+        ("storage=null", "storage is null: use a path"),
+        # choices
+        (
+            "model.norm=Batch",
+            'model.norm is "Batch": use none or batch; did you mean batch?',
+        ),
+        (
+            "search.sampler=tpa",
+            'search.sampler is "tpa": use tpe or nsga2 or random; did you mean tpe?',
+        ),
+        (
+            "method.hsplid.hsic_warmup=hard_splt",
+            'method.hsplid.hsic_warmup is "hard_splt": use an integer or hard_split; '
+            "did you mean hard_split?",
+        ),
+        (
+            "model.name=resnet81",
+            "model.name is resnet81: use lenet3 or resnet18 or resnet34 or resnet50; "
+            "did you mean resnet18?",
+        ),
+        ("data.name=coco", "data.name is coco: use coco_animals"),
+        (
+            "training.device=gpu",
+            "training.device is gpu: use auto, cpu, cuda, cuda:0 and so on, or mps",
+        ),
+        # ranges
+        ("training.epochs=0", "training.epochs is 0: use at least 1"),
+        ("training.learning_rate=11", "training.learning_rate is 11.0: use a value in (0, 10]"),
+        ("method.hsplid.rho_s=-1", "method.hsplid.rho_s is -1.0: use 0 or more"),
+        ("trials=0", "trials is 0: use 1 or more"),
+        ("resources.cpu=0", "resources.cpu is 0: use a value above 0"),
+        ("objectives=[]", "objectives is []: give one or more different metrics"),
+        (
+            "objectives=[{metric: a}, {metric: a}]",
+            "objectives is ['a', 'a']: give one or more different metrics",
+        ),
+        ("objectives=[{metric: ''}]", 'objectives.0.metric is "": use a text that is not empty'),
+        ("name=a/b", "name is \"a/b\": use letters, digits, '_', '.' and '-'"),
+        # missing
+        ("objectives=[{direction: minimize}]", "objectives.0.metric is missing: give a text"),
+        ("~name", "name is missing: give a text"),
+        ("~search", "search is missing: give a section of keys"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_key_and_what_is_allowed(override: str, line: str) -> None:
+    assert faults("coco_hsplid", override) == [line]
+
+
+def test_an_empty_method_is_refused(write: WriteSpec) -> None:
+    assert faults(write(method={})) == ["method is {}: use at least one entry"]
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("training.epoch=3", "training.epochs"),
+        ("modle.width=1", "model"),
+        ("method.hslpid.rho_s=1", "method.hsplid"),
+        ("method.hsplid.vairation=1", "method.hsplid.variation"),
+        ("objectives=[{metric: a, dircetion: minimize}]", "objectives.0.direction"),
+        # in another section
+        ("learning_rate=1e-3", "training.learning_rate"),
+        ("training.rho_s=1", "method.hsplid.rho_s"),
+        # by the released code's name
+        (
+            "method.hsplid.lambda_cluster=1",
+            "method.hsplid.lambda_s (the released code's lambda_cluster)",
+        ),
+        (
+            "method.hsplid.l_shared_hsicy_wieght=1",
+            "method.hsplid.rho_n (the released code's l_shared_hsicy_weight)",
+        ),
+        ("lambda_shared=1", "method.hsplid.lambda_n (the released code's lambda_shared)"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(override: str, meant: str) -> None:
+    (line,) = faults("coco_hsplid", override)
+    assert " is no key: " in line
+    assert line.endswith(f"; did you mean {meant}?")
+
+
+def test_an_unknown_key_lists_the_known_ones() -> None:
+    (line,) = faults("coco_hsplid", "model.xyzzy=1")
+    assert line == "model.xyzzy (1) is no key: model has name, width, norm, stem"
+
+
+def test_a_long_value_is_shortened() -> None:
+    (line,) = faults("coco_hsplid", f"trials={'x' * 200}")
+    assert len(line) < 110
+
+
+def test_all_faults_are_told_at_once(write: WriteSpec) -> None:
+    name = write(
+        trials=0,
+        learning_rate=1,
+        training={"epochs": 0, "batch_size": "x", "learning_rat": 1, "clip_norm": True},
+        evaluation={"epsilons_255": [1, "x", True], "steps": 0, "region": "backgroud"},
+        method={"hsplid": {"rho_s": "x", "rho_n": -1, "sigmma": 1}, "nope": None},
+        search={"space": "hslpid", "sampler": "x"},
+        model={"name": "resnet19", "width": 9},
+        objectives=[{"metric": "a"}, {"metric": "a"}],
+    )
+    keys = [line.split(" ")[0] for line in faults(name)]
+    assert sorted(keys) == [
+        "evaluation.epsilons_255.1",
+        "evaluation.epsilons_255.2",
+        "evaluation.region",
+        "evaluation.steps",
+        "learning_rate",
+        "method.hsplid.rho_n",
+        "method.hsplid.rho_s",
+        "method.hsplid.sigmma",
+        "method.nope",
+        "model.name",
+        "model.width",
+        "objectives",
+        "search.sampler",
+        "search.space",
+        "training.batch_size",
+        "training.clip_norm",
+        "training.epochs",
+        "training.learning_rat",
+        "trials",
+    ]
+
+
+def test_faults_follow_the_order_of_the_file(write: WriteSpec) -> None:
+    name = write(trials=0, training={"epochs": 0}, data={"image_size": "x"})
+    keys = [line.split(" ")[0] for line in faults(name)]
+    assert keys == ["trials", "training.epochs", "data.image_size"]
+
+
+def test_a_method_that_cannot_be_imported_says_so(write: WriteSpec) -> None:
+    (line,) = faults(write(method={"nowhere.at_all:Config": None}))
+    assert line.startswith("method nowhere.at_all:Config cannot be imported")
+
+
+# -- names of sweeps and spaces -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("coco_hslpid", "did you mean coco_hsplid"),
+        ("zzz", "use one of coco_hsplid, coco_pretrain, or the path of a .yaml file"),
+        ("no/such.yaml", "sweep file no/such.yaml does not exist"),
+    ],
+)
+def test_an_unknown_sweep_is_named(name: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        spec_file(name)
+
+
+SPACE_FILE = """
+def good(trial):
+    return {"training.epochs": trial.suggest_int("training.epochs", 1, 3)}
+
+def wrong_field(trial):
+    return {"training.epoch": trial.suggest_int("training.epoch", 1, 3)}
+
+def wrong_range(trial):
+    return {"training.epochs": trial.suggest_int("training.epochs", -5, 0)}
+
+def broken(trial):
+    return {"training.epochs": 1 / 0}
+
+number = 3
+"""
+
+
+@pytest.fixture
+def space_file(tmp_path: Path) -> Path:
+    path = tmp_path / "my_space.py"
+    path.write_text(SPACE_FILE)
+    return path
+
+
+def test_a_space_of_ones_own_is_found(write: WriteSpec, space_file: Path) -> None:
+    spec = load_spec(write(search={"space": f"{space_file}:good"}))
+    assert check_space(spec) == ("training.epochs",)
+    assert find_space("search_spaces.hsplid:suggest").paper == {}
+
+
+@pytest.mark.parametrize(
+    ("space", "says"),
+    [
+        ("hslpid", "did you mean hsplid"),
+        ("nowhere:f", "cannot import nowhere"),
+        ("nowhere.py:f", r"cannot import nowhere\.py"),
+        ("search_spaces.hsplid:nope", "search_spaces.hsplid has no nope"),
+        ("search_spaces.hsplid:PAPER", "PAPER is no function of an Optuna trial"),
+    ],
+)
+def test_an_unknown_space_is_named(space: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        find_space(space)
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        ("wrong_field", "parameter training.epoch: there is no epoch"),
+        ("wrong_range", "use at least 1"),
+        ("broken", "fails: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_space_that_does_not_fit_is_named(
+    write: WriteSpec, space_file: Path, function: str, says: str
+) -> None:
+    spec = load_spec(write(search={"space": f"{space_file}:{function}"}))
+    with pytest.raises(ConfigError, match=says) as caught:
+        check_space(spec)
+    assert f"{space_file}:{function}" in str(caught.value)

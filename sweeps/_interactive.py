@@ -1,0 +1,172 @@
+"""The front as an interactive plotly figure."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from sweeps._labels import metric_label, metric_text, value_text
+from sweeps._picture import (
+    BASELINE_COLOUR,
+    BASELINE_LABEL,
+    DOMINATED_COLOUR,
+    EMPTY_NOTE,
+    FRONT_COLOUR,
+    PAPER_COLOUR,
+    Axis,
+    Picture,
+    Point,
+)
+from sweeps.events import TrialRecord
+from sweeps.results import Objective
+
+_DOMINATED_MARKER = {"color": DOMINATED_COLOUR, "size": 8, "opacity": 0.65}
+_FRONT_MARKER = {"color": FRONT_COLOUR, "size": 12, "line": {"color": "white", "width": 1}}
+_PAPER_MARKER = {
+    "symbol": "diamond-open",
+    "color": PAPER_COLOUR,
+    "size": 18,
+    "line": {"width": 3},
+}
+_BASELINE_MARKER = {"symbol": "x", "color": BASELINE_COLOUR, "size": 12}
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>body {{ margin: 0; }}</style>
+</head>
+<body>
+{figure}
+</body>
+</html>
+"""
+
+
+def interactive_page(picture: Picture, objectives: Sequence[Objective], title: str) -> str:
+    """Write the front as an HTML page that holds plotly itself and so needs no network.
+
+    Args:
+        picture: What to draw.
+        objectives: The sweep's objectives, for the hover text.
+        title: Heading.
+    """
+    figure = interactive_front(picture, objectives, title).to_html(
+        full_html=False,
+        include_plotlyjs=True,
+        default_height="100vh",
+        config={"displaylogo": False, "responsive": True},
+    )
+    return _PAGE.format(title=html.escape(title), figure=figure)
+
+
+# Not optuna.visualization.plot_pareto_front: it wants a study where we have records, draws no
+# line, pours a trial's raw attributes into the hover text and colours points by trial number.
+def interactive_front(picture: Picture, objectives: Sequence[Objective], title: str) -> go.Figure:
+    """Draw the front with plotly; pointing at a trial shows all its parameters.
+
+    Args:
+        picture: What to draw.
+        objectives: The sweep's objectives, for the hover text.
+        title: Heading.
+    """
+    figure = go.Figure()
+    if picture.staircase:
+        xs, ys = zip(*picture.staircase, strict=True)
+        line = {"color": FRONT_COLOUR, "width": 2}
+        figure.add_scatter(x=xs, y=ys, mode="lines", line=line, hoverinfo="skip", showlegend=False)
+    _add_trials(figure, picture.dominated, objectives, "dominated", _DOMINATED_MARKER)
+    _add_trials(figure, picture.front, objectives, picture.front_label, _FRONT_MARKER)
+    _number(figure, picture)
+    if picture.paper is not None:
+        name = f"paper's values (trial {picture.paper.record.number})"
+        _add_trials(figure, [picture.paper], objectives, name, _PAPER_MARKER)
+    if picture.baseline is not None:
+        _add_baseline(figure, picture.baseline, objectives)
+    if not (picture.front or picture.dominated):
+        figure.add_annotation(
+            text=EMPTY_NOTE, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False
+        )
+    figure.update_layout(
+        title={"text": html.escape(title)},
+        template="plotly_white",
+        hoverlabel={"align": "left", "font": {"size": 12}},
+        legend={"orientation": "h", "y": -0.15},
+    )
+    figure.update_xaxes(**_axis(picture.x))
+    figure.update_yaxes(**_axis(picture.y))
+    return figure
+
+
+def _number(figure: go.Figure, picture: Picture) -> None:
+    vertical = "top" if picture.y.sign > 0 else "bottom"
+    horizontal = "right" if picture.x.sign > 0 else "left"
+    figure.update_traces(
+        selector={"name": picture.front_label},
+        mode="markers+text",
+        text=[str(point.record.number) for point in picture.front],
+        textposition=f"{vertical} {horizontal}",
+        textfont={"color": FRONT_COLOUR},
+    )
+
+
+def _add_baseline(
+    figure: go.Figure, baseline: tuple[float, float], objectives: Sequence[Objective]
+) -> None:
+    lines = [f"<b>{BASELINE_LABEL}</b>", *_objective_lines(baseline, objectives)]
+    figure.add_scatter(
+        x=[baseline[0]],
+        y=[baseline[1]],
+        mode="markers",
+        marker=_BASELINE_MARKER,
+        name=BASELINE_LABEL,
+        hovertemplate="<br>".join(lines) + "<extra></extra>",
+    )
+
+
+def _axis(axis: Axis) -> dict[str, object]:
+    decimals = 0 if axis.high - axis.low > 0.05 else 1
+    tickformat = f".{decimals}%" if axis.is_share else None
+    return {"title": axis.label, "range": [axis.low, axis.high], "tickformat": tickformat}
+
+
+def _add_trials(
+    figure: go.Figure,
+    points: Sequence[Point],
+    objectives: Sequence[Objective],
+    name: str,
+    marker: Mapping[str, object],
+) -> None:
+    if not points:
+        return
+    figure.add_scatter(
+        x=[point.x for point in points],
+        y=[point.y for point in points],
+        mode="markers",
+        marker=marker,
+        name=name,
+        hovertext=[_hover(point.record, objectives) for point in points],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+
+
+def _hover(record: TrialRecord, objectives: Sequence[Objective]) -> str:
+    lines = [f"<b>trial {record.number}</b>", *_objective_lines(record.values or (), objectives)]
+    if record.seconds is not None:
+        lines.append(f"{record.seconds:.0f} s")
+    lines += [
+        html.escape(f"{path} = {value_text(value, digits=6)}")
+        for path, value in sorted(record.parameters.items())
+    ]
+    return "<br>".join(lines)
+
+
+def _objective_lines(values: Sequence[float], objectives: Sequence[Objective]) -> list[str]:
+    return [
+        f"{metric_label(objective.metric)}: <b>{metric_text(objective.metric, value)}</b>"
+        for objective, value in zip(objectives, values, strict=False)
+    ]

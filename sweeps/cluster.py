@@ -1,0 +1,78 @@
+"""Joining or starting the Ray cluster that a sweep runs on."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from hsplid_core.errors import ConfigError
+from sweeps.spec import ClusterSpec, ResourcesSpec
+
+_ENVIRONMENT = {
+    # The sweep has its own records; Ray's CSV, JSON and TensorBoard files would triple the writes.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Ray's newer progress output prints tables at verbosity 0 too.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # A cluster for this one process, reachable from this machine only: without this Ray writes a
+    # token file into the user's home.
+    "RAY_AUTH_MODE": "disabled",
+}
+
+
+@contextmanager
+def connected(cluster: ClusterSpec) -> Iterator[None]:
+    """Hold a connection to the configured cluster; one started here ends with it.
+
+    Args:
+        cluster: Address of a running cluster, or the cores of one to start.
+
+    Raises:
+        ConfigError: No cluster answers at the address.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        if cluster.address is None:
+            ray.init(
+                num_cpus=cluster.num_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address="127.0.0.1",
+            )
+        else:
+            ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        raise ConfigError(
+            f"cluster.address is {cluster.address}: no Ray cluster answers there ({error})"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def check_resources(resources: ResourcesSpec) -> int:
+    """Compare what a trial asks for with what the connected cluster has.
+
+    Returns:
+        How many trials run at a time.
+
+    Raises:
+        ConfigError: Not even one trial fits.
+    """
+    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    have = {"cpu": total.get("CPU", 0.0), "gpu": total.get("GPU", 0.0)}
+    need = {"cpu": resources.cpu, "gpu": resources.gpu}
+    for kind, amount in need.items():
+        if amount > have[kind]:
+            raise ConfigError(
+                f"resources.{kind} is {amount:g}, but the cluster has {have[kind]:g}: lower it or "
+                "give cluster.address of a larger cluster"
+            )
+    slots = min(int(have[kind] // amount) for kind, amount in need.items() if amount)
+    return min(slots, resources.max_concurrent or slots)

@@ -1,0 +1,32 @@
+"""The starting weights that all trials of a sweep share: trained once, found by content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from sweeps.spec import SweepSpec
+
+_FOLDER = "pretrained"
+
+# What decides the weights; everything else in a spec only decides how they are computed.
+_DECISIVE = ("model", "method", "training", "seed")
+
+
+def pretrain_key(spec: SweepSpec, data_key: str) -> str:
+    """Hash what decides the pretrained weights.
+
+    Args:
+        spec: The pretraining sweep, with the data and the model of the sweep that uses it.
+        data_key: Content hash of the training images.
+    """
+    resolved = spec.resolved()
+    content = {**{name: resolved[name] for name in _DECISIVE}, "data": data_key}
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def pretrained_file(storage: Path, key: str) -> Path:
+    """Return where the weights of a key lie, whether they exist or not."""
+    return storage / _FOLDER / f"{key}.pt"

@@ -1,0 +1,198 @@
+"""The trials of a sweep as records and as a flat table on disk.
+
+Schema of the table (version 1), one row a trial, in the order of their numbers:
+
+=========================  =======  ==========================================================
+column                     type     meaning
+=========================  =======  ==========================================================
+number                     int64    position in the study, from 0
+state                      string   waiting, running, complete or failed
+on_front                   bool     no other complete, feasible trial dominates this one
+objective/NAME             double   value of an objective; null unless complete
+param/PATH                 by use   value the trial ran with: bool, int64, double, or string where
+                                    trials mix text and numbers; null where it has none
+metric/NAME                double   metric of the trial's last epoch; null where it has none
+seconds                    double   training and evaluation, over all attempts
+failure                    string   why a failed trial failed, one line
+=========================  =======  ==========================================================
+
+The metadata holds ``schema_version`` and ``objectives`` (JSON: metric and direction of each).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+import optuna
+import pyarrow as pa
+import pyarrow.parquet as pq
+from optuna.trial import FrozenTrial, TrialState
+
+from sweeps.events import TrialRecord
+from sweeps.events import TrialState as RecordState
+from trainables.config import ParameterValue
+
+SCHEMA_VERSION = 1
+
+_STATES: dict[TrialState, RecordState] = {
+    TrialState.WAITING: "waiting",
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.FAIL: "failed",
+    TrialState.PRUNED: "failed",  # nothing prunes yet: a pruned trial has no final values
+}
+
+
+class Objective(Protocol):
+    """A metric to be made as large or as small as possible."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric, for instance ``val/accuracy``."""
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """Which values are better."""
+
+
+def records_of(study: optuna.Study) -> list[TrialRecord]:
+    """Read the trials of a study.
+
+    The engine leaves what Optuna does not know in a trial's user attributes: ``parameters`` (the
+    values by dotted path; without it, Optuna's own parameters), ``metrics``, ``seconds`` and
+    ``failure``.
+
+    Args:
+        study: Study with one or more objectives.
+
+    Returns:
+        One record a trial, by number; the front is Optuna's own (complete and feasible trials).
+    """
+    front = {trial.number for trial in study.best_trials}
+    trials = study.get_trials(deepcopy=False)
+    return [_record(trial, on_front=trial.number in front) for trial in trials]
+
+
+def _record(trial: FrozenTrial, *, on_front: bool) -> TrialRecord:
+    attributes = trial.user_attrs
+    failure = attributes.get("failure")
+    if trial.state == TrialState.PRUNED:
+        failure = failure or "pruned"
+    elif trial.state == TrialState.FAIL:
+        failure = failure or "no cause recorded"
+    return TrialRecord(
+        number=trial.number,
+        state=_STATES[trial.state],
+        parameters=attributes.get("parameters", trial.params),
+        values=tuple(trial.values) if trial.state == TrialState.COMPLETE else None,
+        metrics=attributes.get("metrics", {}),
+        seconds=attributes.get("seconds"),
+        failure=failure,
+        on_front=on_front,
+    )
+
+
+def dominates(
+    first: Sequence[float], second: Sequence[float], objectives: Sequence[Objective]
+) -> bool:
+    """Tell whether the first values are nowhere worse than the second and somewhere better."""
+    signs = [1 if objective.direction == "maximize" else -1 for objective in objectives]
+    gains = [sign * (a - b) for sign, a, b in zip(signs, first, second, strict=True)]
+    return all(gain >= 0 for gain in gains) and any(gain > 0 for gain in gains)
+
+
+def front_after(
+    front: Iterable[TrialRecord], record: TrialRecord, objectives: Sequence[Objective]
+) -> list[TrialRecord]:
+    """Update a front by one finished trial, without asking the study for all trials again.
+
+    Args:
+        front: The front before; its records have values.
+        record: The finished trial; ``on_front`` says whether it enters.
+        objectives: The sweep's objectives.
+
+    Returns:
+        The front after, by trial number; records that left it are gone.
+    """
+    kept = {member.number: member for member in front if member.number != record.number}
+    new = record.values
+    if record.on_front and new is not None:
+        kept = {
+            number: member
+            for number, member in kept.items()
+            if member.values is not None and not dominates(new, member.values, objectives)
+        }
+        kept[record.number] = record
+    return [kept[number] for number in sorted(kept)]
+
+
+def to_table(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> pa.Table:
+    """Lay the trials out as a flat Arrow table.
+
+    Args:
+        records: Trials in any order.
+        objectives: The sweep's objectives, in the order of the records' values.
+
+    Returns:
+        One row a trial, by number; the columns are documented at the top of this module.
+    """
+    rows = sorted(records, key=lambda record: record.number)
+    columns = {
+        "number": pa.array([row.number for row in rows], pa.int64()),
+        "state": pa.array([row.state for row in rows], pa.string()),
+        "on_front": pa.array([row.on_front for row in rows], pa.bool_()),
+    }
+    for position, objective in enumerate(objectives):
+        values = [row.values[position] if row.values is not None else None for row in rows]
+        columns[f"objective/{objective.metric}"] = pa.array(values, pa.float64())
+    for path in _keys(row.parameters for row in rows):
+        columns[f"param/{path}"] = _parameter_column([row.parameters.get(path) for row in rows])
+    for name in _keys(row.metrics for row in rows):
+        metric = [row.metrics.get(name) for row in rows]
+        columns[f"metric/{name}"] = pa.array(metric, pa.float64())
+    columns["seconds"] = pa.array([row.seconds for row in rows], pa.float64())
+    columns["failure"] = pa.array([row.failure for row in rows], pa.string())
+    described = [{"metric": o.metric, "direction": o.direction} for o in objectives]
+    return pa.table(columns).replace_schema_metadata(
+        {"schema_version": str(SCHEMA_VERSION), "objectives": json.dumps(described)}
+    )
+
+
+def write_parquet(
+    records: Sequence[TrialRecord], objectives: Sequence[Objective], path: Path
+) -> None:
+    """Write the trials to a Parquet file; a reader sees the old file or the new one, whole.
+
+    Args:
+        records: Trials in any order.
+        objectives: The sweep's objectives.
+        path: File to write or replace; its folder is created.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        pq.write_table(to_table(records, objectives), temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _keys(mappings: Iterable[Iterable[str]]) -> list[str]:
+    return sorted({key for mapping in mappings for key in mapping})
+
+
+def _parameter_column(values: list[ParameterValue]) -> pa.Array:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return pa.array(values, pa.bool_())
+    if kinds == {int}:
+        return pa.array(values, pa.int64())
+    if kinds and kinds <= {int, float}:
+        return pa.array(values, pa.float64())
+    # One column has one type: a value such as "hard_split" beside 3 makes all of them text.
+    texts = [None if value is None else str(value) for value in values]
+    return pa.array(texts, pa.string())

@@ -1,0 +1,10 @@
+"""A sweep in MLflow: one experiment, a parent run for the sweep and a child run a trial.
+
+Only this package knows MLflow, and it imports it when a tracker is made: the import takes seconds.
+"""
+
+from sweeps.tracking.client import TrackingError
+from sweeps.tracking.location import default_uri, ui_command
+from sweeps.tracking.tracker import MlflowTracker
+
+__all__ = ["MlflowTracker", "TrackingError", "default_uri", "ui_command"]

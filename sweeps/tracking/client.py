@@ -1,0 +1,218 @@
+"""Single requests to MLflow: one run's data written once, and errors that say what to do.
+
+Only this module imports MLflow, inside its functions, because the import takes seconds. Every
+request names its run; MLflow's fluent interface and its global state are not used.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hsplid_core.errors import SaliencyError
+from sweeps.tracking.location import sqlite_file
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
+
+EPOCH = "epoch"
+STATE = "sweep.state"
+NON_FINITE = "sweep.non_finite"
+
+# MLflow's limits: 1000 things in one request, of them 100 parameters and 100 tags; 250 characters
+# in a name, and some thousands in a value.
+MAX_METRICS = 800
+_MAX_OTHERS = 100
+_MAX_NAME = 250
+_MAX_VALUE = 5000
+_MAX_CAUSE = 200  # characters of an error's text that say more than they hide
+_ILLEGAL = re.compile(r"[^\w.\- /]", re.ASCII)
+
+# With MLflow's defaults one call to a dead server blocks for minutes, and the sweep with it; the
+# tracker does the repeating. Whoever has set one of these knows better.
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would break --json
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+class TrackingError(SaliencyError, ConnectionError):
+    """The tracking server cannot be used as it is."""
+
+
+class ServerDownError(TrackingError):
+    """The tracking server does not answer now; the same request may succeed later."""
+
+
+@dataclass
+class KnownRun:
+    """What is known of a run on the server, to log nothing twice."""
+
+    run_id: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, run: Run) -> KnownRun:
+        """Remember what the server told of a run."""
+        data = run.data
+        return cls(run.info.run_id, dict(data.metrics), dict(data.params), dict(data.tags))
+
+    @property
+    def last_epoch(self) -> int:
+        """The last epoch whose metrics are logged; 0 before the first."""
+        return int(self.metrics.get(EPOCH, 0))
+
+    @property
+    def state(self) -> str | None:
+        """The trial's or the sweep's state as tagged."""
+        return self.tags.get(STATE)
+
+
+def connect(uri: str) -> MlflowClient:
+    """Make a client, and the database where the URI names a sqlite file that does not exist.
+
+    Raises:
+        TrackingError: The database cannot be opened.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    file = sqlite_file(uri)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    # This logger tells of every new database that it creates its tables.
+    noisy = logging.getLogger("mlflow.store.db.utils")
+    level = noisy.level
+    noisy.setLevel(logging.WARNING)
+    try:
+        from mlflow import MlflowClient
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            return MlflowClient(tracking_uri=uri)
+        except SQLAlchemyError as error:  # the only place where MLflow lets them through
+            raise TrackingError(
+                f"MLflow cannot open {uri}: {_cause(error)}; move the file away, or set "
+                "tracking.uri to another one"
+            ) from error
+    finally:
+        noisy.setLevel(level)
+
+
+def search(client: MlflowClient, experiment_id: str, condition: str) -> Iterator[Run]:
+    """Find the runs of an experiment that fulfil a condition in MLflow's filter language."""
+    token: str | None = None
+    while token != "":
+        page = client.search_runs([experiment_id], condition, page_token=token)
+        yield from page
+        token = page.token or ""
+
+
+def write(
+    client: MlflowClient,
+    run: KnownRun,
+    metrics: Sequence[Metric] = (),
+    *,
+    params: Mapping[str, object] | None = None,
+    tags: Mapping[str, object] | None = None,
+) -> None:
+    """Log what a run does not have yet, in as few requests as MLflow allows.
+
+    Args:
+        client: The client.
+        run: The run; it learns what was logged.
+        metrics: Values to log. Those that are not finite become a tag with their names, as MLflow
+            would draw infinity as 1.8e308.
+        params: Parameters; one that the run has already keeps its value.
+        tags: Tags to set or change.
+    """
+    from mlflow.entities import Param, RunTag
+
+    finite = [metric for metric in metrics if math.isfinite(metric.value)]
+    wanted = {legal(key): text(value) for key, value in (tags or {}).items()}
+    odd = {metric.key for metric in metrics if not math.isfinite(metric.value)}
+    if odd:
+        before = run.tags.get(NON_FINITE)
+        wanted[NON_FINITE] = text(
+            ", ".join(sorted(odd.union(before.split(", ") if before else ())))
+        )
+    named = {legal(key): text(value) for key, value in (params or {}).items()}
+    new_params = {key: value for key, value in named.items() if key not in run.params}
+    new_tags = {key: value for key, value in wanted.items() if run.tags.get(key) != value}
+    param_list = [Param(key, value) for key, value in new_params.items()]
+    tag_list = [RunTag(key, value) for key, value in new_tags.items()]
+    turns = max(
+        math.ceil(len(finite) / MAX_METRICS),
+        math.ceil(len(param_list) / _MAX_OTHERS),
+        math.ceil(len(tag_list) / _MAX_OTHERS),
+    )
+    for turn in range(turns):
+        others = slice(turn * _MAX_OTHERS, (turn + 1) * _MAX_OTHERS)
+        client.log_batch(
+            run.run_id,
+            metrics=finite[turn * MAX_METRICS : (turn + 1) * MAX_METRICS],
+            params=param_list[others],
+            tags=tag_list[others],
+        )
+    run.metrics.update((metric.key, metric.value) for metric in finite)
+    run.params.update(new_params)
+    run.tags.update(new_tags)
+
+
+def make_metrics(values: Mapping[str, float], *, step: int, time_ms: int) -> list[Metric]:
+    """Make MLflow's form of some values of one step."""
+    from mlflow.entities import Metric
+
+    return [Metric(legal(name), float(value), time_ms, step) for name, value in values.items()]
+
+
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Turn MLflow's and the network's errors into ours.
+
+    Raises:
+        ServerDownError: The server does not answer, or not now.
+        TrackingError: The server refuses for good.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except SaliencyError:
+        raise
+    except ImportError as error:
+        raise TrackingError(f"MLflow at {uri} needs a package: {error}; install it") from error
+    except (MlflowException, OSError) as error:
+        cause = _cause(error)
+        status = 503
+        if isinstance(error, MlflowException):
+            status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+        if 400 <= status < 500 and status not in (408, 429):
+            raise TrackingError(f"MLflow at {uri} refuses: {cause}") from error
+        raise ServerDownError(f"MLflow at {uri} does not answer: {cause}") from error
+
+
+def _cause(error: Exception) -> str:
+    line = str(error).strip().partition("\n")[0]
+    return line if len(line) <= _MAX_CAUSE else f"{line[:_MAX_CAUSE]}..."
+
+
+def legal(name: str) -> str:
+    """Replace what MLflow allows in no name."""
+    return _ILLEGAL.sub("_", name)[:_MAX_NAME]
+
+
+def text(value: object) -> str:
+    """Write a value as in a spec, cut to what MLflow takes."""
+    return (value if isinstance(value, str) else json.dumps(value))[:_MAX_VALUE]

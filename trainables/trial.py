@@ -1,0 +1,165 @@
+"""One trial from its configuration: images, model, objective, and an epoch at a time."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from hsplid_core.attacks import PGD
+from hsplid_core.data import ImageSet, load
+from hsplid_core.errors import CheckpointError, ConfigError
+from hsplid_core.evaluation import accuracy, robust_accuracy
+from hsplid_core.methods import Shape, build_objective
+from hsplid_core.models import MaskedClassifier, build_model
+from hsplid_core.training import TrainingRun
+from trainables.checkpoints import read_weights
+from trainables.config import TrialConfig
+
+
+class Trial:
+    """A training run together with the images it is judged on.
+
+    Args:
+        config: Everything about the trial.
+
+    Raises:
+        ConfigError: The configuration does not fit together.
+        DataError: The data set is missing or damaged.
+        CheckpointError: The initial weights do not fit the model.
+    """
+
+    def __init__(self, config: TrialConfig) -> None:
+        self.config = config
+        training, self.validation = open_images(config, "train"), open_images(config, "val")
+        model = initial_model(config, training)
+        batch_size = config.training.batch_size
+        shape = Shape(
+            num_classes=model.num_classes,
+            num_features=model.num_features,
+            batches_per_epoch=-(-len(training) // batch_size),
+            batch_size=batch_size,
+        )
+        objective = build_objective(config.method, shape)
+        self.run = TrainingRun(model, objective, training, config.training, seed=config.seed)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self.run.epoch >= self.config.training.epochs
+
+    def epoch(self) -> dict[str, float]:
+        """Train one epoch and evaluate on the validation images.
+
+        Returns:
+            The epoch's metrics; ``val/robust_accuracy`` only in epochs that measure it.
+
+        Raises:
+            TrainingDivergedError: The loss became NaN or infinite.
+        """
+        metrics = self.run.train_epoch()
+        metrics.update(self.evaluate())
+        metrics["memory_mib"] = _peak_memory_mib(self.run.device)
+        return metrics
+
+    def evaluate(self) -> dict[str, float]:
+        """Measure accuracy, and robust accuracy where this epoch is due, as shares in [0, 1]."""
+        settings = self.config.evaluation
+        due = self.finished or self.run.epoch % settings.every == 0
+        metrics = {
+            "val/accuracy": accuracy(
+                self.run.model,
+                self.validation,
+                batch_size=settings.batch_size,
+                device=self.run.device,
+            )
+        }
+        return {**metrics, **self._robustness()} if due else metrics
+
+    def _robustness(self) -> dict[str, float]:
+        settings = self.config.evaluation
+        curve = robust_accuracy(
+            self.run.model,
+            self.validation,
+            attack=PGD(
+                epsilon=settings.epsilons_255[0] / 255,
+                steps=settings.steps,
+                relative_step=settings.relative_step,
+                random_start=settings.random_start,
+                restarts=settings.restarts,
+                iterate="first_fooling",
+            ),
+            region=settings.region,
+            epsilons=[epsilon / 255 for epsilon in settings.epsilons_255],
+            batch_size=settings.batch_size,
+            device=self.run.device,
+            # Not the trial's seed: all trials of a sweep face the same attack.
+            seed=0,
+            max_images=settings.max_images,
+        )
+        each = {
+            f"val/robust_accuracy/pgd/{settings.region}/eps_{epsilon * 255:g}": robust
+            for epsilon, robust in zip(curve.epsilons, curve.robust, strict=True)
+        }
+        return {"val/robust_accuracy": curve.mean_robust, **each}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is needed to go on later."""
+        return self.run.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.run.load_state_dict(dict(state))
+
+
+def open_images(config: TrialConfig, split: str) -> ImageSet:
+    """Open one split of a trial's data set.
+
+    Raises:
+        ConfigError: The configuration names no cache folder, or no such data set.
+        DataError: The data set is missing or damaged.
+    """
+    data = config.data
+    if data.cache_dir is None:
+        raise ConfigError("data.cache_dir is null: name a folder for the Arrow caches")
+    return load(
+        data.name,
+        root=data.root,
+        split=split,  # type: ignore[arg-type]
+        image_size=data.image_size,
+        cache_dir=data.cache_dir,
+        seed=data.split_seed,
+        val_fraction=data.val_fraction,
+    )
+
+
+def initial_model(config: TrialConfig, images: ImageSet) -> MaskedClassifier:
+    """Build the model that a trial starts from.
+
+    Raises:
+        CheckpointError: The initial weights do not fit the model.
+    """
+    model = build_model(
+        config.model,
+        image_shape=images.image_shape,
+        num_classes=len(images.class_names),
+        mean=images.mean,
+        std=images.std,
+        seed=config.seed,
+    )
+    if config.initial_weights is not None:
+        weights = read_weights(config.initial_weights)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise CheckpointError(f"{config.initial_weights} does not fit: {error}") from error
+    return model
+
+
+def _peak_memory_mib(device: torch.device) -> float:
+    """Peak memory since the process began: the device's on cuda, else the process's own."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

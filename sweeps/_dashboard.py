@@ -63,7 +63,7 @@ class Dashboard:
         if standing.failed:
             line.append(f"  {standing.failed} failed", style="red")
         left = standing.seconds_left()
-        if left is not None:
+        if left:
             line.append(f"  about {duration_text(left)} left", style="dim")
         grid = Table.grid(padding=(0, 2))
         grid.add_row(ProgressBar(total=standing.total, completed=done, width=30), line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,8 @@ import ray
 
 from hsplid_core.errors import ConfigError
 from sweeps.spec import ClusterSpec, ResourcesSpec
+
+_REACHABLE_S = 5.0
 
 _ENVIRONMENT = {
     # The sweep has its own records; Ray's CSV, JSON and TensorBoard files would triple the writes.
@@ -35,6 +38,8 @@ def connected(cluster: ClusterSpec) -> Iterator[None]:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if cluster.address is not None:
+        _check_reachable(cluster.address)
     try:
         if cluster.address is None:
             ray.init(
@@ -47,13 +52,29 @@ def connected(cluster: ClusterSpec) -> Iterator[None]:
         else:
             ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
-        raise ConfigError(
-            f"cluster.address is {cluster.address}: no Ray cluster answers there ({error})"
-        ) from error
+        raise _no_cluster(cluster.address, error) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Try the address first: Ray itself tries for minutes and then ends the process."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return  # "auto": Ray looks for a cluster on this machine
+    try:
+        socket.create_connection((host, int(port)), timeout=_REACHABLE_S).close()
+    except OSError as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str | None, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"cluster.address is {address}: no Ray cluster answers there ({error}); start one with "
+        "ray start --head, or leave the address out to use this machine"
+    )
 
 
 def check_resources(resources: ResourcesSpec) -> int:
@@ -65,7 +86,7 @@ def check_resources(resources: ResourcesSpec) -> int:
     Raises:
         ConfigError: Not even one trial fits.
     """
-    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    total: dict[str, float] = ray.cluster_resources()
     have = {"cpu": total.get("CPU", 0.0), "gpu": total.get("GPU", 0.0)}
     need = {"cpu": resources.cpu, "gpu": resources.gpu}
     for kind, amount in need.items():

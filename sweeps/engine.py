@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
@@ -114,12 +115,10 @@ def run_sweep(
         interrupted, weights, baseline = _pretrain(context)
         if interrupted:
             return INTERRUPTED
-        context = SweepContext(
-            **{**context.__dict__, "weights": weights, "baseline": baseline},
-        )
-        records, interrupted = _run(context)
-    _report(context, records, interrupted=interrupted)
-    return INTERRUPTED if interrupted else 0
+        context = dataclasses.replace(context, weights=weights, baseline=baseline)
+        outcome = _run(context)
+    _report(context, outcome)
+    return INTERRUPTED if outcome.interrupted else 0
 
 
 def _prepare_images(spec: SweepSpec) -> Mapping[Split, ImageSet]:
@@ -168,10 +167,10 @@ def _pretrain(context: SweepContext) -> tuple[bool, Path | None, Baseline]:
                 images=context.images,
                 json_lines=context.json_lines,
             )
-            records, interrupted = _run(inner)
-            if interrupted:
+            outcome = _run(inner)
+            if outcome.interrupted:
                 return True, None, None
-            _keep_weights(folder, records[0], file)
+            _keep_weights(folder, outcome.records[0], file)
     return False, file, tuple(read_state(file)["objectives"])
 
 
@@ -236,17 +235,36 @@ class _Events(tune.Callback):
             )
 
 
-def _run(context: SweepContext) -> tuple[list[TrialRecord], bool]:
-    """Run what a study still lacks.
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a sweep ended.
 
-    Returns:
-        All its trials, and whether the user stopped before they were done.
+    Attributes:
+        records: All trials of the study.
+        interrupted: Whether the user stopped before they were done.
+        experiment_id: MLflow's id of the experiment.
     """
+
+    records: Sequence[TrialRecord]
+    interrupted: bool
+    experiment_id: str
+
+
+def _run(context: SweepContext) -> Outcome:
+    """Run what a study still lacks."""
     spec, folder = context.spec, context.folder
     space = find_space(spec.search.space)
     first = space.first_trial(context.fixed) if spec.search.paper_first else {}
     study = open_study(folder, spec, context.fixed, first)
-    listeners = _listeners(context, study)
+    tracker = _tracker(context, study)
+    view = ProgressView(
+        total=spec.trials,
+        objectives=spec.objectives,
+        epochs=spec.training.epochs,
+        concurrency=check_resources(spec.resources),
+        json_lines=context.json_lines,
+    )
+    listeners: list[SweepListener] = [tracker, view]
 
     def tell_listeners(number: int) -> None:
         record = records_of(study)[number]
@@ -263,29 +281,28 @@ def _run(context: SweepContext) -> tuple[list[TrialRecord], bool]:
         find_checkpoint=lambda number: find_checkpoint(folder, number),
         on_told=tell_listeners,
     )
-    for listener in listeners:
-        listener.sweep_started(records_of(study))
-    interrupted = True
     try:
+        for listener in listeners:
+            listener.sweep_started(records_of(study))
         if searcher.remaining:
             _fit(context, searcher, listeners)
-        interrupted = bool(interrupted_trials(study)) or searcher.remaining > 0
-    finally:
         records = records_of(study)
+        interrupted = bool(interrupted_trials(study)) or searcher.remaining > 0
         _write_results(context, records)
         for listener in listeners:
             listener.sweep_finished(records, interrupted=interrupted)
-    return records, interrupted
+    finally:
+        view.close()
+    return Outcome(records, interrupted, tracker.experiment_id)
 
 
-def _listeners(context: SweepContext, study: optuna.Study) -> list[SweepListener]:
+def _tracker(context: SweepContext, study: optuna.Study) -> MlflowTracker:
     spec, folder = context.spec, context.folder
     sweep_id = study.user_attrs.get("sweep_id")
     if sweep_id is None:
         sweep_id = uuid.uuid4().hex
         study.set_user_attr("sweep_id", sweep_id)
-    data_key = context.images["train"].key
-    tracker = MlflowTracker(
+    return MlflowTracker(
         context.tracking_uri,
         experiment=spec.tracking.experiment or spec.name,
         run_name=folder.name,
@@ -295,19 +312,11 @@ def _listeners(context: SweepContext, study: optuna.Study) -> list[SweepListener
         tags={
             **provenance_tags(),
             "seed": str(spec.seed),
-            "data.key": data_key,
+            "data.key": context.images["train"].key,
             "data.demo": str(context.is_demo).lower(),
         },
         artifacts=[folder / name for name in ("trials.parquet", "front.png", "front.html")],
     )
-    view = ProgressView(
-        total=spec.trials,
-        objectives=spec.objectives,
-        epochs=spec.training.epochs,
-        concurrency=check_resources(spec.resources),
-        json_lines=context.json_lines,
-    )
-    return [tracker, view]
 
 
 def _fit(
@@ -350,18 +359,27 @@ def _write_results(context: SweepContext, records: Sequence[TrialRecord]) -> Non
     spec, folder = context.spec, context.folder
     (folder / "spec.yaml").write_text(yaml.safe_dump(spec.resolved(), sort_keys=False))
     write_parquet(records, spec.objectives, folder / "trials.parquet")
-    write_front(records, spec.objectives, folder, spec.name, context.baseline, context.is_demo)
+    write_front(
+        records,
+        spec.objectives,
+        folder,
+        spec.name,
+        context.baseline,
+        context.is_demo,
+        paper_trial=0 if spec.search.paper_first else None,
+    )
 
 
-def _report(context: SweepContext, records: Sequence[TrialRecord], *, interrupted: bool) -> None:
+def _report(context: SweepContext, outcome: Outcome) -> None:
     console = Console(stderr=context.json_lines)
     spec, folder = context.spec, context.folder
-    console.print(pareto_table(records, spec.objectives))
+    console.print(pareto_table(outcome.records, spec.objectives))
     if context.is_demo:
         console.print("Demo data: these figures say nothing about the real data set.")
     console.print(f"Plots   {folder / 'front.png'}", soft_wrap=True)
     console.print(f"        {folder / 'front.html'}", soft_wrap=True)
     console.print(f"Trials  {folder / 'trials.parquet'}", soft_wrap=True)
-    console.print(f"MLflow  {ui_command(context.tracking_uri)}", soft_wrap=True)
-    if interrupted:
+    interface = ui_command(context.tracking_uri, experiment_id=outcome.experiment_id)
+    console.print(f"MLflow  {interface}", soft_wrap=True)
+    if outcome.interrupted:
         console.print("Stopped before all trials ran; the same command goes on from here.")

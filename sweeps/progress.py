@@ -159,7 +159,7 @@ class ProgressView:
         took = "" if record.seconds is None else f" in {duration_text(record.seconds)}"
         standing = self._standing
         left = standing.seconds_left()
-        rest = "" if left is None else f", about {duration_text(left)} left"
+        rest = f", about {duration_text(left)} left" if left else ""
         counts = f"{len(standing.finished)} of {standing.total} done{rest}"
         if record.values is None:
             return f"trial {record.number} failed{took}: {record.failure} ({counts})"

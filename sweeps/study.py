@@ -100,7 +100,7 @@ def _with_fixed(sampler: BaseSampler, fixed: Mapping[str, ParameterValue]) -> Ba
 
 @contextmanager
 def _experimental() -> Iterator[None]:
-    """Silence Optuna's warning about features that have been experimental, unchanged, for years."""
+    """Silence the warning about features that stayed experimental, unchanged, for years."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         yield

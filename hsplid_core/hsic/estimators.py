@@ -26,27 +26,51 @@ KernelName = Literal["gaussian", "linear"]
 RIDGE = 1e-5
 
 
-class _Regularised(torch.autograd.Function):
-    """R = A (A + c I)^-1 = I - c M with M = (A + c I)^-1, for symmetric A.
+class _Operator(torch.autograd.Function):
+    """R = A (A + c I)^-1 = I - c M with A = H K H and M = (A + c I)^-1, in float64.
 
-    dR = c M dA M, so the backward pass is two products with the inverse already at hand.
+    dR = c M dA M, so the backward pass is two products with the inverse already at hand. One
+    function for casting, centring and inverting: each would otherwise pass over the matrix, and
+    keep it, by itself.
     """
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, ridge: float) -> Tensor:
-        identity = torch.eye(matrix.shape[0], dtype=matrix.dtype, device=matrix.device)
+    def forward(ctx: Any, kernel: Tensor, ridge: float) -> Tensor:
+        matrix = centred(_widened(kernel))
+        matrix.diagonal().add_(ridge)
         # cholesky_ex does not wait for the device: a NaN in the batch becomes a NaN in the loss.
-        factor, _ = torch.linalg.cholesky_ex(matrix + ridge * identity)
-        inverse = torch.cholesky_inverse(factor)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(matrix)[0])
         ctx.save_for_backward(inverse)
-        ctx.ridge = ridge
-        return identity - ridge * inverse
+        ctx.ridge, ctx.dtype = ridge, kernel.dtype
+        result = inverse * -ridge
+        result.diagonal().add_(1)
+        return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (inverse,) = ctx.saved_tensors
-        return ctx.ridge * (inverse @ grads[0] @ inverse), None
+        outer = inverse @ grads[0] @ inverse
+        return centred(outer).mul_(ctx.ridge).to(ctx.dtype), None
+
+
+def _widened(x: Tensor) -> Tensor:
+    """Cast to float64 wherever the device has it."""
+    return x if x.device.type == "mps" else x.double()
+
+
+def _low_rank_operator(x: Tensor, ridge: float) -> Tensor:
+    """R for a linear kernel of few dimensions d < m, by a d x d solve.
+
+    With C = H X, C C^T (C C^T + c I)^-1 = C (C^T C + c I)^-1 C^T.
+    """
+    columns = _widened(x)
+    columns = columns - columns.mean(dim=0)
+    inner = columns.T @ columns + ridge * torch.eye(
+        x.shape[1], dtype=columns.dtype, device=columns.device
+    )
+    solved: Tensor = torch.linalg.solve_ex(inner, columns.T).result
+    return columns @ solved
 
 
 def kernel_matrix(x: Tensor, kernel: KernelName, sigma: float | None) -> Tensor:
@@ -77,16 +101,16 @@ def normalised_operator(
     """
     x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     with torch.autocast(device_type=x.device.type, enabled=False):
-        matrix = kernel_matrix(x, kernel, sigma)
-        if x.device.type != "mps":
-            matrix = matrix.double()
-        result: Tensor = _Regularised.apply(centred(matrix), ridge * x.shape[0])
+        scaled = ridge * x.shape[0]
+        if kernel == "linear" and x.shape[1] < x.shape[0]:
+            return _low_rank_operator(x, scaled)
+        result: Tensor = _Operator.apply(kernel_matrix(x, kernel, sigma), scaled)
     return result
 
 
 def operator_product(first: Tensor, second: Tensor) -> Tensor:
     """Compute tr(R_x R_y), the normalised HSIC of two variables, from their operators."""
-    return (first * second).sum()
+    return torch.dot(first.reshape(-1), second.reshape(-1))
 
 
 def hsic_cca(

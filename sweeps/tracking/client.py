@@ -197,7 +197,7 @@ def explained(uri: str) -> Iterator[None]:
         cause = _cause(error)
         status = 503
         if isinstance(error, MlflowException):
-            status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+            status = int(error.get_http_status_code())
         if 400 <= status < 500 and status not in (408, 429):
             raise TrackingError(f"MLflow at {uri} refuses: {cause}") from error
         raise ServerDownError(f"MLflow at {uri} does not answer: {cause}") from error

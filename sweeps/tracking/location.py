@@ -48,7 +48,9 @@ def ui_command(uri: str, *, port: int = 5000, experiment_id: str | None = None) 
         For a database the command that starts the UI, followed by its address as a comment; for a
         server its address, as it shows its UI itself.
     """
-    page = f"/#/experiments/{experiment_id}" if experiment_id else ""
+    # Otherwise the UI opens with its pages on language models.
+    runs = f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+    page = runs if experiment_id else ""
     if is_server(uri):
         return f"{uri.rstrip('/')}{page}"
     arguments = ["ui", "--backend-store-uri", uri, "--port", str(port), "--workers", "1"]

@@ -71,6 +71,7 @@ class SweepStore:
         self._parent = KnownRun("")
         self._runs: dict[int, KnownRun] = {}
         self._given_up: set[int] = set()
+        self._asked_for: set[int] = set()
         self.experiment_id = ""
 
     @property
@@ -158,7 +159,9 @@ class SweepStore:
         experiment = self._client.get_experiment_by_name(self._experiment)
         if experiment is None:
             return self._client.create_experiment(
-                self._experiment, artifact_location=_artifact_location(self._uri)
+                self._experiment,
+                artifact_location=_artifact_location(self._uri),
+                tags={"mlflow.experimentKind": "custom_model_development"},  # else the UI guesses
             )
         if experiment.lifecycle_stage != "active":
             raise TrackingError(
@@ -217,7 +220,7 @@ class SweepStore:
             self._log_epochs(run, [entry for entry in batch if isinstance(entry, Epoch)])
 
     def _open_trial(self, trial: int, entry: Opened) -> None:
-        run = self._runs.get(trial)
+        run = self._runs.get(trial) or self._lost_run(trial)
         tags = {**self._tags, STATE: "running", ATTEMPT: str(entry.attempt)}
         if run is None:
             tags |= {TRIAL: str(trial), "mlflow.parentRunId": self._parent.run_id}
@@ -229,10 +232,17 @@ class SweepStore:
                     tags=tags,
                 )
             )
-            self._runs[trial] = run
         elif run.state != "running":
             self._client.update_run(run.run_id, status="RUNNING")
+        self._runs[trial] = run
         write(self._client, run, params=entry.parameters, tags=tags)
+
+    def _lost_run(self, trial: int) -> KnownRun | None:
+        """Find the run that the server made although its answer got lost."""
+        if trial not in self._asked_for:
+            self._asked_for.add(trial)
+            return None
+        return next((run for run in self._children() if run.tags[TRIAL] == str(trial)), None)
 
     def _log_epochs(self, run: KnownRun, entries: Sequence[Epoch]) -> None:
         metrics: list[Metric] = []

@@ -1,0 +1,48 @@
+"""Objectives and trials as the tests of results, plots, tracking and progress need them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sweeps.events import TrialRecord
+
+
+@dataclass(frozen=True)
+class Goal:
+    metric: str
+    direction: Literal["maximize", "minimize"] = "maximize"
+
+
+GOALS = [Goal("val/accuracy"), Goal("val/robust_accuracy")]
+
+
+def complete(
+    number: int, *values: float, on_front: bool = True, epoch: int | None = None
+) -> TrialRecord:
+    """Make a complete trial; its metrics are its objectives and, if given, the last epoch."""
+    metrics = {goal.metric: value for goal, value in zip(GOALS, values, strict=False)}
+    return TrialRecord(
+        number=number,
+        state="complete",
+        parameters={
+            "method.hsplid.rho_s": 0.5 * number,
+            "training.learning_rate": 5e-4,
+            "training.weight_decay": 1e-5 * (number + 1),
+        },
+        values=values,
+        metrics={**metrics, "hsplid/salient_dims": 10.0 + number}
+        | ({} if epoch is None else {"epoch": float(epoch)}),
+        seconds=30.4,
+        on_front=on_front,
+    )
+
+
+def failed(number: int, failure: str = "loss is nan in epoch 2") -> TrialRecord:
+    """Make a failed trial."""
+    return TrialRecord(number=number, state="failed", parameters={}, seconds=2.0, failure=failure)
+
+
+def running(number: int) -> TrialRecord:
+    """Make a trial on a worker."""
+    return TrialRecord(number=number, state="running", parameters={})

@@ -1,0 +1,219 @@
+"""Whole sweeps as a user runs them: real processes, a real Ray, sqlite for study and MLflow."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+from optuna.trial import FrozenTrial, TrialState
+
+from hsplid_core.data.demo import write_coco_demo
+from hsplid_core.errors import ConfigError
+from sweeps.cluster import connected
+from sweeps.spec import ClusterSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("default"),
+]
+
+
+@dataclass
+class Sweep:
+    """A tiny sweep in a folder of its own, driven through the command line."""
+
+    folder: Path
+
+    def write(self, name: str = "tiny", **changes: Any) -> None:
+        spec = {
+            "name": name,
+            "data": {"root": str(self.folder / "coco"), "image_size": 32},
+            "model": {"width": 0.0625},
+            "method": {"cross_entropy": {"weight": 10.0}, "hsplid": {}},
+            "training": {"epochs": 2, "batch_size": 32},
+            "evaluation": {"epsilons_255": [2], "steps": 2, "max_images": 16},
+            "search": {"space": "hsplid", "startup_trials": 2},
+            "trials": 3,
+            "resources": {"cpu": 1},
+            "cluster": {"num_cpus": 2},
+            **changes,
+        }
+        (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(spec))
+
+    def start(self, *arguments: str, name: str = "tiny") -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "sweeps.run", f"{name}.yaml", *arguments]
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # A group of its own: a signal then reaches all that a terminal would send it to.
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, name: str = "tiny") -> tuple[int, str]:
+        process = self.start(*arguments, name=name)
+        output, _ = process.communicate(timeout=300)
+        return process.returncode, output
+
+    def trials(self, name: str = "tiny") -> list[FrozenTrial]:
+        file = self.folder / "runs" / name / "study.db"
+        if not file.is_file():
+            return []
+        try:
+            return optuna.load_study(study_name=None, storage=f"sqlite:///{file}").trials
+        except (KeyError, ValueError):
+            return []  # the driver is just creating it
+
+    def wait(self, until: Callable[[list[FrozenTrial]], bool], process: Any) -> None:
+        deadline = time.monotonic() + 200
+        while not until(self.trials()):
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline, "the sweep does not get there"
+            time.sleep(0.3)
+
+    def runs(self, experiment: str = "tiny") -> list[Run]:
+        client = MlflowClient(f"sqlite:///{self.folder}/runs/mlflow.db")
+        found = client.get_experiment_by_name(experiment)
+        assert found is not None
+        return list(client.search_runs([found.experiment_id]))
+
+    def steps(self, run: Run, metric: str) -> list[int]:
+        client = MlflowClient(f"sqlite:///{self.folder}/runs/mlflow.db")
+        return [entry.step for entry in client.get_metric_history(run.info.run_id, metric)]
+
+
+@pytest.fixture(scope="module")
+def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "coco"
+    return write_coco_demo(folder, image_size=32, n_train=160, n_val=40)
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, coco: Path) -> Sweep:
+    (tmp_path / "coco").symlink_to(coco)
+    made = Sweep(tmp_path)
+    made.write()
+    return made
+
+
+def check_tracked(sweep: Sweep, trials: int, epochs: int) -> None:
+    """Each trial has exactly one run below the parent, and each of its epochs exactly one step."""
+    runs = sweep.runs()
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert len(parents) == 1
+    children = [run for run in runs if run not in parents]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parents[0].info.run_id}
+    numbers = sorted(int(run.data.tags["sweep.trial"]) for run in children)
+    assert numbers == list(range(trials))
+    for run in children:
+        assert run.info.status == "FINISHED"
+        assert sorted(sweep.steps(run, "val/accuracy")) == list(range(1, epochs + 1))
+
+
+def list_checkpoints(sweep: Sweep, number: int) -> list[Path]:
+    pattern = f"tiny/ray/*/trial_{number:05d}/checkpoint_*/state.pt.sha256"
+    return list((sweep.folder / "runs").glob(pattern))
+
+
+def test_a_sweep_from_pretraining_to_results_and_on(sweep: Sweep) -> None:
+    sweep.write(
+        "pre", method={"cross_entropy": {}}, search={"space": "pretrain"}, training={"epochs": 1}
+    )
+    sweep.write(pretrain="pre.yaml", trials=2)
+    code, output = sweep.run()
+    assert code == 0, output
+    for text in ("mlflow ui", "clean", "robust", "front.png"):
+        assert text in output
+    folder = sweep.folder / "runs" / "tiny"
+    assert (folder / "front.png").stat().st_size > 5_000
+    assert (folder / "front.html").is_file()
+    trials = sweep.trials()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2
+    assert trials[0].user_attrs["parameters"]["method.hsplid.rho_s"] == 0.5  # the paper's first
+    table = pq.read_table(folder / "trials.parquet")
+    assert table.column("objective/val/accuracy").to_pylist() == [t.values[0] for t in trials]
+    check_tracked(sweep, trials=2, epochs=2)
+    weights = list((sweep.folder / "runs" / "pretrained").glob("*.pt"))
+    assert len(weights) == 1
+
+    # Once more with a larger total: only the new trial runs, from the same weights; it diverges.
+    code, output = sweep.run("training.learning_rate=9", "training.clip_norm=1e9", "trials=3")
+    assert code == 0, output
+    later = sweep.trials()
+    assert [trial.values for trial in later[:2]] == [trial.values for trial in trials]
+    assert [trial.state for trial in later[2:]] == [TrialState.FAIL]
+    assert "NaN or infinite" in later[2].user_attrs["failure"]
+    assert "NaN or infinite" in output
+    (failed,) = [run for run in sweep.runs() if run.data.tags.get("sweep.trial") == "2"]
+    assert failed.info.status == "FAILED"
+    assert list((sweep.folder / "runs" / "pretrained").glob("*.pt")) == weights
+
+
+def test_stopped_and_killed_and_still_each_trial_once(sweep: Sweep) -> None:
+    sweep.write(training={"epochs": 12, "batch_size": 8}, resources={"cpu": 2}, trials=2)
+    process = sweep.start()
+    sweep.wait(lambda trials: len(list_checkpoints(sweep, 0)) > 0, process)
+
+    # A second driver is refused while the first one runs.
+    code, output = sweep.run()
+    assert code == 2
+    assert "is in use: another process runs this sweep" in output
+
+    # Ctrl-C.
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "the same command goes on" in output
+    assert "Traceback" not in output
+    assert sweep.trials()[0].state == TrialState.RUNNING
+
+    # kill -9 of the driver, and of all that it started, in the middle of the second trial.
+    process = sweep.start()
+    sweep.wait(lambda trials: len(list_checkpoints(sweep, 1)) > 0, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = sweep.trials()
+    assert [trial.state for trial in before] == [TrialState.COMPLETE, TrialState.RUNNING]
+
+    code, output = sweep.run()
+    assert code == 0, output
+    after = sweep.trials()
+    assert [trial.state for trial in after] == [TrialState.COMPLETE] * 2
+    assert after[0].values == before[0].values
+    assert after[0].datetime_complete == before[0].datetime_complete
+    check_tracked(sweep, trials=2, epochs=12)
+
+
+def test_what_does_not_fit_is_told_in_one_line(sweep: Sweep) -> None:
+    code, output = sweep.run("resources.gpu=3")
+    errors = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert code == 2, output
+    assert len(errors) == 1
+    assert "resources.gpu is 3, but the cluster has 0" in errors[0]
+
+
+def test_no_cluster_at_the_address() -> None:
+    with (
+        pytest.raises(ConfigError, match=r"cluster\.address is 127\.0\.0\.1:1: no Ray cluster"),
+        connected(ClusterSpec(address="127.0.0.1:1")),
+    ):
+        pass

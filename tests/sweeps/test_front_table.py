@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from sweeps._labels import duration_text, number_text, short_names
+from sweeps.events import TrialRecord
+from sweeps.front_table import failure_lines, pareto_table
+from tests.sweeps.records import GOALS, Goal, complete, failed, running
+
+RECORDS = [
+    complete(0, 0.80, 0.30, on_front=False),
+    complete(1, 0.85, 0.50),
+    complete(2, 0.90, 0.40),
+    failed(3),
+    failed(4),
+    running(5),
+]
+
+
+def printed(records: list[TrialRecord], width: int = 100, **options: int | None) -> str:
+    console = Console(width=width, color_system=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(pareto_table(records, GOALS, **options))
+    return capture.get()
+
+
+def test_the_front_comes_first_then_the_others() -> None:
+    rows = [line.split() for line in printed(RECORDS).splitlines() if "%" in line]
+    assert rows == [
+        ["2", "*", "90.0%", "40.0%", "12", "30", "rho_s=1", "decay=3e-5"],
+        ["1", "*", "85.0%", "50.0%", "11", "30", "rho_s=0.5", "decay=2e-5"],
+        ["0", "80.0%", "30.0%", "10", "30", "decay=1e-5"],
+    ]
+
+
+def test_failures_are_counted_below_with_their_reason() -> None:
+    assert "2 failed (trials 3, 4): loss is nan in epoch 2" in printed(RECORDS)
+
+
+def test_the_best_of_each_objective_stands_out() -> None:
+    table = pareto_table(RECORDS, GOALS)
+    console = Console(width=100, color_system="standard", force_terminal=True)
+    with console.capture() as capture:
+        console.print(table)
+    assert re.findall(r"\x1b\[1;32m *([\d.]+%)", capture.get()) == ["90.0%", "50.0%"]
+
+
+@pytest.mark.parametrize("width", [100, 120])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    many = {f"method.hsplid.parameter_number_{i}": 0.1 * i for i in range(20)}
+    records = [
+        replace(record, parameters={**many, "method.hsplid.rho_s": float(record.number)})
+        for record in RECORDS
+    ]
+    lines = printed(records, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "rho_s=2" in "".join(lines)
+
+
+def test_more_dominated_trials_than_wanted_are_counted() -> None:
+    text = printed(RECORDS, max_dominated=0)
+    assert "80.0%" not in text
+    assert "1 more dominated trials are not shown" in text
+
+
+@pytest.mark.parametrize("records", [[], [RECORDS[3]], [RECORDS[5]]])
+def test_a_sweep_without_a_complete_trial_still_has_a_table(records: list[TrialRecord]) -> None:
+    assert "trial" in printed(records)
+
+
+def test_smaller_is_first_where_smaller_is_better() -> None:
+    goals = [Goal("val/loss", "minimize")]
+    records = [
+        replace(record, values=record.values[:1], on_front=False)
+        for record in RECORDS
+        if record.values
+    ]
+    table = pareto_table(records, goals)
+    assert [str(cell) for cell in table.columns[1].cells] == ["0.8", "0.85", "0.9"]
+
+
+def test_a_long_reason_is_cut_and_the_most_frequent_comes_first() -> None:
+    lines = failure_lines([failed(i, "x" * 500 if i else "rare") for i in range(8)])
+    assert lines[0].startswith("7 failed (trials 1, 2, 3, 4, 5, ...): xxx")
+    assert lines[0].endswith("x...")
+    assert lines[1] == "1 failed (trial 0): rare"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.5, "0.5"),
+        (5e-4, "5e-4"),
+        (5.12e-4, "5.1e-4"),
+        (0.0123, "0.012"),
+        (8.0, "8"),
+        (123.0, "123"),
+        (1.2e6, "1.2e6"),
+        (-3e-5, "-3e-5"),
+        (float("inf"), "inf"),
+    ],
+)
+def test_numbers_are_written_short(value: float, text: str) -> None:
+    assert number_text(value) == text
+
+
+def test_names_are_shortened_as_far_as_they_stay_apart() -> None:
+    paths = ["method.hsplid.sigma", "method.sib.sigma", "training.learning_rate", "seed"]
+    assert list(short_names(paths).values()) == ["hsplid.sigma", "sib.sigma", "lr", "seed"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (59.7, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (1500, "25 min"),
+        (7500, "2 h 05 min"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text

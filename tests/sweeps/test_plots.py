@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from sweeps._picture import make_picture
+from sweeps.events import TrialRecord
+from sweeps.plots import front_figure, write_front
+from tests.sweeps.records import GOALS, Goal, complete, failed, running
+
+RECORDS = [
+    complete(0, 0.80, 0.30, on_front=False),
+    complete(1, 0.85, 0.50),
+    complete(2, 0.90, 0.40),
+    failed(3),
+    running(4),
+]
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text() for each in figure.legends for text in each.get_texts()]
+
+
+def traces(page: Path) -> dict[str, Any]:
+    """Read the traces that a page gives to plotly, by name; the front's line has none."""
+    call = re.findall(r"Plotly\.newPlot\(\s*\"[^\"]+\",\s*(\[.*?\]),\s+\{", page.read_text(), re.S)
+    return {trace.get("name", "line"): trace for trace in json.loads(call[-1])}
+
+
+def test_points_line_and_marks_of_the_figure() -> None:
+    figure = front_figure(RECORDS, GOALS, title="coco_hsplid", baseline=(0.82, 0.1), is_demo=True)
+    axes = figure.axes[0]
+    assert legend(figure) == [
+        "dominated",
+        "Pareto front",
+        "paper's values (trial 0)",
+        "cross-entropy baseline",
+    ]
+    points = [np.asarray(each.get_offsets()).tolist() for each in axes.collections]
+    assert points == [
+        [[0.80, 0.30]],
+        [[0.85, 0.50], [0.90, 0.40]],
+        [[0.80, 0.30]],
+        [[0.82, 0.10]],
+    ]
+    corners = np.asarray(axes.lines[0].get_xydata())
+    assert corners[1:-1].tolist() == [[0.85, 0.50], [0.85, 0.40], [0.90, 0.40]]
+    assert texts(figure) == ["1", "2", "0"]
+    assert axes.get_title("left") == "coco_hsplid"
+    assert axes.get_title("right") == "demo data"
+    assert axes.get_xlabel() == "clean accuracy (higher is better)"
+    assert axes.xaxis.get_major_formatter()(0.85) == "85%"
+    assert axes.xaxis.get_major_formatter()(0.8525) == "85.25%"
+
+
+@pytest.mark.parametrize(
+    "directions", [("maximize", "maximize"), ("minimize", "maximize"), ("minimize", "minimize")]
+)
+def test_nothing_lies_beyond_the_line(directions: Any) -> None:
+    goals = [Goal(f"m{i}", direction) for i, direction in enumerate(directions)]
+    signs = [1 if direction == "maximize" else -1 for direction in directions]
+    front = [
+        complete(i, signs[0] * x, signs[1] * y)
+        for i, (x, y) in enumerate([(1, 5), (2, 4), (4, 1)])
+    ]
+    picture = make_picture(front, goals, None, None)
+    corners = [(signs[0] * x, signs[1] * y) for x, y in picture.staircase]
+    assert corners[1:-1] == [(1, 5), (1, 4), (2, 4), (2, 1), (4, 1)]
+    # Both ends run out to the worse edges.
+    assert corners[0][0] < 1
+    assert corners[0][1] == 5
+    assert corners[-1][0] == 4
+    assert corners[-1][1] < 1
+
+
+@pytest.mark.parametrize(
+    "records",
+    [[], [failed(0)], [complete(0, 0.5, 0.5)], [complete(i, 0.5, 0.5) for i in range(3)]],
+)
+def test_few_trials_still_make_pictures(records: list[TrialRecord], tmp_path: Path) -> None:
+    png, page = write_front(records, GOALS, tmp_path / "new", "few", None, False)
+    assert imread(png).shape[:2] == (840, 1200)
+    assert ("no complete trial yet" in page.read_text()) == (not any(r.values for r in records))
+
+
+def test_trials_with_equal_values_share_a_label() -> None:
+    figure = front_figure([complete(i, 0.5, 0.5) for i in range(3)], GOALS, title="ties")
+    assert texts(figure) == ["0, 1, 2"]
+
+
+def test_a_thousand_trials_are_not_buried_under_their_labels() -> None:
+    angles = np.linspace(0, np.pi / 2, 500)
+    front = [complete(i, np.sin(a), np.cos(a)) for i, a in enumerate(angles)]
+    others = [
+        complete(500 + i, 0.5 * np.sin(a), 0.4, on_front=False) for i, a in enumerate(angles)
+    ]
+    labels = texts(front_figure(front + others, GOALS, title="many"))
+    assert 10 < len(labels) < 60
+    assert not any(int(label) >= 500 for label in labels)
+
+
+def test_one_objective_is_drawn_over_the_trials_numbers() -> None:
+    records = [complete(0, 0.6, on_front=False), complete(1, 0.8)]
+    figure = front_figure(records, GOALS[:1], title="pretrain", baseline=(0.5,), paper_trial=None)
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "trial"
+    assert legend(figure) == ["dominated", "best"]
+    assert [np.asarray(c.get_offsets()).tolist() for c in axes.collections] == [
+        [[0, 0.6]],
+        [[1, 0.8]],
+    ]
+
+
+def test_three_objectives_show_the_first_two_without_a_line() -> None:
+    goals = [*GOALS, Goal("seconds", "minimize")]
+    records = [complete(0, 0.9, 0.5, 30.0), complete(1, 0.8, 0.4, 20.0)]
+    axes = front_figure(records, goals, title="three").axes[0]
+    assert len(axes.lines) == 0
+    assert np.asarray(axes.collections[0].get_offsets()).tolist() == [[0.9, 0.5], [0.8, 0.4]]
+
+
+def test_the_page_shows_all_parameters_on_hover(tmp_path: Path) -> None:
+    _, page = write_front(RECORDS, GOALS, tmp_path, "coco", (0.82, 0.1), True)
+    drawn = traces(page)
+    front = drawn["Pareto front"]
+    assert front["text"] == ["1", "2"]
+    assert front["hovertext"][0] == (
+        "<b>trial 1</b><br>clean accuracy: <b>85.0%</b><br>robust accuracy: <b>50.0%</b><br>30 s"
+        "<br>method.hsplid.rho_s = 0.5<br>training.learning_rate = 0.0005"
+        "<br>training.weight_decay = 2e-05"
+    )
+    assert "10.0%" in drawn["cross-entropy baseline"]["hovertemplate"]
+    assert drawn["paper's values (trial 0)"]["hovertext"][0].startswith("<b>trial 0</b>")
+    assert "line" in drawn
+
+
+def test_the_page_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    _, page = write_front(RECORDS, GOALS, tmp_path, "<script>alert(1)</script>", None, False)
+    sources: list[str] = []
+    scripts: list[str] = []
+
+    class Sources(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            scripts.extend([tag] if tag == "script" else [])
+            sources.extend(value or "" for name, value in attrs if name in ("src", "href"))
+
+    Sources().feed(page.read_text())
+    assert sources == []
+    assert len(page.read_text()) > 1_000_000
+    assert "<script>alert" not in page.read_text()
+
+
+def test_drawing_leaves_no_global_state() -> None:
+    front_figure(RECORDS, GOALS, title="x")
+    if "matplotlib.pyplot" in sys.modules:  # another library's doing
+        assert sys.modules["matplotlib.pyplot"].get_fignums() == []

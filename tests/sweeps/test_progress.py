@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sweeps._standing import Standing
+from sweeps.progress import ProgressView
+from tests.sweeps.records import GOALS, complete, failed, running
+
+METRICS = {"val/accuracy": 0.71, "val/robust_accuracy": math.nan}
+
+
+def view(console: Console | None = None, **options: Any) -> ProgressView:
+    return ProgressView(4, GOALS, epochs=3, concurrency=2, console=console, **options)
+
+
+def plain_console() -> tuple[Console, io.StringIO]:
+    stream = io.StringIO()
+    return Console(file=stream, force_terminal=False, width=60), stream
+
+
+def drive(listener: ProgressView) -> None:
+    """Tell a whole sweep: trial 0 is from an earlier run, 2 pushes 0 off the front, 3 fails."""
+    earlier = complete(0, 0.6, 0.2)
+    listener.sweep_started([earlier])
+    listener.trial_started(1, {"training.learning_rate": 5e-4}, resumed=True)
+    listener.epoch_finished(1, 2, METRICS)
+    listener.trial_finished(complete(1, 0.5, 0.1, on_front=False))
+    listener.trial_started(2, {"method.hsplid.rho_s": 0.5}, resumed=False)
+    listener.trial_finished(complete(2, 0.7, 0.4))
+    listener.trial_finished(failed(3))
+    records = [complete(0, 0.6, 0.2, on_front=False), complete(1, 0.5, 0.1, on_front=False)]
+    listener.sweep_finished([*records, complete(2, 0.7, 0.4), failed(3)], interrupted=False)
+
+
+def test_plain_lines_tell_starts_ends_and_changes_of_the_front() -> None:
+    console, stream = plain_console()
+    drive(view(console))
+    lines = [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()]
+    assert lines == [
+        "sweep of 4 trials, 1 done before (0 failed)",
+        "trial 1 goes on: lr=5e-4",
+        "trial 1 complete in 30 s: clean accuracy 50.0%, robust accuracy 10.0% "
+        "(2 of 4 done, about 30 s left)",
+        "trial 2 starts: rho_s=0.5",
+        "trial 2 complete in 30 s: clean accuracy 70.0%, robust accuracy 40.0% "
+        "(3 of 4 done, about 15 s left)",
+        "front: trial 2 (70.0%, 40.0%)",
+        "trial 3 failed in 2 s: loss is nan in epoch 2 (4 of 4 done)",
+        "sweep finished: 3 complete, 1 failed, 1 on the front",
+    ]
+
+
+def test_json_lines_hold_every_event_and_are_valid_json() -> None:
+    stream = io.StringIO()
+    drive(view(json_lines=True, stream=stream))
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [event.pop("event") for event in told] == [
+        "sweep_started",
+        "trial_started",
+        "epoch_finished",
+        "trial_finished",
+        "trial_started",
+        "trial_finished",
+        "front_changed",
+        "trial_finished",
+        "sweep_finished",
+    ]
+    assert all(event.pop("time").endswith("+00:00") for event in told)
+    assert told[1] == {
+        "trial": 1,
+        "parameters": {"training.learning_rate": 5e-4},
+        "resumed": True,
+    }
+    assert told[2]["metrics"] == {"val/accuracy": 0.71, "val/robust_accuracy": None}
+    assert told[5]["values"] == {"val/accuracy": 0.7, "val/robust_accuracy": 0.4}
+    assert told[6]["front"] == [{"trial": 2, "values": told[5]["values"]}]
+    assert told[7]["failure"] == "loss is nan in epoch 2"
+    assert told[8] == {"interrupted": False, "complete": 3, "failed": 1, "front": [2]}
+
+
+def test_json_lines_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    drive(view(json_lines=True))
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 9
+    assert captured.err == ""
+
+
+@pytest.fixture
+def live() -> Iterator[tuple[ProgressView, Console]]:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
+    shown = view(console)
+    yield shown, console
+    shown.close()
+
+
+def drawn(listener: ProgressView) -> str:
+    assert listener._dashboard is not None
+    console = Console(width=100, color_system=None)
+    with console.capture() as capture:
+        console.print(listener._dashboard.render())
+    return capture.get()
+
+
+def test_the_live_view_shows_what_runs_and_the_front(live: tuple[ProgressView, Console]) -> None:
+    listener, _ = live
+    listener.sweep_started([complete(0, 0.6, 0.2), failed(1)])
+    listener.trial_started(2, {"method.hsplid.rho_s": 0.5}, resumed=False)
+    listener.epoch_finished(2, 1, METRICS)
+    listener.trial_started(3, {}, resumed=False)
+    lines = [line.split() for line in drawn(listener).splitlines()]
+    assert "2 of 4 trials  2 running  1 failed" in drawn(listener)
+    assert ["2", "1/3", "71.0%", "-", "rho_s=0.5"] in lines
+    assert ["3", "0/3", "-", "-"] in lines
+    assert ["0", "60.0%", "20.0%"] in lines
+    # Trial 2 has two of three epochs to go, trial 3 all of them, at 30.4 s a trial: the longer.
+    assert "about 30 s left" in drawn(listener)
+
+
+def test_the_live_view_gives_the_terminal_back(live: tuple[ProgressView, Console]) -> None:
+    listener, console = live
+    assert isinstance(console.file, io.StringIO)
+    drive(listener)
+    listener.close()
+    hidden, shown = "\x1b[?25l", "\x1b[?25h"
+    written = console.file.getvalue()
+    assert written.count(hidden) == written.count(shown) == 1
+    assert written.rindex(shown) > written.rindex(hidden)
+
+
+@pytest.mark.parametrize("mode", ["plain", "live", "json"])
+def test_calls_may_come_in_any_sane_order(mode: str) -> None:
+    console = Console(file=io.StringIO(), force_terminal=mode == "live")
+    listener = view(console, json_lines=mode == "json", stream=io.StringIO())
+    listener.epoch_finished(7, 2, {})
+    listener.trial_finished(complete(7, 0.5, 0.5))
+    listener.trial_finished(failed(8))
+    listener.trial_started(8, {}, resumed=True)
+    listener.sweep_started([running(8), complete(7, 0.5, 0.5)])
+    listener.sweep_finished([running(8), complete(7, 0.5, 0.5)], interrupted=True)
+    listener.sweep_finished([], interrupted=True)
+
+
+def test_markup_in_a_failure_is_printed_as_it_is() -> None:
+    console, stream = plain_console()
+    view(console).trial_finished(failed(0, "shape [3, 4] is not [/red]"))
+    assert "shape [3, 4] is not [/red]" in stream.getvalue()
+
+
+def test_time_left_counts_what_waits_and_what_runs() -> None:
+    standing = Standing(10, GOALS, epochs=4, concurrency=2)
+    assert standing.seconds_left() is None
+    standing.load([complete(0, 0.5, 0.5), failed(1)])
+    # Eight trials of 30.4 s on two workers; how long a failed one took says nothing.
+    assert standing.seconds_left() == pytest.approx(8 * 30.4 / 2)
+    standing.start(2, {})
+    standing.note_epoch(2, 3, {})
+    assert standing.seconds_left() == pytest.approx(7.25 * 30.4 / 2)
+
+
+def test_time_left_before_the_first_end_comes_from_the_epochs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("sweeps._standing.time.monotonic", lambda: clock[0])
+    standing = Standing(3, GOALS, epochs=4, concurrency=1)
+    standing.start(0, {})
+    clock[0] += 10
+    standing.note_epoch(0, 1, {})
+    assert standing.seconds_left() == pytest.approx(2.75 * 40)

@@ -1,0 +1,497 @@
+from __future__ import annotations
+
+import logging
+import math
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from hsplid_core.errors import ConfigError
+from sweeps.tracking import MlflowTracker, TrackingError, default_uri, ui_command
+from sweeps.tracking.client import connect
+from sweeps.tracking.location import sqlite_file
+from sweeps.tracking.outbox import Closed, Epoch, Opened, Outbox, Ranked
+from tests.sweeps.records import GOALS, complete, failed, running
+from trainables.config import ParameterValue
+
+# MLflow's tables, under SQLAlchemy 2.1.
+
+SPEC = {"name": "coco", "trials": 3, "training": {"learning_rate": 5e-4, "device": None}}
+TAGS = {"git.commit": "c0ffee", "seed": "7", "version.torch": "2.15.0"}
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # A space, since people have such folders.
+    return tmp_path_factory.mktemp("storage") / "my runs"
+
+
+@pytest.fixture(scope="module")
+def client(storage: Path) -> MlflowClient:
+    return connect(default_uri(storage))
+
+
+@pytest.fixture
+def make(storage: Path, request: pytest.FixtureRequest) -> Callable[..., MlflowTracker]:
+    """Make trackers of one sweep, which has an experiment of its own in the shared database."""
+
+    def make_tracker(**options: Any) -> MlflowTracker:
+        settings: dict[str, Any] = {
+            "experiment": request.node.name,
+            "run_name": "coco",
+            "sweep_id": "coco@it's here",
+            "objectives": GOALS,
+            "spec": SPEC,
+            "tags": TAGS,
+            "flush_s": 0.0,
+        }
+        return MlflowTracker(default_uri(storage), **settings | options)
+
+    return make_tracker
+
+
+def runs(client: MlflowClient, tracker: MlflowTracker) -> tuple[Run, dict[int, Run]]:
+    """Read back the only parent, and the children by trial."""
+    found = client.search_runs([tracker.experiment_id])
+    parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in found if run not in parents]
+    assert len(parents) == 1
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} <= {parents[0].info.run_id}
+    by_trial = {int(run.data.tags["sweep.trial"]): run for run in children}
+    assert len(by_trial) == len(children)
+    return parents[0], by_trial
+
+
+def history(client: MlflowClient, run: Run, metric: str) -> list[tuple[int, float]]:
+    return [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, metric)]
+
+
+def train(tracker: MlflowTracker, number: int, epochs: range, *, resumed: bool = False) -> None:
+    parameters = {"method.hsplid.rho_s": 0.5 * number, "method.hsplid.sigma": None}
+    tracker.trial_started(number, parameters, resumed=resumed)
+    for epoch in epochs:
+        metrics = {"val/accuracy": 0.1 * epoch, "loss": math.nan if epoch == 2 else 1 / epoch}
+        tracker.epoch_finished(number, epoch, metrics)
+
+
+def test_a_sweep_is_one_parent_with_a_child_a_trial(
+    make: Callable[..., MlflowTracker], client: MlflowClient, tmp_path: Path
+) -> None:
+    artifacts = [tmp_path / name for name in ("trials.parquet", "front.png", "front.html")]
+    for path in artifacts:
+        path.write_text(path.name)
+    tracker = make(artifacts=artifacts)
+    tracker.sweep_started([])
+    train(tracker, 0, range(1, 4))
+    tracker.trial_finished(complete(0, 0.8, 0.2, epoch=3))
+    train(tracker, 1, range(1, 4))
+    tracker.trial_finished(complete(1, 0.9, 0.4, epoch=3))
+    train(tracker, 2, range(1, 2))
+    tracker.trial_finished(failed(2))
+    records = [complete(0, 0.8, 0.2, on_front=False), complete(1, 0.9, 0.4), failed(2)]
+
+    _, children = runs(client, tracker)
+    fronts = [children[number].data.tags["sweep.on_front"] for number in range(3)]
+    assert fronts == ["false", "true", "false"]  # known before the sweep ends
+
+    tracker.sweep_finished(records, interrupted=False)
+    parent, children = runs(client, tracker)
+
+    assert parent.info.run_name == "coco"
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params == {
+        "name": "coco",
+        "trials": "3",
+        "training.learning_rate": "0.0005",
+        "training.device": "null",
+    }
+    assert parent.data.metrics == {
+        "sweep/complete": 2,
+        "sweep/failed": 1,
+        "sweep/front_size": 1,
+        "best/val/accuracy": 0.9,
+        "best/val/robust_accuracy": 0.4,
+    }
+    assert parent.data.tags.items() >= {**TAGS, "sweep.state": "complete"}.items()
+
+    files = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert files == {"spec.yaml", "trials.parquet", "front.png", "front.html"}
+    spec = client.download_artifacts(parent.info.run_id, "spec.yaml", str(tmp_path))
+    assert yaml.safe_load(Path(spec).read_text()) == SPEC
+
+    assert [children[n].info.status for n in range(3)] == ["FINISHED", "FINISHED", "FAILED"]
+    assert children[1].info.run_name == "trial 1"
+    assert children[1].data.params == {"method.hsplid.rho_s": "0.5", "method.hsplid.sigma": "null"}
+    assert children[1].data.metrics["objective/val/robust_accuracy"] == 0.4
+    assert children[1].data.metrics["trial/seconds"] == 30.4
+    assert history(client, children[1], "epoch") == [(1, 1), (2, 2), (3, 3)]
+    assert history(client, children[1], "loss") == [(1, 1), (3, 1 / 3)]
+    expected = {**TAGS, "sweep.state": "complete", "sweep.attempt": "1", "sweep.on_front": "true"}
+    assert children[1].data.tags.items() >= expected.items()
+    assert children[1].data.tags["sweep.non_finite"] == "loss"
+    assert children[2].data.tags["sweep.failure"] == "loss is nan in epoch 2"
+    assert "sweep.failure" not in children[1].data.tags
+
+
+def test_what_mlflow_is_asked_for_is_found(
+    make: Callable[..., MlflowTracker], client: MlflowClient
+) -> None:
+    tracker = make()
+    tracker.sweep_started([])
+    train(tracker, 0, range(1, 2))
+    tracker.trial_finished(complete(0, 0.8, 0.2))
+    train(tracker, 1, range(1, 2))
+    tracker.trial_finished(failed(1))
+    for condition in (
+        "tags.`sweep.on_front` = 'true'",
+        "tags.`sweep.state` = 'complete' and tags.`git.commit` = 'c0ffee'",
+        "metrics.`objective/val/accuracy` > 0.7",
+        "params.`method.hsplid.rho_s` = '0.0'",
+    ):
+        found = client.search_runs([tracker.experiment_id], condition)
+        assert [run.data.tags.get("sweep.trial") for run in found] == ["0"], condition
+
+
+def test_a_resumed_trial_goes_on_in_its_run_without_a_doubled_step(
+    make: Callable[..., MlflowTracker], client: MlflowClient
+) -> None:
+    first = make()
+    first.sweep_started([])
+    train(first, 0, range(1, 4))
+    first.trial_finished(complete(0, 0.8, 0.2))
+    train(first, 1, range(1, 5))
+    first.sweep_finished([complete(0, 0.8, 0.2), running(1)], interrupted=True)
+
+    parent, children = runs(client, first)
+    assert (parent.info.status, parent.data.tags["sweep.state"]) == ("KILLED", "interrupted")
+    interrupted = children[1]
+    assert interrupted.info.status == "KILLED"
+    assert interrupted.data.tags["sweep.state"] == "interrupted"
+
+    second = make(spec={**SPEC, "trials": 4}, tags={**TAGS, "git.commit": "f00d"})
+    second.sweep_started([complete(0, 0.8, 0.2), running(1)])
+    train(second, 1, range(3, 7), resumed=True)  # its last checkpoint was of epoch 2
+    parent, children = runs(client, second)
+    assert (parent.info.status, children[1].info.status) == ("RUNNING", "RUNNING")
+    second.trial_finished(complete(1, 0.9, 0.1, epoch=6))
+    second.sweep_finished([complete(0, 0.8, 0.2), complete(1, 0.9, 0.1)], interrupted=False)
+
+    parent, children = runs(client, second)
+    assert children[1].info.run_id == interrupted.info.run_id
+    assert (parent.info.status, children[1].info.status) == ("FINISHED", "FINISHED")
+    assert history(client, children[1], "epoch") == [(e, e) for e in range(1, 7)]
+    steps = [step for step, _ in history(client, children[1], "val/accuracy")]
+    assert steps == list(range(1, 7))
+    assert children[1].data.tags["sweep.attempt"] == "2"
+    assert children[1].data.tags["git.commit"] == "f00d"
+    assert children[0].data.tags["sweep.attempt"] == "1"
+    assert children[0].data.tags["git.commit"] == "c0ffee"
+    assert history(client, children[0], "trial/seconds") == [(3, 30.4)]
+    assert parent.data.params["trials"] == "3"
+    assert parent.data.tags["sweep.spec_changed"] == "trials: 3, now 4"
+    assert history(client, parent, "sweep/complete") == [(1, 1), (2, 2)]
+
+
+def test_a_failed_trial_that_is_retried_loses_its_failure(
+    make: Callable[..., MlflowTracker], client: MlflowClient
+) -> None:
+    tracker = make()
+    tracker.sweep_started([])
+    train(tracker, 0, range(1, 3))
+    tracker.trial_finished(failed(0))
+    train(tracker, 0, range(1, 4), resumed=True)
+    tracker.trial_finished(complete(0, 0.8, 0.2))
+    run = runs(client, tracker)[1][0]
+    assert run.info.status == "FINISHED"
+    assert (run.data.tags["sweep.failure"], run.data.tags["sweep.attempt"]) == ("", "2")
+    assert history(client, run, "epoch") == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_what_a_killed_driver_did_not_deliver_is_made_up_for(
+    make: Callable[..., MlflowTracker], client: MlflowClient
+) -> None:
+    killed = make(flush_s=1e9)  # the last epochs were still in its memory
+    killed.sweep_started([])
+    train(killed, 0, range(1, 4))
+    ended = [complete(0, 0.8, 0.2, epoch=3), complete(1, 0.1, 0.1, on_front=False, epoch=3)]
+
+    tracker = make()
+    tracker.sweep_started(ended)
+    tracker.sweep_finished(ended, interrupted=False)
+
+    _, children = runs(client, tracker)
+    assert sorted(children) == [0, 1]
+    for number, run in children.items():
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["sweep.state"] == "complete"
+        assert history(client, run, "epoch")[-1] == (3, 3)
+        assert run.data.metrics["objective/val/accuracy"] == (0.8, 0.1)[number]
+    assert children[1].data.tags["sweep.on_front"] == "false"
+
+
+def test_an_end_of_which_only_the_numbers_arrived_is_completed(
+    make: Callable[..., MlflowTracker], client: MlflowClient
+) -> None:
+    tracker = make()
+    tracker.sweep_started([])
+    train(tracker, 0, range(1, 4))
+    tracker.trial_finished(complete(0, 0.8, 0.2))
+    run = runs(client, tracker)[1][0]
+    client.set_tag(run.info.run_id, "sweep.state", "running")
+
+    make().sweep_started([complete(0, 0.8, 0.2)])
+    run = runs(client, tracker)[1][0]
+    assert run.data.tags["sweep.state"] == "complete"
+    assert history(client, run, "objective/val/accuracy") == [(3, 0.8)]
+
+
+class Flaky:
+    """A client whose server goes down and comes back, or refuses some requests for good."""
+
+    def __init__(self, client: MlflowClient) -> None:
+        self._client = client
+        self.failing: dict[str, Exception] = {}
+        self.fails_after = False
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            error = self.failing.get(name, self.failing.get("*"))
+            if error is not None and not self.fails_after:
+                raise error
+            answer = method(*args, **kwargs)
+            if error is not None:
+                raise error
+            return answer
+
+        return call
+
+
+@pytest.fixture
+def flaky(
+    make: Callable[..., MlflowTracker], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> tuple[MlflowTracker, Flaky]:
+    monkeypatch.setattr("sweeps.tracking.tracker._RETRY_S", 0.0)
+    tracker = make()
+    tracker.sweep_started([])
+    unsteady = Flaky(client)
+    monkeypatch.setattr(tracker._store, "_client", unsteady)
+    return tracker, unsteady
+
+
+@pytest.mark.parametrize("fails_after", [False, True], ids=["refused", "answer lost"])
+def test_a_server_that_is_down_for_a_while_gets_everything_once(
+    flaky: tuple[MlflowTracker, Flaky],
+    client: MlflowClient,
+    caplog: pytest.LogCaptureFixture,
+    fails_after: bool,
+) -> None:
+    tracker, server = flaky
+    train(tracker, 0, range(1, 3))
+    methods = ("create_run", "log_batch", "set_terminated", "update_run")
+    server.failing = dict.fromkeys(methods, MlflowException("down"))
+    server.fails_after = fails_after
+    train(tracker, 1, range(1, 3))
+    for epoch in range(3, 6):
+        tracker.epoch_finished(0, epoch, {"val/accuracy": 0.1 * epoch})
+    tracker.trial_finished(complete(0, 0.8, 0.2))
+    warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert "does not answer" in warnings[0].getMessage()
+
+    server.failing = {}
+    tracker.epoch_finished(1, 3, {"val/accuracy": 0.3})
+    tracker.sweep_finished([complete(0, 0.8, 0.2), running(1)], interrupted=True)
+    children = runs(client, tracker)[1]
+    assert history(client, children[0], "val/accuracy") == [(e, 0.1 * e) for e in range(1, 6)]
+    assert history(client, children[1], "epoch") == [(1, 1), (2, 2), (3, 3)]
+    assert history(client, children[0], "objective/val/accuracy") == [(5, 0.8)]
+    assert children[0].info.status == "FINISHED"
+    assert children[1].data.tags["sweep.attempt"] == "1"
+
+
+def test_a_server_that_is_never_back_is_told_but_kills_nothing(
+    flaky: tuple[MlflowTracker, Flaky], caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker, server = flaky
+    server.failing = {"*": OSError("down")}
+    train(tracker, 0, range(1, 4))
+    tracker.trial_finished(complete(0, 0.8, 0.2))
+    tracker.sweep_finished([complete(0, 0.8, 0.2)], interrupted=False)
+    assert "never delivered" in caplog.text
+    assert "artifacts are not in MLflow" in caplog.text
+
+
+def test_while_the_server_is_down_it_is_asked_only_now_and_then(
+    flaky: tuple[MlflowTracker, Flaky], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker, server = flaky
+    monkeypatch.setattr("sweeps.tracking.tracker._RETRY_S", 1e9)
+    server.failing = {"*": OSError("down")}
+    tracker.trial_started(0, {}, resumed=False)
+    server.failing = {"*": AssertionError("asked again")}
+    train(tracker, 0, range(1, 4))
+    tracker.trial_finished(complete(0, 0.8, 0.2))
+
+
+def test_what_the_server_refuses_for_good_holds_up_nothing_else(
+    flaky: tuple[MlflowTracker, Flaky], client: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker, server = flaky
+    refusal = MlflowException.invalid_parameter_value("no such thing")
+    server.failing = {"create_run": refusal}
+    train(tracker, 0, range(1, 4))
+    server.failing = {}
+    train(tracker, 1, range(1, 4))
+    assert sorted(runs(client, tracker)[1]) == [1]
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("trial 0: a part of its log is given up")
+
+
+def test_names_that_mlflow_forbids_and_long_values_are_made_legal(
+    make: Callable[..., MlflowTracker], client: MlflowClient
+) -> None:
+    tracker = make()
+    tracker.sweep_started([])
+    parameters: dict[str, ParameterValue] = {"space(x)=é": "v" * 9000}
+    parameters |= {f"p{i:03}": i for i in range(150)}
+    tracker.trial_started(0, parameters, resumed=False)
+    metrics = {"PGD (eps=2/255)": 0.5, **{f"m{i:04}": float(i) for i in range(1700)}}
+    tracker.epoch_finished(0, 1, metrics)
+    tracker.trial_finished(failed(0, "x" * 9000))
+    run = runs(client, tracker)[1][0]
+    assert run.data.params["space_x___"] == "v" * 5000
+    assert len(run.data.params) == 151
+    assert run.data.metrics["PGD _eps_2/255_"] == 0.5
+    assert len(run.data.metrics) == 1 + 1700 + 2
+    assert len(run.data.tags["sweep.failure"]) == 5000
+
+
+def test_two_sweeps_may_share_an_experiment(
+    make: Callable[..., MlflowTracker], client: MlflowClient
+) -> None:
+    for name in ("a", "b", "a"):
+        tracker = make(sweep_id=name, run_name=name)
+        tracker.sweep_started([])
+    found = client.search_runs([tracker.experiment_id])
+    assert sorted(run.info.run_name for run in found) == ["a", "b"]
+
+
+def test_a_missing_artifact_is_told(
+    make: Callable[..., MlflowTracker], caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    tracker = make(artifacts=[tmp_path / "front.png"])
+    tracker.sweep_started([])
+    tracker.sweep_finished([], interrupted=False)
+    assert "front.png was not logged" in caplog.text
+
+
+def test_a_deleted_experiment_is_an_error_that_says_what_to_do(
+    make: Callable[..., MlflowTracker], client: MlflowClient
+) -> None:
+    tracker = make()
+    tracker.sweep_started([])
+    client.delete_experiment(tracker.experiment_id)
+    remedy = f"mlflow experiments restore -x {tracker.experiment_id}"
+    with pytest.raises(TrackingError, match=remedy):
+        make().sweep_started([])
+
+
+def unreachable(**_: object) -> MlflowTracker:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return MlflowTracker(
+        f"http://127.0.0.1:{port}",
+        experiment="x",
+        run_name="x",
+        sweep_id="x",
+        objectives=GOALS,
+        spec={},
+        tags={},
+    )
+
+
+@pytest.mark.timeout(20)
+def test_a_server_that_is_not_there_is_told_at_once() -> None:
+    with pytest.raises(TrackingError, match=r"does not answer.*set tracking\.uri"):
+        unreachable().sweep_started([])
+
+
+def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("my diary" * 100)
+    with pytest.raises(TrackingError, match="file is not a database"):
+        connect(default_uri(tmp_path))
+    assert (tmp_path / "mlflow.db").read_text() == "my diary" * 100
+
+
+@pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_refused(uri: str) -> None:
+    with pytest.raises(ConfigError, match="name a file"):
+        sqlite_file(uri)
+
+
+def test_the_ui_command_names_program_database_and_address(tmp_path: Path) -> None:
+    uri = default_uri(tmp_path / "my runs")
+    words = shlex.split(ui_command(uri, port=5555, experiment_id="3"), comments=True)
+    assert words[0] == "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false"
+    assert Path(words[1]).resolve().parent == Path(sys.executable).parent.resolve()
+    assert words[2:] == ["ui", "--backend-store-uri", uri, "--port", "5555", "--workers", "1"]
+    assert ui_command(uri, port=5555, experiment_id="3").endswith(
+        "# http://127.0.0.1:5555/#/experiments/3/runs?workflowType=machine_learning"
+    )
+    assert ui_command("https://ml.example.org/") == "https://ml.example.org"
+
+
+def test_importing_the_tracker_does_not_import_mlflow() -> None:
+    code = "import sys, sweeps.tracking; sys.exit('mlflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_outbox_keeps_what_was_not_delivered_in_order() -> None:
+    outbox = Outbox(max_metrics=4)
+    entries: list[Opened | Epoch | Closed | Ranked] = [
+        Opened({}, 1, 0),
+        *(Epoch(e, {"a": 1.0}, 0) for e in range(1, 4)),
+        Closed(failed(0), 0),
+    ]
+    for entry in entries:
+        outbox.put(0, entry)
+    outbox.put(1, Ranked(on_front=False))
+    sent: list[tuple[int, list[Any]]] = []
+
+    def deliver(trial: int, batch: Any) -> None:
+        if len(sent) == 2:
+            raise OSError
+        sent.append((trial, list(batch)))
+
+    with pytest.raises(OSError, match=r"^$"):
+        outbox.drain(deliver)
+    # Two epochs of two values each fill a batch of four.
+    assert sent == [(0, entries[:1]), (0, entries[1:3])]
+    assert len(outbox) == 3
+    rest: list[tuple[int, list[Any]]] = []
+    outbox.drain(lambda trial, batch: rest.append((trial, list(batch))))
+    assert rest == [(0, entries[3:4]), (0, entries[4:]), (1, [Ranked(on_front=False)])]
+    assert len(outbox) == 0
+
+
+def test_an_epoch_larger_than_a_batch_is_still_delivered() -> None:
+    outbox = Outbox(max_metrics=2)
+    outbox.put(0, Epoch(1, {str(i): 1.0 for i in range(9)}, 0))
+    outbox.put(0, Epoch(2, {}, 0))
+    sizes: list[int] = []
+    outbox.drain(lambda _, batch: sizes.append(len(batch)))
+    assert sizes == [1, 1]

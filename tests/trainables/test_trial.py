@@ -1,0 +1,136 @@
+"""A trial: what it reports, exact resumption, checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hsplid_core.config import DataConfig, TrainingConfig
+from hsplid_core.errors import CheckpointError, ConfigError, TrainingDivergedError
+from hsplid_core.methods import CrossEntropyConfig
+from tests.tiny import tiny_trial
+from trainables.checkpoints import newest_readable, read_state, read_weights, write_state
+from trainables.trial import Trial
+
+TIMES = ("train/seconds", "memory_mib")
+
+
+def without_times(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name not in TIMES}
+
+
+def run(trial: Trial, epochs: int) -> list[dict[str, float]]:
+    return [without_times(trial.epoch()) for _ in range(epochs)]
+
+
+def equal(first: Any, second: Any) -> bool:
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(equal(first[k], second[k]) for k in first)
+    if isinstance(first, list | tuple):
+        return all(equal(a, b) for a, b in zip(first, second, strict=True))
+    return bool(first == second)
+
+
+def test_metrics_of_an_epoch(data: DataConfig) -> None:
+    (metrics,) = run(Trial(tiny_trial(data)), 1)
+    assert metrics["epoch"] == 1
+    assert metrics["val/robust_accuracy"] == metrics["val/robust_accuracy/pgd/background/eps_2"]
+    assert 0 <= metrics["val/robust_accuracy"] <= metrics["val/accuracy"] + 0.5
+    assert metrics["hsplid/salient_dims"] + metrics["hsplid/nonsalient_dims"] == 32
+    assert metrics["train/learning_rate"] == 1e-3
+    weighted = 10 * metrics["train/cross_entropy/loss"]
+    weighted += 0.1 * metrics["train/hsplid/salient_compression"]
+    weighted += 0.2 * metrics["train/hsplid/nonsalient_compression"]
+    weighted += 0.05 * metrics.get("train/hsplid/hsic_salient_input", 0)
+    weighted += 0.5 * metrics.get("train/hsplid/hsic_nonsalient_label", 0)
+    assert metrics["train/loss"] == pytest.approx(weighted, rel=1e-4)
+
+
+def test_robustness_is_measured_when_due(data: DataConfig) -> None:
+    base = tiny_trial(data)
+    config = dataclasses.replace(base, evaluation=dataclasses.replace(base.evaluation, every=2))
+    measured = ["val/robust_accuracy" in metrics for metrics in run(Trial(config), 3)]
+    assert measured == [False, True, True]  # every second epoch, and the last one
+
+
+@pytest.mark.parametrize("interrupt_after", [1, 2])
+def test_resume_gives_the_same_numbers(
+    data: DataConfig, tmp_path: Path, interrupt_after: int
+) -> None:
+    straight = Trial(tiny_trial(data))
+    expected = run(straight, 3)
+    first = Trial(tiny_trial(data))
+    before = run(first, interrupt_after)
+    write_state(tmp_path / "state.pt", first.state_dict())
+    torch.manual_seed(999)  # whatever happened in the process in between
+    resumed = Trial(tiny_trial(data))
+    resumed.load_state_dict(read_state(tmp_path / "state.pt"))
+    assert before + run(resumed, 3 - interrupt_after) == expected
+    assert resumed.finished
+    assert equal(resumed.state_dict(), straight.state_dict())
+
+
+def test_seeds_differ(data: DataConfig) -> None:
+    losses = {run(Trial(tiny_trial(data, seed=s)), 1)[0]["train/loss"] for s in (0, 0, 1)}
+    assert len(losses) == 2
+
+
+def test_divergence_names_epoch_and_term(data: DataConfig) -> None:
+    config = tiny_trial(
+        data,
+        method={"cross_entropy": CrossEntropyConfig()},
+        training=TrainingConfig(epochs=2, batch_size=32, learning_rate=10.0, clip_norm=1e9),
+    )
+    with pytest.raises(TrainingDivergedError, match=r"epoch \d, step \d.*cross_entropy/loss"):
+        run(Trial(config), 2)
+
+
+def test_initial_weights(data: DataConfig, tmp_path: Path) -> None:
+    trained = Trial(tiny_trial(data))
+    trained.epoch()
+    write_state(tmp_path / "weights.pt", trained.state_dict())
+    started = Trial(tiny_trial(data, initial_weights=tmp_path / "weights.pt", seed=5))
+    weights = started.run.model.state_dict()
+    assert equal(weights, read_weights(tmp_path / "weights.pt"))
+    wider = dataclasses.replace(tiny_trial(data).model, width=1 / 8)
+    with pytest.raises(CheckpointError, match=r"weights\.pt does not fit"):
+        Trial(tiny_trial(data, initial_weights=tmp_path / "weights.pt", model=wider))
+
+
+def test_parameters_replace_fields(data: DataConfig) -> None:
+    config = tiny_trial(data).with_parameters(
+        {"method.hsplid.rho_s": 0.25, "training.learning_rate": 0.01}
+    )
+    assert (config.method["hsplid"].rho_s, config.training.learning_rate) == (0.25, 0.01)
+    with pytest.raises(ConfigError, match=r"method\.hsplid\.rho_q: there is no rho_q"):
+        config.with_parameters({"method.hsplid.rho_q": 1.0})
+    with pytest.raises(ConfigError, match=r"rho_s is -1"):
+        config.with_parameters({"method.hsplid.rho_s": -1.0})
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def test_damaged_checkpoints_are_passed_over(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{epoch}.pt" for epoch in (1, 2, 3)]
+    for epoch, path in enumerate(paths, start=1):
+        write_state(path, {"epoch": epoch, "weights": torch.arange(5)})
+    assert newest_readable(paths) == paths[2]
+    damage(paths[2])
+    assert newest_readable(paths) == paths[1]
+    (tmp_path / "2.pt.sha256").unlink()
+    assert newest_readable(paths) == paths[0]
+    paths[0].write_bytes(paths[0].read_bytes()[:-10])
+    assert newest_readable(paths) is None
+    with pytest.raises(CheckpointError, match=r"1\.pt is damaged"):
+        read_state(paths[0])
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

@@ -1,0 +1,127 @@
+"""Locks, temporary names and bounded threads, shared by all that writes data to disk."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, TypeVar
+
+from hsplid_core.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+
+def make_folder(folder: Path, setting: str) -> None:
+    """Create a folder with its parents.
+
+    Args:
+        folder: The folder; may exist.
+        setting: The argument that names it, for the error's text.
+
+    Raises:
+        DataError: The folder can't be made, for instance because a file has its name.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{setting} must be a folder that can be created, got {folder} "
+            f"({error.strerror}): choose another {setting}"
+        ) from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock between processes; the kernel frees a dead holder's lock.
+
+    The lock file stays behind: deleting it would let two processes hold "the" lock at once.
+
+    Args:
+        path: The lock file; its folder must exist.
+
+    Raises:
+        DataError: The lock file can't be written.
+    """
+    try:
+        handle = path.open("a")
+    except OSError as error:
+        raise DataError(
+            f"{path.parent} must be writable to hold {path.name} ({error.strerror}): "
+            "choose another cache_dir"
+        ) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.info("waiting for another process that holds %s", path)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file so that others see the old one or the whole new one, never a part.
+
+    Args:
+        path: The file's final name. The content first goes to a name beside it, which is
+            removed if the writing fails.
+    """
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        with temporary.open("wb") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename inside the folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def map_in_threads(
+    function: Callable[[ItemT], ResultT], items: Iterable[ItemT], n_threads: int
+) -> Iterator[ResultT]:
+    """Apply a function in threads, results in order, few of them alive at a time.
+
+    `Executor.map` would queue every item at once and so hold a whole data set in memory.
+
+    Args:
+        function: Called from several threads.
+        items: Its arguments.
+        n_threads: Number of threads, at least 1.
+
+    Yields:
+        One result per item, in the items' order.
+    """
+    pending: deque[Future[ResultT]] = deque()
+    with ThreadPoolExecutor(n_threads) as executor:
+        try:
+            for item in items:
+                pending.append(executor.submit(function, item))
+                if len(pending) >= 4 * n_threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

@@ -1,0 +1,174 @@
+"""COCO 2017 animals: bear, elephant, giraffe and zebra, with their masks.
+
+Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014, https://cocodataset.org. The
+annotations are licensed CC BY 4.0; the images belong to their owners on Flickr. The selection of
+four classes, with masks, follows H-SPLID (arXiv 2510.20627).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from hsplid_core.data._coco_annotations import CLASS_NAMES, AnimalImage, read_animals
+from hsplid_core.data._coco_masks import union_mask
+from hsplid_core.data._files import map_in_threads
+from hsplid_core.data._geometry import square_mask, square_pixels
+from hsplid_core.data.source import Sample, Skipped
+from hsplid_core.errors import DataError
+
+DEMO_MARKER = "DEMO.json"
+"""A file of this name in the root says that the data set is the embedded stand-in."""
+
+_LAYOUT = (
+    "the root must hold annotations/instances_train2017.json, annotations/instances_val2017.json "
+    "and the folders train2017 and val2017 from https://cocodataset.org/#download"
+)
+# Changes whenever the same files would give other pixels, masks or labels.
+_READER_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CocoAnimals:
+    """One split of COCO 2017, reduced to images with exactly one of the four animals.
+
+    Args:
+        root: Folder with `annotations` and the image folders.
+        split: `train` for train2017, `val` for val2017.
+        image_size: Side of the square images, in pixels.
+
+    Raises:
+        DataError: The root, the annotation file or the image folder is missing.
+    """
+
+    root: Path
+    split: Literal["train", "val"]
+    image_size: int
+
+    mean = (0.485, 0.456, 0.406)  # ImageNet's, as in the paper
+    std = (0.229, 0.224, 0.225)
+    class_names = CLASS_NAMES
+    has_masks = True
+
+    def __post_init__(self) -> None:
+        for folder in (self.root, self._folder):
+            if not folder.is_dir():
+                raise DataError(f"{folder} must be a folder to read COCO animals: {_LAYOUT}")
+        if not self._annotation_file.is_file():
+            raise DataError(
+                f"{self._annotation_file} must be a file to read COCO animals: {_LAYOUT}"
+            )
+
+    @property
+    def name(self) -> str:
+        """Short name, fit for a file name."""
+        demo = "-demo" if self.is_demo else ""
+        return f"coco_animals{demo}-{self.split}-{self.image_size}"
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """C, H, W after resizing."""
+        return (3, self.image_size, self.image_size)
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the root holds the embedded stand-in."""
+        return (self.root / DEMO_MARKER).exists()
+
+    def stamp(self) -> str:
+        """Hash of the transform and of the names, sizes and times of the files."""
+        digest = hashlib.sha256(f"{self._transform} {self.root.resolve()}".encode())
+        files = [self._annotation_file.stat()]
+        names = [self._annotation_file.name]
+        with os.scandir(self._folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                names.append(entry.name)
+                files.append(entry.stat())
+        for name, status in zip(names, files, strict=True):
+            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def identity(self) -> str:
+        """Hash of the transform, the annotations and the bytes of the images used.
+
+        Raises:
+            DataError: The annotations are damaged, or an image that they name is missing.
+        """
+        digest = hashlib.sha256(self._transform.encode())
+        with self._annotation_file.open("rb") as handle:
+            digest.update(hashlib.file_digest(handle, "sha256").digest())
+        n_threads = os.cpu_count() or 1
+        for image_digest in map_in_threads(self._image_digest, self._animals, n_threads):
+            digest.update(image_digest)
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._animals)
+
+    def sample(self, index: int) -> Sample | Skipped:
+        """Decode and resize one image with the union of its animals' masks.
+
+        Args:
+            index: In the order of COCO's image ids.
+
+        Returns:
+            The sample, or that its mask is empty.
+
+        Raises:
+            DataError: The picture is damaged, of another size than annotated, or its masks are
+                malformed.
+        """
+        animal = self._animals[index]
+        path = self._folder / animal.file_name
+        try:
+            with Image.open(io.BytesIO(path.read_bytes())) as image:
+                size = image.size
+                pixels = square_pixels(image, self.image_size)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(
+                f"{path} must be a readable picture ({error}): download it again"
+            ) from error
+        if size != (animal.width, animal.height):
+            raise DataError(
+                f"{path} must be {animal.width}x{animal.height} as annotated, got "
+                f"{size[0]}x{size[1]}: download it again"
+            )
+        mask = square_mask(union_mask(animal), self.image_size)
+        if not mask.any():
+            return Skipped("no animal pixel is left in the resized mask")
+        return Sample(image=pixels, mask=mask, label=animal.label, id=animal.file_name)
+
+    @property
+    def _annotation_file(self) -> Path:
+        return self.root / "annotations" / f"instances_{self.split}2017.json"
+
+    @property
+    def _folder(self) -> Path:
+        return self.root / f"{self.split}2017"
+
+    @property
+    def _transform(self) -> str:
+        return f"coco_animals {_READER_VERSION} {self.image_size} demo={self.is_demo}"
+
+    @cached_property
+    def _animals(self) -> list[AnimalImage]:
+        """Parsed only when the cache has to be built: for COCO that takes many seconds."""
+        animals = read_animals(self._annotation_file)
+        missing = [a.file_name for a in animals if not (self._folder / a.file_name).is_file()]
+        if missing:
+            raise DataError(
+                f"{self._folder} must hold every annotated animal image, {len(missing)} of "
+                f"{len(animals)} are missing (first: {missing[0]}): finish the download"
+            )
+        return animals
+
+    def _image_digest(self, animal: AnimalImage) -> bytes:
+        with (self._folder / animal.file_name).open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").digest()

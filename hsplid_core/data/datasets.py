@@ -1,0 +1,145 @@
+"""The data sets by name: the table that sweeps look up, and the way to their rows."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hsplid_core.data.arrow_cache import build_or_open
+from hsplid_core.data.coco import CocoAnimals
+from hsplid_core.data.demo import demo_folder_name, write_coco_demo
+from hsplid_core.data.image_set import ImageSet
+from hsplid_core.data.source import Source
+from hsplid_core.data.splits import stratified_split
+from hsplid_core.errors import ConfigError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """How to open one data set.
+
+    Attributes:
+        summary: One line for people.
+        training: Opens the images that are split into `train` and `val`, from root and size.
+        testing: Opens the images of `test`, which no search may see.
+        demo: Writes the embedded stand-in for an image size into a folder, or finds it there;
+            returns its root.
+    """
+
+    summary: str
+    training: Callable[[Path, int], Source]
+    testing: Callable[[Path, int], Source]
+    demo: Callable[[Path, int], Path]
+
+
+def _coco_demo(folder: Path, image_size: int) -> Path:
+    # Smaller pictures are shrunk from 64 pixels, as real photographs are.
+    size = max(64, image_size)
+    return write_coco_demo(folder / demo_folder_name(image_size=size), image_size=size)
+
+
+DATA_SETS: dict[str, DataSet] = {
+    "coco_animals": DataSet(
+        summary="COCO 2017 images with exactly one of bear, elephant, giraffe, zebra; with masks",
+        training=lambda root, image_size: CocoAnimals(root, "train", image_size),
+        testing=lambda root, image_size: CocoAnimals(root, "val", image_size),
+        demo=_coco_demo,
+    ),
+}
+
+
+def load(
+    name: str,
+    *,
+    root: Path | None,
+    split: Split,
+    image_size: int,
+    cache_dir: Path,
+    seed: int = 0,
+    val_fraction: float = 0.2,
+) -> ImageSet:
+    """Open one split of a data set, through its cache.
+
+    Args:
+        name: A key of `DATA_SETS`.
+        root: The data set's folder in its own layout; None for the embedded demo.
+        split: `train` and `val` are parts of the training images, `test` is the data set's own
+            held-out part.
+        image_size: Side of the square images, in pixels, at least 8.
+        cache_dir: Folder of the caches and of the demo.
+        seed: Of the split into `train` and `val`.
+        val_fraction: Part of the training images in `val`; 0.2 in the papers.
+
+    Returns:
+        The split's rows.
+
+    Raises:
+        ConfigError: Unknown name or split, or a value out of range.
+        DataError: The data set is missing or damaged, or the cache can't be written.
+    """
+    entry = _entry(name)
+    if split not in SPLITS:
+        raise ConfigError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    if image_size < 8:
+        raise ConfigError(f"image_size must be at least 8 pixels, got {image_size}")
+    if root is None:
+        root = entry.demo(cache_dir, image_size)
+    if split == "test":
+        return build_or_open(entry.testing(root, image_size), cache_dir)
+    every = build_or_open(entry.training(root, image_size), cache_dir)
+    train, val = stratified_split(every.labels, val_fraction, seed)
+    return every.select(train if split == "train" else val)
+
+
+def prepare(
+    name: str,
+    *,
+    root: Path | None,
+    image_size: int,
+    cache_dir: Path,
+    seed: int = 0,
+    val_fraction: float = 0.2,
+) -> dict[Split, ImageSet]:
+    """Build the caches of all splits, once per node, so that trials only open them.
+
+    Args:
+        name: A key of `DATA_SETS`.
+        root: The data set's folder; None for the embedded demo.
+        image_size: Side of the square images, in pixels.
+        cache_dir: Folder of the caches and of the demo.
+        seed: Of the split into `train` and `val`.
+        val_fraction: Part of the training images in `val`.
+
+    Returns:
+        The three splits, for instance to record their keys.
+
+    Raises:
+        ConfigError: As in `load`.
+        DataError: As in `load`.
+    """
+    return {
+        split: load(
+            name,
+            root=root,
+            split=split,
+            image_size=image_size,
+            cache_dir=cache_dir,
+            seed=seed,
+            val_fraction=val_fraction,
+        )
+        for split in SPLITS
+    }
+
+
+def _entry(name: str) -> DataSet:
+    if name in DATA_SETS:
+        return DATA_SETS[name]
+    near = difflib.get_close_matches(name, DATA_SETS, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else "choose one of these"
+    raise ConfigError(f"data set must be one of {', '.join(DATA_SETS)}, got {name!r}: {hint}")

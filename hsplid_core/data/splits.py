@@ -1,0 +1,43 @@
+"""Seeded, stratified splits of a labelled set."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hsplid_core.errors import ConfigError, DataError
+
+
+def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Hold out the same fraction of every class.
+
+    Args:
+        labels: Class indices, int64, [N].
+        fraction: Part of each class to hold out, in (0, 1); the papers use 0.2.
+        seed: The same seed gives the same split.
+
+    Returns:
+        Positions to train on and positions held out: disjoint, together all of them, each int64
+        and in ascending order.
+
+    Raises:
+        ConfigError: The fraction is out of range.
+        DataError: A class would have no member in one of the parts.
+    """
+    if not 0 < fraction < 1:
+        raise ConfigError(f"the held-out fraction must lie in (0, 1), got {fraction}: try 0.2")
+    generator = np.random.default_rng(seed)
+    classes = labels.numpy()
+    held_out = np.zeros(len(classes), dtype=bool)
+    for label in range(int(classes.max(initial=-1)) + 1):
+        members = np.flatnonzero(classes == label)
+        n_held_out = round(len(members) * fraction)
+        if not 0 < n_held_out < len(members):
+            raise DataError(
+                f"every class must have members in both parts of a split, class {label} has "
+                f"{len(members)} images and {n_held_out} of them held out: change the held-out "
+                f"fraction {fraction} or add images"
+            )
+        held_out[generator.permutation(members)[:n_held_out]] = True
+    return torch.from_numpy(np.flatnonzero(~held_out)), torch.from_numpy(np.flatnonzero(held_out))

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hsplid_core.data import datasets
+from hsplid_core.data.datasets import DATA_SETS, Split, load, prepare
+from hsplid_core.data.demo import write_coco_demo
+from hsplid_core.errors import ConfigError, DataError
+from tests.hsplid_core.data.coco_root import CocoRoot
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_demo() -> object:
+    """The demo as it is, with fewer pictures."""
+
+    def small(root: Path, *, image_size: int) -> Path:
+        return write_coco_demo(root, image_size=image_size, n_train=80, n_val=16)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "write_coco_demo", small)
+        yield
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_splits_of_the_demo(cache: Path, name: str) -> None:
+    splits = prepare(name, root=None, image_size=64, cache_dir=cache)
+    assert {split: len(images) for split, images in splits.items()} == {
+        "train": 64,
+        "val": 16,
+        "test": 16,
+    }
+    assert len({images.key for images in splits.values()}) == 3
+    for images in splits.values():
+        assert images.is_demo
+        assert images.has_masks
+        assert images.image_shape == (3, 64, 64)
+        assert torch.bincount(images.labels, minlength=len(images.class_names)).min() > 0
+    train, val = (
+        set(splits[split].batch(torch.arange(16)).index.tolist()) for split in ("train", "val")
+    )
+    assert not train & val
+    assert not set(splits["train"].ids) & set(splits["val"].ids)
+
+
+def test_opening_again_writes_nothing(cache: Path) -> None:
+    prepare("coco_animals", root=None, image_size=64, cache_dir=cache)
+    before = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
+    splits = prepare("coco_animals", root=None, image_size=64, cache_dir=cache)
+    again = load("coco_animals", root=None, split="val", image_size=64, cache_dir=cache)
+    assert again.key == splits["val"].key
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == before
+
+
+def test_seed_and_fraction_change_the_split_only(cache: Path) -> None:
+    def keys(split: Split) -> set[str]:
+        return {
+            load(
+                "coco_animals",
+                root=None,
+                split=split,
+                image_size=64,
+                cache_dir=cache,
+                seed=seed,
+                val_fraction=fraction,
+            ).key
+            for seed, fraction in ((0, 0.2), (1, 0.2), (0, 0.3))
+        }
+
+    assert [len(keys(split)) for split in ("train", "val", "test")] == [3, 3, 1]
+    assert len(list(cache.glob("*-64-*.arrow"))) == 2
+
+
+def test_the_transform_changes_the_key(cache: Path) -> None:
+    small = load("coco_animals", root=None, split="test", image_size=32, cache_dir=cache)
+    large = load("coco_animals", root=None, split="test", image_size=64, cache_dir=cache)
+    assert small.image_shape == (3, 32, 32)
+    assert small.ids == large.ids
+    assert small.key != large.key
+
+
+def test_a_root_of_ones_own_is_no_demo(coco: CocoRoot, tmp_path: Path) -> None:
+    for category in (22, 23, 24, 25):
+        for _ in range(3):
+            coco.animal(coco.image(), category, [[4, 4, 20, 4, 20, 20]])
+    root = coco.write()
+    images = load(
+        "coco_animals",
+        root=root,
+        split="val",
+        image_size=32,
+        cache_dir=tmp_path / "c",
+        val_fraction=0.34,
+    )
+    assert not images.is_demo
+    assert len(images) == 4
+    # val2017 is looked at only by the test split.
+    with pytest.raises(DataError, match="val2017 must be a folder"):
+        load("coco_animals", root=root, split="test", image_size=32, cache_dir=tmp_path / "c")
+
+
+def test_a_changed_picture_is_noticed(coco: CocoRoot, tmp_path: Path) -> None:
+    for _ in range(2):
+        for category in (22, 23, 24, 25):
+            coco.animal(coco.image(), category, [[4, 4, 20, 4, 20, 20]])
+    root = coco.write()
+
+    def key() -> str:
+        return load(
+            "coco_animals",
+            root=root,
+            split="train",
+            image_size=32,
+            cache_dir=tmp_path / "cache",
+            val_fraction=0.5,
+        ).key
+
+    first = key()
+    folder = root / "train2017"
+    one, two = (folder / f"{number:012d}.jpg" for number in (1, 2))
+    content = one.read_bytes()
+    one.touch()
+    assert key() == first
+    one.write_bytes(two.read_bytes())
+    assert key() != first
+    one.write_bytes(content)
+    assert key() == first
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("coco_animal", "did you mean 'coco_animals'?"), ("xyz", "choose one of these")],
+)
+def test_unknown_name(tmp_path: Path, name: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(name, root=None, split="train", image_size=64, cache_dir=tmp_path)
+    assert repr(name) in str(caught.value)
+    assert "coco_animals" in str(caught.value)
+    assert hint in str(caught.value)
+
+
+def test_values_out_of_range(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="image_size must be at least 8 pixels, got 4"):
+        load("coco_animals", root=None, split="train", image_size=4, cache_dir=tmp_path)
+    with pytest.raises(ConfigError, match="split must be one of train, val, test, got 'dev'"):
+        load("coco_animals", root=None, split="dev", image_size=64, cache_dir=tmp_path)  # type: ignore[arg-type]
+
+
+def test_a_missing_root(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere must be a folder"):
+        load(
+            "coco_animals",
+            root=tmp_path / "nowhere",
+            split="train",
+            image_size=64,
+            cache_dir=tmp_path,
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,16 @@ def optimiser_step(
     nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     scaler.step(optimiser)
     scaler.update()
+
+
+class _Restartable:
+    """An iterable that begins again for each of its readers."""
+
+    def __init__(self, begin: Callable[[], Iterator[Batch]]) -> None:
+        self._begin = begin
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._begin()
 
 
 class _Means:
@@ -145,13 +155,15 @@ class TrainingRun:
         dtype = self.precision.autocast
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
+    def _initial_batches(self) -> Iterator[Batch]:
+        return self.images.batches(
+            self.config.batch_size, generator=self._order(), device=self.device
+        )
+
     def start(self) -> None:
         """Let the objective initialise itself; a restored run has done so already."""
         if not self.started:
-            batches = self.images.batches(
-                self.config.batch_size, generator=self._order(), device=self.device
-            )
-            self.objective.start(self.model, batches)
+            self.objective.start(self.model, _Restartable(self._initial_batches))
             self.started = True
 
     def train_epoch(self) -> dict[str, float]:

@@ -41,6 +41,7 @@ class Trial:
             num_features=model.num_features,
             batches_per_epoch=-(-len(training) // batch_size),
             batch_size=batch_size,
+            class_counts=tuple(training.labels.bincount(minlength=model.num_classes).tolist()),
         )
         objective = build_objective(config.method, shape)
         self.run = TrainingRun(model, objective, training, config.training, seed=config.seed)

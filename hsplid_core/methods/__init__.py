@@ -1,7 +1,10 @@
 """The training methods of the papers: one file each, found by name."""
 
 from hsplid_core.methods.cross_entropy import CrossEntropyConfig
+from hsplid_core.methods.hbar import HbarConfig
 from hsplid_core.methods.hsplid import HsplidConfig, HsplidTerm
+from hsplid_core.methods.human_attention import HumanAttentionConfig
+from hsplid_core.methods.norm_adversarial import NormAdversarialConfig
 from hsplid_core.methods.objective import (
     ForwardPass,
     MethodConfig,
@@ -13,18 +16,25 @@ from hsplid_core.methods.objective import (
     Term,
     build_objective,
 )
+from hsplid_core.methods.sib import SibConfig
+from hsplid_core.methods.sparsity import SparsityConfig
 from hsplid_core.methods.table import METHODS, method_class
 
 __all__ = [
     "METHODS",
     "CrossEntropyConfig",
     "ForwardPass",
+    "HbarConfig",
     "HsplidConfig",
     "HsplidTerm",
+    "HumanAttentionConfig",
     "MethodConfig",
+    "NormAdversarialConfig",
     "Objective",
     "Perturbation",
     "Shape",
+    "SibConfig",
+    "SparsityConfig",
     "Step",
     "Summand",
     "Term",

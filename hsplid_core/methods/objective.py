@@ -5,14 +5,15 @@ A method of a paper is one file beside this one: a frozen dataclass of its hyper
 (something to do to the images first). Methods compose because an objective just adds them up.
 
 One step runs in a fixed order: perturb, encode, ``after_encode`` of every term (which may change
-the model's feature mask), predict, then the terms themselves.
+the model's feature mask), predict, then the terms themselves. What costs extra, such as the
+gradient of the inputs or the outputs of hidden layers, is prepared only if a term asks for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -27,15 +28,21 @@ class ForwardPass(NamedTuple):
 
     Attributes:
         batch: The batch as the model saw it (perturbed, where a perturbation is on).
-        inputs: The normalised images, [B, C, H, W].
+        inputs: The normalised images, [B, C, H, W]; they require a gradient where a term has
+            ``needs_input_gradient``.
         features: Penultimate activations before the feature mask, [B, D].
         logits: Class scores, [B, K].
+        model: The model, for terms about its parameters; nothing here may change it.
+        hidden: Outputs of the encoder's hidden layers, first layer first, [B, ...] each; empty
+            unless a term has ``needs_hidden``.
     """
 
     batch: Batch
     inputs: Tensor
     features: Tensor
     logits: Tensor
+    model: MaskedClassifier
+    hidden: tuple[Tensor, ...] = ()
 
 
 class Summand(NamedTuple):
@@ -50,7 +57,14 @@ class Term(nn.Module):
     """A part of the objective; everything that must survive a checkpoint is a buffer.
 
     Subclasses override what they need: most only need ``forward``.
+
+    Attributes:
+        needs_input_gradient: Whether ``forward`` differentiates in ``step.inputs``.
+        needs_hidden: Whether ``forward`` reads ``step.hidden``.
     """
+
+    needs_input_gradient: ClassVar[bool] = False
+    needs_hidden: ClassVar[bool] = False
 
     def start(self, model: MaskedClassifier, batches: Iterable[Batch]) -> None:
         """Prepare from the training images, once, before the first step of a run."""
@@ -84,12 +98,21 @@ class Perturbation(Protocol):
 
 
 class Shape(NamedTuple):
-    """The sizes that a method may need to build itself."""
+    """The sizes that a method may need to build itself.
+
+    Attributes:
+        num_classes: Number K of classes.
+        num_features: Length D of the feature vector.
+        batches_per_epoch: Steps in one pass over the training images.
+        batch_size: Images per step.
+        class_counts: Training images of each class, K numbers; None where nobody counted.
+    """
 
     num_classes: int
     num_features: int
     batches_per_epoch: int
     batch_size: int
+    class_counts: tuple[int, ...] | None = None
 
 
 @runtime_checkable
@@ -138,14 +161,21 @@ class Objective(nn.Module):
         """
         if self.perturbation is not None:
             batch = self.perturbation(model, batch)
+        terms = self._terms()
         inputs = model.normalise(batch.image)
-        features = model.encode_normalised(inputs)
-        for term in self._terms():
+        if any(term.needs_input_gradient for term in terms):
+            inputs = inputs.detach().requires_grad_()
+        hidden: tuple[Tensor, ...] = ()
+        if any(term.needs_hidden for term in terms):
+            features, hidden = model.encode_with_hidden(inputs)
+        else:
+            features = model.encode_normalised(inputs)
+        for term in terms:
             term.after_encode(model, features, batch.target)
-        step = ForwardPass(batch, inputs, features, model.predict(features))
+        step = ForwardPass(batch, inputs, features, model.predict(features), model, hidden)
         loss = features.new_zeros(())
         values: dict[str, Tensor] = {}
-        for name, term in zip(self.terms, self._terms(), strict=True):
+        for name, term in zip(self.terms, terms, strict=True):
             for summand in term(step):
                 loss = loss + summand.weight * summand.value
                 values[f"{name}/{summand.name}"] = summand.value.detach()
@@ -164,13 +194,21 @@ def build_objective(methods: Mapping[str, Any], shape: Shape) -> Objective:
     """Add up the parts that some method configurations build.
 
     Args:
-        methods: Method name to its configuration, a :class:`MethodConfig`.
+        methods: Method name to its configuration, a :class:`MethodConfig`. A method from outside,
+            ``package.module:Class``, goes by its class in state dicts and among logged values,
+            where dots and colons are not allowed.
         shape: Sizes of the model and of an epoch.
 
     Raises:
-        ConfigError: Nothing is left to minimise, or two methods both perturb the images.
+        ConfigError: Nothing is left to minimise, two methods both perturb the images, or two go
+            by the same name.
     """
-    parts = {name: config.build(shape) for name, config in methods.items()}
+    labels = [name.rpartition(":")[2] for name in methods]
+    if len(set(labels)) < len(labels):
+        raise ConfigError(f"method is {sorted(methods)}: two classes have the same name")
+    parts = {
+        label: config.build(shape) for label, config in zip(labels, methods.values(), strict=True)
+    }
     terms = {name: part for name, part in parts.items() if isinstance(part, Term)}
     perturbations = {
         name: part

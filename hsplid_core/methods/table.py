@@ -8,11 +8,21 @@ from typing import Any
 
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods.cross_entropy import CrossEntropyConfig
+from hsplid_core.methods.hbar import HbarConfig
 from hsplid_core.methods.hsplid import HsplidConfig
+from hsplid_core.methods.human_attention import HumanAttentionConfig
+from hsplid_core.methods.norm_adversarial import NormAdversarialConfig
+from hsplid_core.methods.sib import SibConfig
+from hsplid_core.methods.sparsity import SparsityConfig
 
 METHODS: dict[str, type[Any]] = {
     "cross_entropy": CrossEntropyConfig,
+    "hbar": HbarConfig,
     "hsplid": HsplidConfig,
+    "human_attention": HumanAttentionConfig,
+    "norm_adversarial": NormAdversarialConfig,
+    "sib": SibConfig,
+    "sparsity": SparsityConfig,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,7 +15,12 @@ class LeNet3Encoder(nn.Module):
         image_size: Side length of the images in pixels, a multiple of 4.
         width: Factor on 32 and 64 channels and on the 1,024 features.
         in_channels: Channels of the images.
+
+    Attributes:
+        hidden_layers: What HBaR regularises: each layer's activations, before pooling.
     """
+
+    hidden_layers: ClassVar[tuple[str, ...]] = ("relu1", "relu2", "relu3")
 
     def __init__(self, *, image_size: int, width: float = 1.0, in_channels: int = 3) -> None:
         super().__init__()
@@ -21,10 +28,12 @@ class LeNet3Encoder(nn.Module):
         self.conv1 = nn.Conv2d(in_channels, first, 5, padding=2)
         self.conv2 = nn.Conv2d(first, second, 5, padding=2)
         self.fc1 = nn.Linear(second * (image_size // 4) ** 2, hidden)
+        self.relu1, self.relu2, self.relu3 = nn.ReLU(), nn.ReLU(), nn.ReLU()
         self.num_features = hidden
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode normalised images [B, C, H, W]; features [B, D]."""
-        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
-        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
-        return F.relu(self.fc1(x.flatten(1)))
+        x = F.max_pool2d(self.relu1(self.conv1(x)), 2)
+        x = F.max_pool2d(self.relu2(self.conv2(x)), 2)
+        features: Tensor = self.relu3(self.fc1(x.flatten(1)))
+        return features

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from hsplid_core.models._hidden import hidden_outputs
+
 
 class MaskedClassifier(nn.Module):
     """Images to logits through an explicit feature vector.
@@ -49,10 +51,30 @@ class MaskedClassifier(nn.Module):
         """Turn pixels in [0, 1] into what the encoder expects, same shape."""
         return (image - self.mean) / self.std
 
+    def denormalise(self, inputs: Tensor) -> Tensor:
+        """Undo :meth:`normalise`; the result is not clipped to [0, 1]."""
+        return inputs * self.std + self.mean
+
     def encode_normalised(self, inputs: Tensor) -> Tensor:
         """Encode normalised images [B, C, H, W] to features [B, D]."""
         features: Tensor = self.encoder(inputs)
         return features
+
+    def encode_with_hidden(self, inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Encode normalised images and keep what the encoder's hidden layers put out.
+
+        Args:
+            inputs: Normalised images, [B, C, H, W].
+
+        Returns:
+            Features [B, D], and one output [B, ...] for each of ``encoder.hidden_layers``.
+
+        Raises:
+            ConfigError: The encoder does not name its hidden layers.
+        """
+        with hidden_outputs(self.encoder) as outputs:
+            features = self.encode_normalised(inputs)
+        return features, tuple(outputs)
 
     def encode(self, image: Tensor) -> Tensor:
         """Encode pixel images [B, C, H, W] in [0, 1] to features [B, D]."""

@@ -6,7 +6,7 @@ load at width 1. He et al. 2016; without normalisation as H-SPLID trains it on C
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,20 @@ class ResNetEncoder(nn.Module):
         stem: ``imagenet``: 7x7 convolution of stride 2 and a max pool; ``small``: 3x3 convolution
             of stride 1, for images below 64 pixels or so (14 times dearer at 64 pixels).
         in_channels: Channels C of the images.
+
+    Attributes:
+        hidden_layers: What HBaR regularises in H-SPLID's released code: the stem, the four
+            stages, and the features.
     """
+
+    hidden_layers: ClassVar[tuple[str, ...]] = (
+        "maxpool",
+        "layer1",
+        "layer2",
+        "layer3",
+        "layer4",
+        "avgpool",
+    )
 
     def __init__(
         self,

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import optuna
 import pytest
 
-from hsplid_core.methods import CrossEntropyConfig, HsplidConfig
+from hsplid_core.methods import METHODS, CrossEntropyConfig, HsplidConfig
 from search_spaces import SPACES, SWITCH_PREFIX, SearchSpace, log_or_off, optuna_parameters
 from sweeps.loading import load_spec
 from trainables.config import TrialConfig
 
 SWEEP_OF = {"hsplid": "coco_hsplid", "pretrain": "coco_pretrain"}
+# The others are spaces of a method of the same name, in whatever sweep it takes part.
+OF_A_METHOD = set(SPACES) & set(METHODS) - set(SWEEP_OF)
 
 
 def ask(seed: int = 0) -> optuna.Trial:
@@ -17,8 +21,15 @@ def ask(seed: int = 0) -> optuna.Trial:
 
 @pytest.fixture(params=sorted(SPACES))
 def named_space(request: pytest.FixtureRequest) -> tuple[SearchSpace, TrialConfig]:
-    config = load_spec(SWEEP_OF[request.param]).trial_config()
-    return SPACES[request.param], config
+    return SPACES[request.param], config_for(request.param)
+
+
+def config_for(space: str) -> TrialConfig:
+    config = load_spec(SWEEP_OF.get(space, "coco_pretrain")).trial_config()
+    if space in OF_A_METHOD:
+        methods = {"cross_entropy": CrossEntropyConfig(), space: METHODS[space]()}
+        config = replace(config, method=methods)
+    return config
 
 
 def field(config: object, path: str) -> object:
@@ -27,8 +38,8 @@ def field(config: object, path: str) -> object:
     return config
 
 
-def test_every_space_has_a_sweep_to_be_tested_with() -> None:
-    assert set(SWEEP_OF) == set(SPACES)
+def test_every_space_has_a_config_to_be_tested_with() -> None:
+    assert set(SWEEP_OF) | OF_A_METHOD == set(SPACES)
 
 
 def test_each_sample_sets_the_same_fields_of_the_config(
@@ -84,6 +95,13 @@ def test_the_papers_values_are_the_defaults_of_the_configs() -> None:
     )
     paper = SPACES["hsplid"].paper
     assert {path: field(by_default, path) for path in paper} == paper
+
+
+@pytest.mark.parametrize("name", sorted(OF_A_METHOD))
+def test_a_methods_published_values_are_its_defaults(name: str) -> None:
+    config, paper = config_for(name), SPACES[name].paper
+    own = [path for path in paper if path.startswith("method.")]
+    assert {path: field(config, path) for path in own} == {path: paper[path] for path in own}
 
 
 @pytest.mark.parametrize("path", ["method.hsplid.rho_s", "training.weight_decay"])

@@ -59,10 +59,10 @@ def test_centres_betas_compression(name: str, dtype: str, rtol: float) -> None:
     precision = F64 if dtype == "f64" else torch.float32
     z = tensor(arrays["z"], precision).requires_grad_()
     target = tensor(arrays["labels"], torch.int64)
-    before = Centres(
-        *(tensor(arrays[key], precision) for key in ("c0", "n0")),
-        tensor(arrays["m0"], precision)[0],
+    classes, counts, overall_centre = (
+        tensor(arrays[key], precision) for key in ("c0", "n0", "m0")
     )
+    before = Centres(classes, counts, overall_centre[0])
     after = update_centres(before, z, target, params["update_step"])
     close(after.classes, arrays[f"c1_{dtype}"], rtol)
     close(after.counts, arrays[f"n1_{dtype}"], rtol)

@@ -1,0 +1,125 @@
+"""HBaR: the HSIC bottleneck as a regulariser of every hidden layer.
+
+Source: Wang et al. 2021, Revisiting Hilbert-Schmidt Information Bottleneck for Adversarial
+Robustness (NeurIPS), as H-SPLID's released code trains its baseline. Symbols: h_l [B, ...] the
+output of hidden layer l of n, flattened per image; x the normalised images, y the one-hot labels;
+HSIC the normalised estimator, Gaussian in h and x:
+
+    sum over l of  r^(n - l) (lambda_x HSIC(h_l, x) - lambda_y HSIC(h_l, y))
+
+Cross-entropy, also with smoothed labels, is a term of its own. Which layers are hidden is the
+model's to say (``encoder.hidden_layers``).
+
+Deviation: the released loss starts at -1, a leftover without any gradient; here it starts at 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hsplid_core.config import STRICT, check
+from hsplid_core.hsic import KernelName, normalised_operator, operator_product
+from hsplid_core.methods.objective import ForwardPass, Shape, Summand, Term
+
+
+@dataclass(frozen=True, kw_only=True)
+class HbarConfig:
+    """Hyperparameters of HBaR; the defaults are H-SPLID's for COCO.
+
+    Attributes:
+        lambda_x: Weight of HSIC(h_l, x), the information that layers keep of the image.
+        lambda_y: Weight of -HSIC(h_l, y), the information that layers keep of the label.
+        layer_decay: Factor r from each layer to the one before it, in [0, 1]; the last layer
+            has full weight. 0 gives all layers full weight, as published (so does 1).
+        sigma: Bandwidth of the Gaussian kernels; None takes the median.
+        label_kernel: Kernel of the one-hot labels.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    lambda_x: float = 0.001
+    lambda_y: float = 0.1
+    layer_decay: float = field(default=0.0, metadata={"released_name": "hsic_layer_decay"})
+    sigma: float | None = 5.0
+    label_kernel: KernelName = field(default="linear", metadata={"released_name": "k_type_y"})
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (self.lambda_x >= 0, f"lambda_x is {self.lambda_x}: use 0 or more"),
+                (self.lambda_y >= 0, f"lambda_y is {self.lambda_y}: use 0 or more"),
+                (
+                    0 <= self.layer_decay <= 1,
+                    f"layer_decay is {self.layer_decay}: use a factor in [0, 1]",
+                ),
+                (
+                    self.sigma is None or self.sigma > 0,
+                    f"sigma is {self.sigma}: use a value above 0, or null for the median",
+                ),
+                (
+                    self.label_kernel in ("linear", "gaussian"),
+                    f"label_kernel is {self.label_kernel}: use linear or gaussian",
+                ),
+            ]
+        )
+
+    def build(self, shape: Shape) -> HbarTerm | None:
+        """Make the term; None where both weights are 0."""
+        return HbarTerm(self) if self.lambda_x or self.lambda_y else None
+
+
+class HbarTerm(Term):
+    """HBaR's part of an objective.
+
+    Args:
+        config: Hyperparameters.
+    """
+
+    needs_hidden = True
+
+    def __init__(self, config: HbarConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, step: ForwardPass) -> list[Summand]:
+        """Return the sums over the layers of both HSIC terms, each only if it has a weight."""
+        config = self.config
+        # One operator for each variable and step: the layers share those of images and labels.
+        hidden = [
+            normalised_operator(layer.flatten(1), sigma=config.sigma) for layer in step.hidden
+        ]
+        shares = layer_shares(len(hidden), config.layer_decay)
+        summands = []
+        if config.lambda_x:
+            images = step.inputs.detach().flatten(1)
+            operator = normalised_operator(images, sigma=config.sigma)
+            value = _weighted_products(hidden, operator, shares)
+            summands.append(Summand("hsic_hidden_input", config.lambda_x, value))
+        if config.lambda_y:
+            one_hot = F.one_hot(step.batch.target, step.logits.shape[1]).to(step.inputs.dtype)
+            operator = normalised_operator(one_hot, kernel=config.label_kernel, sigma=config.sigma)
+            value = _weighted_products(hidden, operator, shares)
+            summands.append(Summand("hsic_hidden_label", -config.lambda_y, value))
+        return summands
+
+
+def layer_shares(num_layers: int, decay: float) -> list[float]:
+    """Return each layer's factor, first layer first: r^(n - l), or 1 where r is 0.
+
+    Args:
+        num_layers: Number n of hidden layers.
+        decay: Factor r in [0, 1].
+    """
+    return [decay**distance if decay else 1.0 for distance in reversed(range(num_layers))]
+
+
+def _weighted_products(hidden: list[Tensor], other: Tensor, shares: list[float]) -> Tensor:
+    products = [
+        share * operator_product(layer, other) for layer, share in zip(hidden, shares, strict=True)
+    ]
+    return torch.stack(products).sum()

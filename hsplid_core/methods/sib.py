@@ -1,0 +1,204 @@
+"""S-IB: a spatial information bottleneck on a model's gradient reconstruction (arXiv 2511.09239).
+
+Symbols: x [B, C, H, W] the normalised images; p = softmax(logits) [B, K]; * is elementwise.
+
+    R = dE/dx with E = 1/2 sum over batch and classes of p^2      the reconstruction, [B, C, H, W]
+    M = density mask of R (``_sib_mask``)                         [B, H, W], in (0, 1)
+    A = HSIC(f_R, f_x), linear kernels; rows of f are R * M and x * M, flattened, of length one
+    V = mean over the batch of the unbiased variance over (C, H, W) of R * (1 - M)
+
+The README's objective is CE - lambda_fg A + lambda_bg V (``linear``); the authors' training
+scripts minimise CE + lambda_bg exp(V) + lambda_fg exp(-A) (``exp``). Both have nearly the same
+gradients while A and V are small. Cross-entropy is a term of its own.
+
+R keeps its graph, so the parameters get second-order gradients. It is computed in the mode that
+the model is in, from the logits that classify, so behind a feature mask if there is one.
+
+Deviation: an image without any reconstruction (R = 0) has no direction; its row of f_R is zero
+and, unlike in the released code, which divides by 1e-12 there, passes no gradient on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from hsplid_core.config import STRICT, check
+from hsplid_core.hsic import hsic_linear
+from hsplid_core.methods._input_gradient import input_gradient
+from hsplid_core.methods._sib_mask import density_mask
+from hsplid_core.methods.objective import ForwardPass, Shape, Summand, Term, full_precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class SibConfig:
+    """Hyperparameters of S-IB; the defaults are the authors'.
+
+    Attributes:
+        lambda_fg: Weight of the foreground term; 0 leaves it out.
+        lambda_bg: Weight of the background term; 0 leaves it out.
+        window: Side length in pixels of the square whose density decides; odd.
+        temperature: Softness of the quantiles, in ranks.
+        slope: Steepness of the mask's sigmoids.
+        random_features: Width of a random projection of R * M and x * M before HSIC, drawn anew
+            in each step; None takes them as they are. It costs C H W times this many numbers, and
+            pays only if it is far below the batch size.
+        objective: As the README writes it, or as the training scripts compute it.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    lambda_fg: float = 0.01
+    lambda_bg: float = 1000.0
+    window: int = 31
+    temperature: float = 0.1
+    slope: float = 10.0
+    random_features: int | None = None
+    objective: Literal["linear", "exp"] = "linear"
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (self.lambda_fg >= 0, f"lambda_fg is {self.lambda_fg}: use 0 or more"),
+                (self.lambda_bg >= 0, f"lambda_bg is {self.lambda_bg}: use 0 or more"),
+                (
+                    self.window >= 1 and self.window % 2 == 1,
+                    f"window is {self.window}: use an odd number of pixels",
+                ),
+                (self.temperature > 0, f"temperature is {self.temperature}: use above 0"),
+                (self.slope > 0, f"slope is {self.slope}: use a value above 0"),
+                (
+                    self.random_features is None or self.random_features >= 1,
+                    f"random_features is {self.random_features}: use at least 1, or null for none",
+                ),
+                (
+                    self.objective in ("linear", "exp"),
+                    f"objective is {self.objective}: use linear or exp",
+                ),
+            ]
+        )
+
+    def build(self, shape: Shape) -> SibTerm | None:
+        """Make the term; None where both weights are 0."""
+        return SibTerm(self) if self.lambda_fg or self.lambda_bg else None
+
+
+class SibTerm(Term):
+    """S-IB's part of an objective.
+
+    Args:
+        config: Hyperparameters.
+    """
+
+    needs_input_gradient = True
+
+    def __init__(self, config: SibConfig) -> None:
+        super().__init__()
+        self.config = config
+        self._steps = 0
+
+    def get_extra_state(self) -> dict[str, int]:
+        """Return what a checkpoint keeps: the step decides the random projection."""
+        return {"steps": self._steps}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """Restore what a checkpoint kept."""
+        self._steps = state["steps"]
+
+    def forward(self, step: ForwardPass) -> list[Summand]:
+        """Return the foreground and the background term, each only if it has a weight."""
+        reconstruction = reconstruct(step.logits, step.inputs)
+        with torch.autocast(step.inputs.device.type, enabled=False):
+            return self._summands(full_precision(reconstruction), full_precision(step.inputs))
+
+    def _summands(self, reconstruction: Tensor, inputs: Tensor) -> list[Summand]:
+        config = self.config
+        mask = density_mask(
+            reconstruction,
+            window=config.window,
+            temperature=config.temperature,
+            slope=config.slope,
+        )[:, None]
+        summands = []
+        if config.lambda_fg:
+            # x only measures here; the images' own gradient would go nowhere.
+            value = foreground_hsic(
+                reconstruction * mask, inputs.detach() * mask, self._projection(inputs)
+            )
+            if config.objective == "exp":
+                summands.append(Summand("foreground_exp", config.lambda_fg, (-value).exp()))
+            else:
+                summands.append(Summand("foreground_hsic", -config.lambda_fg, value))
+        if config.lambda_bg:
+            value = background_variance(reconstruction, mask)
+            if config.objective == "exp":
+                summands.append(Summand("background_exp", config.lambda_bg, value.exp()))
+            else:
+                summands.append(Summand("background_variance", config.lambda_bg, value))
+        return summands
+
+    def _projection(self, inputs: Tensor) -> Tensor | None:
+        """Draw this step's random projection, [C H W, random_features], from the step's number."""
+        if self.config.random_features is None:
+            return None
+        generator = torch.Generator(inputs.device).manual_seed(self._steps)
+        self._steps += 1
+        size = (inputs[0].numel(), self.config.random_features)
+        return torch.randn(size, generator=generator, device=inputs.device, dtype=inputs.dtype)
+
+
+def reconstruct(logits: Tensor, inputs: Tensor) -> Tensor:
+    """Project decisions back to the images: R = d(1/2 sum p^2)/dx, with its graph.
+
+    Args:
+        logits: Class scores, [B, K].
+        inputs: Normalised images that require a gradient, [B, C, H, W].
+
+    Returns:
+        R, [B, C, H, W].
+    """
+    energy = 0.5 * torch.softmax(full_precision(logits), dim=1).square().sum()
+    return input_gradient(energy, inputs, create_graph=True)
+
+
+def foreground_hsic(
+    reconstruction: Tensor, inputs: Tensor, projection: Tensor | None = None
+) -> Tensor:
+    """Measure how far the directions of reconstruction and image depend on each other.
+
+    Args:
+        reconstruction: R * M, [B, C, H, W].
+        inputs: x * M, [B, C, H, W].
+        projection: Common linear map of both, [C H W, k]; None for none.
+
+    Returns:
+        A, a scalar.
+    """
+    rows = [_unit_rows(image.flatten(1)) for image in (reconstruction, inputs)]
+    if projection is not None:
+        rows = [_unit_rows(row @ projection) for row in rows]
+    return hsic_linear(rows[0], rows[1])
+
+
+def _unit_rows(x: Tensor) -> Tensor:
+    """Scale rows [B, D] to length one; a row of zeros stays zero and gets no gradient."""
+    length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return x / torch.where(length > 0, length.clamp_min(1e-12), torch.inf)
+
+
+def background_variance(reconstruction: Tensor, mask: Tensor) -> Tensor:
+    """Average each image's variance of the reconstruction outside the mask.
+
+    The variance runs over all C H W values; those that the mask takes out count as zeros.
+
+    Args:
+        reconstruction: R, [B, C, H, W].
+        mask: M, [B, 1, H, W].
+
+    Returns:
+        V, a scalar.
+    """
+    return (reconstruction * (1 - mask)).var(dim=(1, 2, 3)).mean()

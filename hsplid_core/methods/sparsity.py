@@ -1,0 +1,149 @@
+"""Sparsity baselines: L1 and group lasso on weights or on penultimate activations.
+
+Source: the baselines of H-SPLID (arXiv 2510.20627) as its released code computes them. Symbols: W
+a weight; z [B, D] the penultimate activations.
+
+    l1_weights               sum of |W| over all weights
+    group_lasso_weights      sum of the L2 norms of a convolution's filters (4-D W) and of a linear
+                             layer's rows (2-D W); weights of other ranks add nothing
+    l1_activations           sum of |z| over batch and features, not divided by either
+    group_lasso_activations  sum over SAMPLES of the L2 norm of z_b
+
+Deviation: the released code tells normalisation layers by the letters "bn" in a parameter's name,
+so it penalises those with another name, such as a ResNet's ``downsample.1.weight``. Here they are
+told by their type; ``parameter_choice`` keeps the test by name. Without normalisation layers, as
+in the paper's COCO runs, both agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from hsplid_core.config import STRICT, check
+from hsplid_core.methods.objective import ForwardPass, Shape, Summand, Term, full_precision
+
+SparsityKind = Literal[
+    "l1_weights", "group_lasso_weights", "l1_activations", "group_lasso_activations"
+]
+ParameterChoice = Literal["modules", "published"]
+
+_KINDS = ("l1_weights", "group_lasso_weights", "l1_activations", "group_lasso_activations")
+_NORMALISATIONS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.RMSNorm,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparsityConfig:
+    """Which sparsity penalty, and how much of it.
+
+    Attributes:
+        kind: What is penalised. The released weights for COCO are 1e-5 (l1_weights), 1e-3
+            (group_lasso_weights), 1e-6 (l1_activations) and 1e-5 (group_lasso_activations).
+        weight: Factor on the penalty; 0 leaves it out.
+        parameter_choice: Which weights count: all but those of normalisation ``modules``, or
+            those whose name contains "weight" and not "bn", as ``published``.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    kind: SparsityKind = "l1_weights"
+    weight: float = 1e-5
+    parameter_choice: ParameterChoice = "modules"
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (self.kind in _KINDS, f"kind is {self.kind}: use one of {', '.join(_KINDS)}"),
+                (self.weight >= 0, f"weight is {self.weight}: use 0 or more"),
+                (
+                    self.parameter_choice in ("modules", "published"),
+                    f"parameter_choice is {self.parameter_choice}: use modules or published",
+                ),
+            ]
+        )
+
+    def build(self, shape: Shape) -> SparsityTerm | None:
+        """Make the term; None where the weight is 0."""
+        if not self.weight:
+            return None
+        return SparsityTerm(self.kind, self.weight, self.parameter_choice)
+
+
+class SparsityTerm(Term):
+    """A sparsity penalty as part of an objective.
+
+    Args:
+        kind: What is penalised.
+        weight: Factor on the penalty.
+        parameter_choice: Which weights count.
+    """
+
+    def __init__(self, kind: SparsityKind, weight: float, parameter_choice: ParameterChoice):
+        super().__init__()
+        self.kind = kind
+        self.weight = weight
+        self.parameter_choice = parameter_choice
+
+    def forward(self, step: ForwardPass) -> list[Summand]:
+        """Return the weighted penalty."""
+        if self.kind == "l1_activations":
+            value = full_precision(step.features).abs().sum()
+        elif self.kind == "group_lasso_activations":
+            value = _lengths(full_precision(step.features))
+        else:
+            weights = penalised_weights(step.model, self.parameter_choice)
+            value = l1_penalty(weights) if self.kind == "l1_weights" else group_penalty(weights)
+        return [Summand(self.kind, self.weight, value)]
+
+
+def penalised_weights(model: nn.Module, choice: ParameterChoice) -> list[Tensor]:
+    """Return the trainable weights that a weight penalty counts; biases are none.
+
+    Args:
+        model: The network.
+        choice: How normalisation layers are told (see above).
+    """
+    trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    if choice == "published":
+        return [p for name, p in trainable if "weight" in name and "bn" not in name.lower()]
+    scales = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, _NORMALISATIONS)
+        for parameter in module.parameters(recurse=False)
+    }
+    return [
+        p for name, p in trainable if "weight" in name.rpartition(".")[2] and id(p) not in scales
+    ]
+
+
+def l1_penalty(weights: list[Tensor]) -> Tensor:
+    """Sum the absolute values of some weights."""
+    return torch.stack([weight.abs().sum() for weight in weights]).sum()
+
+
+def group_penalty(weights: list[Tensor]) -> Tensor:
+    """Sum the L2 norms of filters (4-D) and rows (2-D); other ranks add nothing."""
+    return torch.stack(
+        [_lengths(weight.flatten(1)) for weight in weights if weight.ndim in (2, 4)]
+    ).sum()
+
+
+def _lengths(rows: Tensor) -> Tensor:
+    """Sum the L2 norms of rows; a row of zeros has gradient zero."""
+    total: Tensor = torch.linalg.vector_norm(rows, dim=1).sum()
+    return total

@@ -1,0 +1,48 @@
+"""The space of the sparsity baselines of H-SPLID (arXiv 2510.20627): which penalty, how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from search_spaces import pretrain
+from search_spaces._suggest import ParameterValue
+
+if TYPE_CHECKING:
+    import optuna
+
+# Released for COCO: 1e-5 (L1 on weights), 1e-3 (group lasso on weights), 1e-6 (L1 on activations)
+# and 1e-5 (group lasso on activations). The first trial takes the first.
+PAPER: Mapping[str, ParameterValue] = {
+    "method.sparsity.kind": "l1_weights",
+    "method.sparsity.weight": 1e-5,
+    **pretrain.PAPER,
+}
+
+
+def suggest(trial: optuna.Trial) -> dict[str, ParameterValue]:
+    """Suggest a penalty and its weight, and the optimiser's settings.
+
+    Args:
+        trial: The trial that asks.
+
+    Returns:
+        Config fields by dotted path, each in every trial.
+    """
+    return {
+        "method.sparsity.kind": trial.suggest_categorical(
+            "method.sparsity.kind",
+            [
+                "l1_weights",
+                "group_lasso_weights",
+                "l1_activations",
+                "group_lasso_activations",
+            ],
+        ),
+        # One range for all kinds, a decade wider on both sides than the released values, which
+        # run from 1e-6 (L1 on activations) to 1e-2 (group lasso on weights, ISIC).
+        "method.sparsity.weight": trial.suggest_float(
+            "method.sparsity.weight", 1e-7, 0.1, log=True
+        ),
+        **pretrain.suggest(trial),
+    }

@@ -30,7 +30,7 @@ from sweeps.progress import ProgressView
 from sweeps.provenance import provenance_tags
 from sweeps.results import records_of, write_parquet
 from sweeps.searcher import ASSIGNMENT, StudySearcher
-from sweeps.spaces import find_space
+from sweeps.spaces import find_space, first_trials
 from sweeps.spec import SweepSpec
 from sweeps.study import interrupted_trials, open_study, sole_driver, sweep_folder
 from sweeps.tracking import MlflowTracker, default_uri, ui_command
@@ -254,8 +254,7 @@ def _run(context: SweepContext) -> Outcome:
     """Run what a study still lacks."""
     spec, folder = context.spec, context.folder
     space = find_space(spec.search.space)
-    first = space.first_trial(context.fixed) if spec.search.paper_first else {}
-    study = open_study(folder, spec, context.fixed, first)
+    study = open_study(folder, spec, context.fixed, first_trials(spec, context.fixed))
     tracker = _tracker(context, study)
     view = ProgressView(
         total=spec.trials,

@@ -9,10 +9,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hsplid_core.errors import ConfigError
-from search_spaces import SPACES, SWITCH_PREFIX, ParameterValue, SearchSpace
+from search_spaces import (
+    SPACES,
+    SWITCH_PREFIX,
+    ParameterValue,
+    SearchSpace,
+    optuna_parameters,
+)
 
 if TYPE_CHECKING:
     from sweeps.spec import SweepSpec
@@ -85,6 +91,37 @@ def check_space(spec: SweepSpec) -> tuple[str, ...]:
         searched |= dict.fromkeys(trial.params)
     order = list(values)
     return tuple(sorted(searched, key=lambda name: _rank(order, name)))
+
+
+def first_trials(
+    spec: SweepSpec, fixed: Mapping[str, ParameterValue]
+) -> list[dict[str, ParameterValue]]:
+    """Return what a new study tries before the sampler: published values, then the spec's own.
+
+    Args:
+        spec: The sweep.
+        fixed: Config fields that are no longer searched.
+
+    Returns:
+        Optuna parameters of each; nothing for a space without published values, because only
+        those name the fields that it sets.
+    """
+    space = find_space(spec.search.space)
+    published = space.first_trial(fixed)
+    if not published:
+        return []
+    resolved = spec.resolved()
+    own = {path: _lookup(resolved, path) for path in space.paper}
+    trials = [published] if spec.search.paper_first else []
+    return [*trials, optuna_parameters({**own, **fixed})]
+
+
+def _lookup(values: Mapping[str, Any], path: str) -> ParameterValue:
+    value: Any = values
+    for key in path.split("."):
+        value = value[key]
+    found: ParameterValue = value
+    return found
 
 
 def _rank(order: Sequence[str], name: str) -> int:

@@ -74,7 +74,7 @@ class SearchSpec(_Section):
         sampler: Optuna's sampler.
         seed: Seed of the sampler.
         startup_trials: Random trials before the sampler trusts its model.
-        paper_first: Run the published values as the first trial.
+        paper_first: Run the published values first; the spec's own come next in any case.
     """
 
     space: str

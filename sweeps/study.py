@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def open_study(
     folder: Path,
     spec: SweepSpec,
     fixed: Mapping[str, ParameterValue],
-    first_trial: Mapping[str, ParameterValue],
+    first_trials: Sequence[Mapping[str, ParameterValue]],
 ) -> optuna.Study:
     """Open a sweep's study, or create it.
 
@@ -118,7 +118,7 @@ def open_study(
         folder: The sweep's folder.
         spec: The sweep.
         fixed: Config fields that are no longer searched.
-        first_trial: Optuna parameters of the first trial of a new study; empty for none.
+        first_trials: Optuna parameters of the first trials of a new study.
     """
     storage = optuna.storages.RDBStorage(f"sqlite:///{folder / STUDY_FILE}")
     study = optuna.create_study(
@@ -131,8 +131,9 @@ def open_study(
     study.sampler = build_sampler(spec, fixed, n_trials=n_trials)
     with _experimental():
         study.set_metric_names([objective.metric for objective in spec.objectives])
-    if first_trial and n_trials == 0:
-        study.enqueue_trial(dict(first_trial), skip_if_exists=True)
+    if n_trials == 0:
+        for parameters in first_trials:
+            study.enqueue_trial(dict(parameters), skip_if_exists=True)
     return study
 
 

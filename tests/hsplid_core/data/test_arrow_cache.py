@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +18,7 @@ from hsplid_core.data.image_set import ImageSet
 from hsplid_core.data.source import Sample
 from hsplid_core.errors import DataError
 from tests.hsplid_core.data.made_source import MadeSource
-from tests.hsplid_core.data.processes import finish, start
+from tests.hsplid_core.data.processes import outputs, started
 
 BUILD = """
 import sys
@@ -37,7 +36,7 @@ def arrow_file(cache_dir: Path) -> Path:
 
 
 def leftovers(cache_dir: Path) -> list[Path]:
-    return list(cache_dir.glob("*.tmp"))
+    return list(cache_dir.glob("*.arrow.*.tmp"))
 
 
 def assert_holds(images: ImageSet, source: MadeSource) -> None:
@@ -230,9 +229,8 @@ def test_pixels_are_views_on_the_mapped_file(tmp_path: Path) -> None:
 
 def test_two_processes_build_once(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    builders = [start(BUILD, tmp_path / "cache", journal, 0.02) for _ in range(2)]
-    keys = {finish(builder) for builder in builders}
-    assert len(keys) == 1
+    keys = outputs(BUILD, tmp_path / "cache", journal, 0.02, count=2)
+    assert keys[0] == keys[1]
     decoders = journal.read_text().splitlines()
     assert len(decoders) == MadeSource().n_rows
     assert len(set(decoders)) == 1
@@ -241,13 +239,12 @@ def test_two_processes_build_once(tmp_path: Path) -> None:
 
 def test_a_killed_builder_blocks_nobody(tmp_path: Path) -> None:
     journal, cache = tmp_path / "journal", tmp_path / "cache"
-    builder = start(BUILD, cache, journal, 5)
-    deadline = time.monotonic() + 60
-    while not leftovers(cache) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    with started(BUILD, cache, journal, 5) as (builder,):
+        while not leftovers(cache):
+            assert builder.poll() is None
+            time.sleep(0.02)
+        builder.kill()
     assert leftovers(cache)
-    builder.send_signal(signal.SIGKILL)
-    builder.communicate()
     images = build_or_open(MadeSource(), cache)
     assert_holds(images, MadeSource())
     assert leftovers(cache) == []
@@ -274,7 +271,7 @@ try:
 except DataError as error:
     print(error)
 """
-    message = finish(start(code, tmp_path))
+    (message,) = outputs(code, tmp_path)
     assert "cache_dir must have room for 1 MB" in message
     assert "File too large" in message
     assert {path.suffix for path in tmp_path.iterdir()} == {".key", ".lock"}

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 
-import hsplid_core
 from hsplid_core.data._coco_annotations import CATEGORY_IDS, CLASS_NAMES
 from hsplid_core.data._demo_textures import BACKGROUNDS
 from hsplid_core.data._silhouettes import distinct_rows, silhouettes
@@ -21,6 +18,7 @@ from hsplid_core.data.arrow_cache import build_or_open
 from hsplid_core.data.coco import CocoAnimals
 from hsplid_core.data.demo import demo_folder_name, write_coco_demo
 from hsplid_core.errors import ConfigError, DataError
+from tests.hsplid_core.data.processes import outputs
 
 SPLITS: tuple[Literal["train", "val"], ...] = ("train", "val")
 OWN = dict(zip(CLASS_NAMES, BACKGROUNDS, strict=True))
@@ -212,15 +210,7 @@ def test_two_processes_at_once(tmp_path: Path) -> None:
         "write_coco_demo(Path(sys.argv[1]), n_train=30, n_val=8)"
     )
     root = tmp_path / "demo"
-    environment = {
-        "PYTHONPATH": str(Path(hsplid_core.__file__).parents[1]),
-        "OMP_NUM_THREADS": "1",
-    }
-    writers = [
-        subprocess.Popen([sys.executable, "-c", code, str(root)], env=environment)
-        for _ in range(2)
-    ]
-    assert [writer.wait(60) for writer in writers] == [0, 0]
+    outputs(code, root, count=2)
     alone = write_coco_demo(tmp_path / "alone", n_train=30, n_val=8)
     assert tree_hash(root) == tree_hash(alone)
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".partial")] == []

@@ -14,7 +14,7 @@ from hsplid_core.data.arrow_cache import build_or_open
 from hsplid_core.data.image_set import ImageSet
 from hsplid_core.errors import ConfigError, DataError
 from tests.hsplid_core.data.made_source import MadeSource
-from tests.hsplid_core.data.processes import finish, start
+from tests.hsplid_core.data.processes import outputs
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ import pickle, sys, torch
 images = pickle.loads(open(sys.argv[1], "rb").read())
 print(float(images.batch(torch.arange(20)).image.double().sum()))
 """
-    printed = finish(start(code, tmp_path / "set.pickle"))
+    (printed,) = outputs(code, tmp_path / "set.pickle")
     assert float(printed) == pytest.approx(float(every(images).double().sum()))
 
 

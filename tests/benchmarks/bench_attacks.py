@@ -35,7 +35,7 @@ def straightforward_pgd(model: nn.Module, image: Tensor, target: Tensor) -> Tens
         attacked.requires_grad_(True)
         loss = F.cross_entropy(model(attacked), target)
         model.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         assert attacked.grad is not None
         moved = attacked.detach() + STEP * attacked.grad.sign()
         change = (moved - image).clamp(-EPSILON, EPSILON)

@@ -1,0 +1,100 @@
+"""The networks: equal to torchvision's where they should be, maskable, seeded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from hsplid_core.config import ModelConfig
+from hsplid_core.errors import ConfigError
+from hsplid_core.models import LeNet3Encoder, MaskedClassifier, ResNetEncoder, build_model
+
+STATISTICS: dict[str, Any] = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.3]}
+
+
+def build(size: int = 64, seed: int = 0, **config: Any) -> MaskedClassifier:
+    return build_model(
+        ModelConfig(**config), image_shape=(3, size, size), num_classes=4, seed=seed, **STATISTICS
+    )
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
+def test_with_normalisation_it_is_torchvisions_network(name: str) -> None:
+    theirs = torchvision.models.get_model(name, weights=None)
+    theirs.fc = nn.Identity()
+    ours = ResNetEncoder(name, norm="batch")
+    ours.load_state_dict(theirs.state_dict())
+    image = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(ours.eval()(image), theirs.eval()(image))
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "features"),
+    [("resnet18", 1.0, 512), ("resnet18", 0.25, 128), ("resnet50", 0.125, 256)],
+)
+def test_norm_free_networks_of_any_width(name: str, width: float, features: int) -> None:
+    model = build(name=name, width=width)
+    assert model.num_features == features
+    assert not [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    logits = model(torch.rand(2, 3, 64, 64))
+    assert logits.shape == (2, 4)
+    assert logits.isfinite().all()
+
+
+def test_small_stem_keeps_the_resolution() -> None:
+    shapes = {}
+    for stem in ("imagenet", "small"):
+        encoder = ResNetEncoder("resnet18", width=0.125, stem=stem)
+        x = encoder.maxpool(encoder.conv1(torch.rand(1, 3, 32, 32)))
+        shapes[stem] = tuple(x.shape[2:])
+    assert shapes == {"imagenet": (8, 8), "small": (32, 32)}
+
+
+def test_lenet3_has_1024_features() -> None:
+    model = build(size=28, name="lenet3")
+    assert model.num_features == 1024
+    assert model(torch.rand(3, 3, 28, 28)).shape == (3, 4)
+    assert LeNet3Encoder(image_size=64).fc1.in_features == 64 * 16 * 16
+
+
+def test_the_mask_decides_what_the_head_sees() -> None:
+    model = build(width=0.125)
+    image = torch.rand(5, 3, 64, 64)
+    torch.testing.assert_close(model(image), model.head(model.encode(image)))
+    model.feature_mask.zero_()
+    torch.testing.assert_close(model(image), model.head.bias.expand(5, 4))
+    copy = build(width=0.125, seed=1)
+    copy.load_state_dict(model.state_dict())  # the mask travels with the weights
+    torch.testing.assert_close(copy(image), model(image))
+
+
+def test_normalisation_is_inside() -> None:
+    model = build(width=0.125)
+    pixel = torch.tensor(STATISTICS["mean"]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
+    torch.testing.assert_close(model.normalise(pixel), torch.zeros(1, 3, 8, 8))
+
+
+def test_weights_follow_the_seed_and_leave_the_global_state() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    first, second, other = build(width=0.125), build(width=0.125), build(width=0.125, seed=1)
+    assert torch.equal(torch.rand(1), expected)
+    assert torch.equal(first.head.weight, second.head.weight)
+    assert not torch.equal(first.head.weight, other.head.weight)
+
+
+@pytest.mark.parametrize(
+    ("size", "name", "message"),
+    [
+        (64, "resnet81", r"model\.name is resnet81: .*did you mean resnet18"),
+        (30, "lenet3", r"images are 30x30: use square images whose side is a multiple of 4"),
+    ],
+)
+def test_what_does_not_fit(size: int, name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build(size=size, name=name)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import optuna
 import pytest
 
+from hsplid_core.config import TrainingConfig
 from hsplid_core.methods import METHODS, CrossEntropyConfig, HsplidConfig
 from search_spaces import SPACES, SWITCH_PREFIX, SearchSpace, log_or_off, optuna_parameters
 from sweeps.loading import load_spec
@@ -90,7 +91,7 @@ def test_the_papers_values_are_the_defaults_of_the_configs() -> None:
         data=config.data,
         model=config.model,
         method={"hsplid": HsplidConfig(), "cross_entropy": CrossEntropyConfig(weight=10.0)},
-        training=config.training,
+        training=TrainingConfig(),
         evaluation=config.evaluation,
     )
     paper = SPACES["hsplid"].paper

@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Sweep:
     """A tiny sweep in a folder of its own, driven through the command line."""
 
     folder: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def write(self, name: str = "tiny", **changes: Any) -> None:
         spec = {
@@ -58,7 +59,7 @@ class Sweep:
 
     def start(self, *arguments: str, name: str = "tiny") -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "sweeps.run", f"{name}.yaml", *arguments]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"},
@@ -68,6 +69,8 @@ class Sweep:
             # A group of its own: a signal then reaches all that a terminal would send it to.
             start_new_session=True,
         )
+        self.started.append(process)
+        return process
 
     def run(self, *arguments: str, name: str = "tiny") -> tuple[int, str]:
         process = self.start(*arguments, name=name)
@@ -76,16 +79,13 @@ class Sweep:
 
     def trials(self, name: str = "tiny") -> list[FrozenTrial]:
         file = self.folder / "runs" / name / "study.db"
-        if not file.is_file():
-            return []
-        try:
-            return optuna.load_study(study_name=None, storage=f"sqlite:///{file}").trials
-        except (KeyError, ValueError):
-            return []  # the driver is just creating it
+        return optuna.load_study(study_name=None, storage=f"sqlite:///{file}").trials
 
-    def wait(self, until: Callable[[list[FrozenTrial]], bool], process: Any) -> None:
+    def wait_for_checkpoint(self, number: int, process: subprocess.Popen[str]) -> None:
+        """Wait until a trial has a whole checkpoint; looks at files only, as the driver writes."""
+        pattern = f"tiny/ray/*/trial_{number:05d}/checkpoint_*/state.pt.sha256"
         deadline = time.monotonic() + 200
-        while not until(self.trials()):
+        while not list((self.folder / "runs").glob(pattern)):
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline, "the sweep does not get there"
             time.sleep(0.3)
@@ -108,11 +108,15 @@ def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def sweep(tmp_path: Path, coco: Path) -> Sweep:
+def sweep(tmp_path: Path, coco: Path) -> Iterator[Sweep]:
     (tmp_path / "coco").symlink_to(coco)
     made = Sweep(tmp_path)
     made.write()
-    return made
+    yield made
+    for process in made.started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def check_tracked(sweep: Sweep, trials: int, epochs: int) -> None:
@@ -127,11 +131,6 @@ def check_tracked(sweep: Sweep, trials: int, epochs: int) -> None:
     for run in children:
         assert run.info.status == "FINISHED"
         assert sorted(sweep.steps(run, "val/accuracy")) == list(range(1, epochs + 1))
-
-
-def list_checkpoints(sweep: Sweep, number: int) -> list[Path]:
-    pattern = f"tiny/ray/*/trial_{number:05d}/checkpoint_*/state.pt.sha256"
-    return list((sweep.folder / "runs").glob(pattern))
 
 
 def test_a_sweep_from_pretraining_to_results_and_on(sweep: Sweep) -> None:
@@ -171,7 +170,7 @@ def test_a_sweep_from_pretraining_to_results_and_on(sweep: Sweep) -> None:
 def test_stopped_and_killed_and_still_each_trial_once(sweep: Sweep) -> None:
     sweep.write(training={"epochs": 12, "batch_size": 8}, resources={"cpu": 2}, trials=2)
     process = sweep.start()
-    sweep.wait(lambda trials: len(list_checkpoints(sweep, 0)) > 0, process)
+    sweep.wait_for_checkpoint(0, process)
 
     # A second driver is refused while the first one runs.
     code, output = sweep.run()
@@ -188,7 +187,7 @@ def test_stopped_and_killed_and_still_each_trial_once(sweep: Sweep) -> None:
 
     # kill -9 of the driver, and of all that it started, in the middle of the second trial.
     process = sweep.start()
-    sweep.wait(lambda trials: len(list_checkpoints(sweep, 1)) > 0, process)
+    sweep.wait_for_checkpoint(1, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     before = sweep.trials()

@@ -1,4 +1,4 @@
-"""How well a model classifies: clean images, attacked ones, and ones on foreign backgrounds.
+"""How well a model classifies: clean images, attacked, corrupted, and on foreign backgrounds.
 
 Accuracies are shares in [0, 1]. A model is any callable from pixels [B, C, H, W] in [0, 1] to
 logits [B, K]; a module is put into eval mode meanwhile and restored.
@@ -7,32 +7,16 @@ logits [B, K]; a module is put into eval mode meanwhile and restored.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
+from hsplid_core._reading import Images, choose_positions, read_batches
 from hsplid_core.attacks import Attack, Model, Scorer, find_region, frozen, region_mask
-from hsplid_core.attacks.cascade import count_broken_each, count_broken_in_cascade
+from hsplid_core.attacks.cascade import Breaker, break_each, break_in_cascade
+from hsplid_core.corruptions import choose_donors, corrupt, swap_background
 from hsplid_core.data.batch import Batch
-from hsplid_core.errors import ConfigError, DataError
-
-# Not the attack's seed: trials of a sweep differ in seed and must be compared on the same images.
-_SUBSET_SEED = 2510_20627
-_GREY = 0.5
-
-
-class Images(Protocol):
-    """What an evaluation reads from; an `ImageSet` is one."""
-
-    def __len__(self) -> int:
-        """Return the number N of images."""
-        ...
-
-    def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
-        """Return the images at some positions, int64, [B], in that order."""
-        ...
+from hsplid_core.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +68,9 @@ def accuracy(
         DataError: There is no image.
         TrainingDivergedError: The model's logits are NaN or infinite.
     """
-    return _share_correct(model, _batches(images, _positions(images), batch_size, device))
+    return _share_correct(
+        model, read_batches(images, choose_positions(images), batch_size, device)
+    )
 
 
 def robust_accuracy(
@@ -139,18 +125,19 @@ def robust_accuracy(
         raise ConfigError("epsilons is empty: give at least one radius in pixel units")
     find_region(region)
     attacks = [attack.with_epsilon(epsilon) for epsilon in sorted(set(epsilons))]
-    positions = _positions(images, max_images)
+    positions = choose_positions(images, max_images)
     counts = torch.zeros(len(attacks) + 2, dtype=torch.int64, device=device)
-    count_broken = count_broken_in_cascade if cascade else count_broken_each
+    break_images: Breaker = break_in_cascade if cascade else break_each
     with frozen(model):
         scorer = Scorer(model)
-        for batch in _batches(images, positions, batch_size, device):
+        for batch in read_batches(images, positions, batch_size, device):
             allowed = region_mask(region, batch, seed=seed)
             untouched = ~allowed.flatten(1).any(1)
             wrong, _ = scorer.judge(batch.image, batch.target)
             scorer.verify()  # before any work on attacks
             rows = (~wrong & ~untouched).nonzero().squeeze(1)
-            broken = count_broken(scorer, batch, allowed, rows, attacks, seed=seed)  # [E]
+            outcome = break_images(scorer, batch, allowed, rows, attacks, seed=seed)
+            broken = outcome.broken.sum(0)  # [E]
             standing = (~wrong).sum()
             counts += torch.stack([untouched.sum(), standing, *(standing - broken)])
         scorer.verify()
@@ -199,29 +186,57 @@ def swapped_background_accuracy(
         DataError: There are fewer than two images.
         TrainingDivergedError: The model's logits are NaN or infinite.
     """
-    positions = _positions(images)
-    if len(positions) < 2:
-        raise DataError("backgrounds cannot be swapped within 1 image: give at least two")
-    cycle = torch.randperm(len(positions), generator=torch.Generator().manual_seed(seed))
-    donor = torch.empty_like(cycle)
-    donor[cycle] = cycle.roll(1)
+    positions = choose_positions(images)
     pairs = zip(
-        _batches(images, positions, batch_size, device),
-        _batches(images, donor, batch_size, device),
+        read_batches(images, positions, batch_size, device),
+        read_batches(images, choose_donors(len(positions), seed=seed), batch_size, device),
         strict=True,
     )
-    return _share_correct(model, (_on_background(batch, other) for batch, other in pairs))
+    return _share_correct(model, (swap_background(batch, donor) for batch, donor in pairs))
 
 
-def _on_background(batch: Batch, donor: Batch) -> Batch:
-    if batch.mask is None or donor.mask is None:
-        raise ConfigError("backgrounds can only be swapped on data with object masks")
-    ground = ~donor.mask  # [B, 1, H, W]
-    area = ground.sum((2, 3), keepdim=True)  # [B, 1, 1, 1]
-    colour = (donor.image * ground).sum((2, 3), keepdim=True) / area.clamp(min=1)  # [B, C, 1, 1]
-    colour = colour.masked_fill(area == 0, _GREY)
-    background = torch.where(ground, donor.image, colour)
-    return replace(batch, image=torch.where(batch.mask, batch.image, background))
+def corrupted_accuracy(
+    model: Model,
+    images: Images,
+    *,
+    corruption: str,
+    severity: int,
+    region: str = "full",
+    batch_size: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+    max_images: int | None = None,
+) -> float:
+    """Measure the accuracy on images of worse quality.
+
+    Args:
+        model: Pixels to logits, on `device`.
+        images: The images, their classes and, for some regions, their object masks.
+        corruption: A key of `corruptions.CORRUPTIONS`.
+        severity: 1 to 5.
+        region: Name of the pixels that change, a key of `attacks.REGIONS`: "background" leaves
+            the object as it is (H-SPLID, arXiv 2510.20627, Table 3).
+        batch_size: Images per forward pass, at least 1; does not change the result.
+        seed: Seed of random corruptions and of random regions.
+        device: Where the batches are put.
+        max_images: Evaluate only so many images, the same for every seed; None takes all.
+
+    Returns:
+        The accuracy in [0, 1].
+
+    Raises:
+        ConfigError: A name is unknown, a value out of range, or the region needs masks that the
+            images lack.
+        DataError: There is no image, or a batch is not what it should be.
+        TrainingDivergedError: The model's logits are NaN or infinite.
+    """
+    positions = choose_positions(images, max_images)
+    batches = read_batches(images, positions, batch_size, device)
+    changed = (
+        corrupt(batch, corruption, severity=severity, region=region, seed=seed)
+        for batch in batches
+    )
+    return _share_correct(model, changed)
 
 
 def _share_correct(model: Model, batches: Iterator[Batch]) -> float:
@@ -230,24 +245,3 @@ def _share_correct(model: Model, batches: Iterator[Batch]) -> float:
         wrong = torch.cat([scorer.judge(batch.image, batch.target)[0] for batch in batches])
         scorer.verify()
     return 1 - int(wrong.sum()) / len(wrong)
-
-
-def _positions(images: Images, max_images: int | None = None) -> Tensor:
-    """Choose the images to evaluate: positions in ascending order, int64, [N]."""
-    if len(images) == 0:
-        raise DataError("there is no image to evaluate on: the set is empty")
-    if max_images is not None and max_images < 1:
-        raise ConfigError(f"max_images is {max_images}: use at least 1, or None for all")
-    if max_images is None or max_images >= len(images):
-        return torch.arange(len(images))
-    generator = torch.Generator().manual_seed(_SUBSET_SEED)
-    drawn = torch.randperm(len(images), generator=generator)[:max_images]
-    return drawn.sort().values
-
-
-def _batches(
-    images: Images, positions: Tensor, batch_size: int, device: torch.device | str
-) -> Iterator[Batch]:
-    if batch_size < 1:
-        raise ConfigError(f"batch_size is {batch_size}: use at least 1")
-    return (images.batch(part, device) for part in torch.split(positions, batch_size))

@@ -6,22 +6,31 @@ pixels it may change (`region_mask`).
 """
 
 from hsplid_core.attacks._frozen import frozen
+from hsplid_core.attacks.apgd import APGD
 from hsplid_core.attacks.attack import Attack, Model
-from hsplid_core.attacks.balls import L2Ball, LinfBall
+from hsplid_core.attacks.autoattack import AutoAttack
+from hsplid_core.attacks.balls import L2Ball, LinfBall, Norm
+from hsplid_core.attacks.fab import FAB
 from hsplid_core.attacks.fgsm import fgsm, fgsm_settings
 from hsplid_core.attacks.pgd import PGD, pgd
 from hsplid_core.attacks.regions import REGIONS, Region, find_region, region_mask
 from hsplid_core.attacks.scoring import Scorer
+from hsplid_core.attacks.square import Square
 
 __all__ = [
+    "APGD",
+    "FAB",
     "PGD",
     "REGIONS",
     "Attack",
+    "AutoAttack",
     "L2Ball",
     "LinfBall",
     "Model",
+    "Norm",
     "Region",
     "Scorer",
+    "Square",
     "fgsm",
     "fgsm_settings",
     "find_region",

@@ -7,6 +7,8 @@ from typing import Protocol, Self
 
 from torch import Tensor
 
+from hsplid_core.attacks.balls import Norm
+
 Model = Callable[[Tensor], Tensor]
 """Pixel images [B, C, H, W] in [0, 1] to logits [B, K]; normalisation is inside."""
 
@@ -14,8 +16,13 @@ Model = Callable[[Tensor], Tensor]
 class Attack(Protocol):
     """The settings of one attack, ready to be run on a batch.
 
-    The next attack is one more frozen dataclass with these three members.
+    The next attack is one more frozen dataclass with these members.
     """
+
+    @property
+    def norm(self) -> Norm:
+        """Norm of the ball."""
+        ...
 
     @property
     def epsilon(self) -> float:
@@ -24,6 +31,13 @@ class Attack(Protocol):
 
     def with_epsilon(self, epsilon: float) -> Self:
         """Return the same attack with another radius."""
+        ...
+
+    def stopping_early(self) -> Self:
+        """Return the form in which an image leaves as soon as it fools the model.
+
+        It breaks at least the images that this form breaks, for less work.
+        """
         ...
 
     def __call__(

@@ -120,6 +120,17 @@ class L2Ball:
         return L2Ball(take(self._origin, rows), take(self._allowed, rows), self._epsilon)
 
 
+def sizes(change: Tensor, norm: Norm) -> Tensor:
+    """Measure perturbations [B, C, H, W] in a norm.
+
+    Returns:
+        One size for each image, in pixel units, [B].
+    """
+    flat = change.flatten(1)
+    size: Tensor = torch.linalg.vector_norm(flat, ord=torch.inf if norm == "linf" else 2, dim=1)
+    return size
+
+
 def _length(difference: Tensor) -> Tensor:
     length: Tensor = torch.linalg.vector_norm(difference, dim=(1, 2, 3), keepdim=True)
     return length

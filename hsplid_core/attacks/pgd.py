@@ -23,6 +23,7 @@ from hsplid_core.attacks._ascent import ASCENTS, Iterate, is_better
 from hsplid_core.attacks._frozen import frozen
 from hsplid_core.attacks._inputs import check_inputs
 from hsplid_core.attacks._noise import signed_uniform
+from hsplid_core.attacks._rules import count_rules, radius_rules
 from hsplid_core.attacks.attack import Model
 from hsplid_core.attacks.balls import BALLS, Ball, Norm, take
 from hsplid_core.attacks.scoring import Scorer
@@ -65,16 +66,8 @@ class PGD:
     def __post_init__(self) -> None:
         check(
             [
-                (
-                    0 < self.epsilon < math.inf,
-                    f"epsilon is {self.epsilon}: use a radius above 0, in pixel units",
-                ),
-                (
-                    self.norm != "linf" or not self.epsilon > 1,
-                    f"epsilon is {self.epsilon}: pixels lie in [0, 1], so use at most 1 for "
-                    "linf (8/255, not 8)",
-                ),
-                (self.steps >= 1, f"steps is {self.steps}: use at least 1"),
+                *radius_rules(self.epsilon, self.norm),
+                *count_rules(steps=self.steps, restarts=self.restarts),
                 *(_step_rule("step_size", self.step_size)),
                 *(_step_rule("relative_step", self.relative_step)),
                 (
@@ -82,8 +75,6 @@ class PGD:
                     f"step_size is {self.step_size} and relative_step {self.relative_step}: "
                     "give one of them",
                 ),
-                (self.norm in BALLS, f"norm is {self.norm!r}: use one of {sorted(BALLS)}"),
-                (self.restarts >= 1, f"restarts is {self.restarts}: use at least 1"),
                 (
                     self.restarts <= 1 or self.random_start,
                     f"restarts is {self.restarts} without random_start: each would be the same; "
@@ -107,6 +98,10 @@ class PGD:
     def with_epsilon(self, epsilon: float) -> PGD:
         """Return the same attack with another radius; an absolute step stays as it is."""
         return replace(self, epsilon=epsilon)
+
+    def stopping_early(self) -> PGD:
+        """Return the same attack with the first iterate that fools."""
+        return replace(self, iterate="first_fooling")
 
     def __call__(
         self,

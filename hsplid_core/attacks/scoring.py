@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hsplid_core.attacks.attack import Model
+from hsplid_core.attacks.losses import Loss, cross_entropy, margin
 from hsplid_core.errors import DataError, TrainingDivergedError
 
 
@@ -23,6 +23,7 @@ class Scorer:
     def __init__(self, model: Model) -> None:
         self.model = model
         self._total: Tensor | None = None
+        self._repeats_itself = False
 
     def logits(self, image: Tensor) -> Tensor:
         """Classify images [B, C, H, W].
@@ -53,7 +54,18 @@ class Scorer:
             Whether each is misclassified, bool, [B], and its cross-entropy, [B].
         """
         with torch.no_grad():
-            return _score(self.logits(image), target)
+            logits = self.logits(image)
+            return _fooled(logits, target), cross_entropy(logits, target, target)
+
+    def margins(self, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Score images without a graph by the lead of their true class.
+
+        Returns:
+            Whether each is misclassified, bool, [B], and its margin, [B].
+        """
+        with torch.no_grad():
+            logits = self.logits(image)
+            return _fooled(logits, target), margin(logits, target)
 
     def judge_with_gradient(self, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Score images and differentiate their cross-entropy.
@@ -68,17 +80,59 @@ class Scorer:
         Raises:
             DataError: The model's output is not [B, K], or no gradient leads through it.
         """
+        return self.differentiate(image, target, target, cross_entropy)
+
+    def differentiate(
+        self, image: Tensor, target: Tensor, goal: Tensor, loss: Loss, *, samples: int = 1
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Score images by any loss and differentiate it, on average over some passes.
+
+        A model that gives the same logits twice is not random: one pass then stands for all.
+
+        Args:
+            image: Pixels, [B, C, H, W].
+            target: True classes, int64, [B].
+            goal: Classes that a targeted loss aims at, int64, [B].
+            loss: What to differentiate.
+            samples: Passes to average over, for models with random outputs.
+
+        Returns:
+            Whether each is misclassified by the mean logits, bool, [B], its mean loss, [B], and
+            the gradient of that, [B, C, H, W].
+
+        Raises:
+            DataError: The model's output is not [B, K], or no gradient leads through it.
+        """
+        first, value, gradient = self._differentiate(image, target, goal, loss)
+        if samples == 1 or self._repeats_itself:
+            return _fooled(first, target), value, gradient
+        logits, value, gradient = first.clone(), value.clone(), gradient.clone()
+        for number in range(1, samples):
+            again, new_value, new_gradient = self._differentiate(image, target, goal, loss)
+            if number == 1 and torch.equal(again, first):
+                self._repeats_itself = True
+                return _fooled(first, target), value, gradient
+            logits += again
+            value += new_value
+            gradient += new_gradient
+        return _fooled(logits, target), value / samples, gradient / samples
+
+    def _differentiate(
+        self, image: Tensor, target: Tensor, goal: Tensor, loss: Loss
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits [B, K], losses [B] and their gradients [B, C, H, W] of one pass."""
         with torch.enable_grad():
             leaf = image.detach().requires_grad_()  # no copy
-            fooled, loss = _score(self.logits(leaf), target)
-            if not loss.requires_grad:
+            logits = self.logits(leaf)
+            value = loss(logits, target, goal)
+            if not value.requires_grad:
                 raise DataError(
                     "no gradient leads from the model's logits to its images: "
                     "the model must be torch operations, with no detach or no_grad around them"
                 )
             # The sum, not the mean: an image's gradient must not shrink with the batch around it.
-            (gradient,) = torch.autograd.grad(loss.sum(), leaf)
-        return fooled, loss.detach(), gradient
+            (gradient,) = torch.autograd.grad(value.sum(), leaf)
+        return logits.detach(), value.detach(), gradient
 
     def verify(self) -> None:
         """Check the logits of all calls so far.
@@ -93,5 +147,5 @@ class Scorer:
             )
 
 
-def _score(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    return logits.detach().argmax(1) != target, F.cross_entropy(logits, target, reduction="none")
+def _fooled(logits: Tensor, target: Tensor) -> Tensor:
+    return logits.detach().argmax(1) != target

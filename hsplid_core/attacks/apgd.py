@@ -1,0 +1,179 @@
+"""Auto-PGD: projected gradient ascent that chooses its own step size.
+
+Three of AutoAttack's members are this attack: APGD-CE, APGD-DLR and the targeted APGD-T, which
+aims at the likeliest wrong classes one after another.
+
+Reference: Croce and Hein 2020, Reliable evaluation of adversarial robustness with an ensemble of
+diverse parameter-free attacks (arXiv 2003.01690).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hsplid_core.attacks._apgd_climb import climb
+from hsplid_core.attacks._frozen import frozen
+from hsplid_core.attacks._inputs import check_inputs
+from hsplid_core.attacks._noise import signed_uniform
+from hsplid_core.attacks._rules import count_rules, radius_rules
+from hsplid_core.attacks.attack import Model
+from hsplid_core.attacks.balls import BALLS, Ball, Norm, take
+from hsplid_core.attacks.losses import LOSSES, LossName, ranked_goals
+from hsplid_core.attacks.scoring import Scorer
+from hsplid_core.config import check
+
+_STREAM = 1 << 20  # of its random starts: PGD's restarts use the streams from 0 on
+
+
+@dataclass(frozen=True, kw_only=True)
+class APGD:
+    """Settings of an Auto-PGD attack; calling it attacks a batch.
+
+    Attributes:
+        epsilon: Radius of the ball in pixel units, above 0; at most 1 in L-infinity.
+        norm: "linf" or "l2".
+        loss: What to climb: "ce", "dlr" (three classes or more), "targeted_dlr" (four or more)
+            or "targeted_ce". A targeted loss makes one run for each goal.
+        n_targets: Goals of a targeted loss: the likeliest wrong classes of the clean image, at
+            most all of them.
+        steps: Gradient steps of a run (AutoAttack: 100).
+        restarts: Runs for each goal, from other random starts; each goes on with the images that
+            still stand.
+        samples: Passes that a gradient is averaged over (EOT), for models with random outputs;
+            costs nothing on models without.
+        iterate: What an attack returns: the "best" iterate of all steps, as published, or the
+            "first_fooling", where an image leaves the batch as soon as it fools the model. Both
+            fool on the same images.
+
+    Raises:
+        ConfigError: A value is out of range; all faults are named together.
+    """
+
+    epsilon: float
+    norm: Norm = "linf"
+    loss: LossName = "ce"
+    n_targets: int = 9
+    steps: int = 100
+    restarts: int = 1
+    samples: int = 1
+    iterate: Literal["best", "first_fooling"] = "first_fooling"
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                *radius_rules(self.epsilon, self.norm),
+                (self.loss in LOSSES, f"loss is {self.loss!r}: use one of {sorted(LOSSES)}"),
+                *count_rules(
+                    n_targets=self.n_targets,
+                    steps=self.steps,
+                    restarts=self.restarts,
+                    samples=self.samples,
+                ),
+                (
+                    self.iterate in ("best", "first_fooling"),
+                    f"iterate is {self.iterate!r}: use 'best' or 'first_fooling'",
+                ),
+            ]
+        )
+
+    @property
+    def is_targeted(self) -> bool:
+        """Whether each run aims at one class."""
+        return self.loss.startswith("targeted")
+
+    def with_epsilon(self, epsilon: float) -> APGD:
+        """Return the same attack with another radius."""
+        return replace(self, epsilon=epsilon)
+
+    def stopping_early(self) -> APGD:
+        """Return the same attack with the first iterate that fools."""
+        return replace(self, iterate="first_fooling")
+
+    def __call__(
+        self,
+        model: Model,
+        image: Tensor,
+        target: Tensor,
+        allowed: Tensor,
+        *,
+        seed: int,
+        index: Tensor,
+    ) -> Tensor:
+        """Search the ball around each image for one that the model misclassifies.
+
+        Every image given is attacked, from a random start. The result depends on (seed, index)
+        of each image, not on the batch around it, up to rounding inside the model.
+
+        Args:
+            model: Pixels to logits.
+            image: Pixels in [0, 1], float, [B, C, H, W]; not changed.
+            target: Class indices, int64, [B].
+            allowed: True where a pixel may change, bool, [B, 1, H, W].
+            seed: Seed of the random starts.
+            index: Row of each image in its data set, int64, [B].
+
+        Returns:
+            The attacked images, [B, C, H, W]; where none fools, the best of the first run.
+
+        Raises:
+            ConfigError: The loss needs more classes than the model has.
+            DataError: The tensors do not fit together, or pixels lie outside [0, 1].
+            TrainingDivergedError: The model's logits are NaN or infinite.
+        """
+        check_inputs(image, target, allowed, index)
+        with frozen(model), torch.inference_mode(False), torch.no_grad():
+            scorer = Scorer(model)
+            target = target.clone()
+            ball: Ball = BALLS[self.norm](image, allowed, self.epsilon)
+            result = self._attack(scorer, ball, image, target, seed=seed, index=index)
+            scorer.verify()
+        return result
+
+    def _attack(
+        self,
+        scorer: Scorer,
+        ball: Ball,
+        image: Tensor,
+        target: Tensor,
+        *,
+        seed: int,
+        index: Tensor,
+    ) -> Tensor:
+        """Make one run after another, each on the images that stand."""
+        if self.is_targeted:
+            goals = ranked_goals(scorer.logits(image), target, self.n_targets)  # [B, T]
+        else:
+            goals = target.unsqueeze(1)
+        result = image.clone()
+        standing = torch.arange(len(image), device=image.device)
+        runs = [(rank, again) for again in range(self.restarts) for rank in range(goals.shape[1])]
+        for number, (rank, again) in enumerate(runs):
+            if not len(standing):
+                break
+            inside = ball if number == 0 else ball.take(standing)
+            start = self._start(inside, take(image, standing), seed, again, index[standing])
+            attacked, fooled, _ = climb(
+                scorer,
+                inside,
+                start,
+                target[standing],
+                goals[standing, rank],
+                LOSSES[self.loss],
+                epsilon=self.epsilon,
+                steps=self.steps,
+                samples=self.samples,
+                leave=self.iterate == "first_fooling",
+            )
+            written = fooled | (number == 0)
+            result[standing[written]] = take(attacked, written)
+            standing = standing[~fooled]
+        return result
+
+    def _start(self, ball: Ball, image: Tensor, seed: int, again: int, index: Tensor) -> Tensor:
+        count = image.shape[1:].numel()
+        noise = signed_uniform(seed, _STREAM + again, index, count, dtype=image.dtype)
+        return ball.random_point(noise.view(image.shape))

@@ -1,0 +1,170 @@
+"""FAB-T: walk along the border between two classes, towards the clean image.
+
+From x_0 = the clean image x, for one goal t and f = z_t - z_y, each step linearises f at x_i,
+
+    pi:      f(x_i) + <w, x - x_i> = 0,     w = gradient of f at x_i,
+
+takes d_i and d, the smallest changes of x_i and of x onto pi inside the box, and goes to
+
+    x_{i+1} = P((1 - a)(x_i + eta d_i) + a (x + eta d)),    a = min(|d_i| / (|d_i| + |d|), a_max).
+
+An iterate that fools is kept if it is the nearest to x so far, and pulled back towards it by
+1 - beta. The box is [0, 1] on the allowed pixels and the image itself elsewhere.
+
+The walk does not know epsilon, so one search serves every radius (`smallest`).
+
+Reference: Croce and Hein 2020, Minimally distorted adversarial examples with a fast adaptive
+boundary attack (arXiv 1907.02044), algorithm 1; targeted as in AutoAttack (arXiv 2003.01690).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from hsplid_core.attacks._fab_walk import Walker, WalkSettings
+from hsplid_core.attacks._frozen import frozen
+from hsplid_core.attacks._inputs import check_inputs
+from hsplid_core.attacks._rules import count_rules, radius_rules
+from hsplid_core.attacks.attack import Model
+from hsplid_core.attacks.balls import BALLS, Norm
+from hsplid_core.attacks.losses import ranked_goals
+from hsplid_core.attacks.scoring import Scorer
+from hsplid_core.config import check
+
+
+@dataclass(frozen=True, kw_only=True)
+class FAB:
+    """Settings of a targeted FAB attack; calling it attacks a batch.
+
+    Attributes:
+        epsilon: Radius of the ball in pixel units, above 0; at most 1 in L-infinity.
+        norm: "linf" or "l2".
+        n_targets: Goals: the likeliest wrong classes of the clean image, at most all of them.
+        steps: Steps towards each goal (AutoAttack: 100).
+        restarts: Walks for each goal. The first starts at the image; others at a random point of
+            half the radius.
+        overshoot: Factor eta on the way to the hyperplane, at least 1.
+        bias: Largest weight a_max of the clean image's own way, in [0, 1].
+        pull: Share beta of its way that a fooling iterate keeps, in (0, 1).
+
+    Raises:
+        ConfigError: A value is out of range; all faults are named together.
+    """
+
+    epsilon: float
+    norm: Norm = "linf"
+    n_targets: int = 9
+    steps: int = 100
+    restarts: int = 1
+    overshoot: float = 1.05
+    bias: float = 0.1
+    pull: float = 0.9
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                *radius_rules(self.epsilon, self.norm),
+                *count_rules(n_targets=self.n_targets, steps=self.steps, restarts=self.restarts),
+                (self.overshoot >= 1, f"overshoot is {self.overshoot}: use at least 1"),
+                (0 <= self.bias <= 1, f"bias is {self.bias}: use a share in [0, 1]"),
+                (0 < self.pull < 1, f"pull is {self.pull}: use a share between 0 and 1"),
+            ]
+        )
+
+    def with_epsilon(self, epsilon: float) -> FAB:
+        """Return the same attack with another radius."""
+        return replace(self, epsilon=epsilon)
+
+    def stopping_early(self) -> FAB:
+        """Return the same attack: an image leaves once it fools within the radius."""
+        return self
+
+    def __call__(
+        self,
+        model: Model,
+        image: Tensor,
+        target: Tensor,
+        allowed: Tensor,
+        *,
+        seed: int,
+        index: Tensor,
+    ) -> Tensor:
+        """Search for images that the model misclassifies, and cut those too far to the ball.
+
+        Args:
+            model: Pixels to logits.
+            image: Pixels in [0, 1], float, [B, C, H, W]; not changed.
+            target: Class indices, int64, [B].
+            allowed: True where a pixel may change, bool, [B, 1, H, W].
+            seed: Seed of the random starts.
+            index: Row of each image in its data set, int64, [B].
+
+        Returns:
+            The attacked images, [B, C, H, W].
+
+        Raises:
+            DataError: The tensors do not fit together, or pixels lie outside [0, 1].
+            TrainingDivergedError: The model's logits are NaN or infinite.
+        """
+        found, _ = self.smallest(
+            model, image, target, allowed, seed=seed, index=index, enough=self.epsilon
+        )
+        with torch.inference_mode(False), torch.no_grad():
+            return BALLS[self.norm](image, allowed, self.epsilon).project_(found)
+
+    def smallest(
+        self,
+        model: Model,
+        image: Tensor,
+        target: Tensor,
+        allowed: Tensor,
+        *,
+        seed: int,
+        index: Tensor,
+        enough: float,
+    ) -> tuple[Tensor, Tensor]:
+        """Search for a change, of any size, that makes the model misclassify.
+
+        Args:
+            model: Pixels to logits.
+            image: Pixels in [0, 1], float, [B, C, H, W]; not changed.
+            target: Class indices, int64, [B].
+            allowed: True where a pixel may change, bool, [B, 1, H, W].
+            seed: Seed of the random starts.
+            index: Row of each image in its data set, int64, [B].
+            enough: A change of this size needs not get smaller.
+
+        Returns:
+            The nearest image found that fools, [B, C, H, W], and the size of its change, [B]; an
+            image that nothing fools comes back as it is, with an infinite size.
+
+        Raises:
+            DataError: The tensors do not fit together, or pixels lie outside [0, 1].
+            TrainingDivergedError: The model's logits are NaN or infinite.
+        """
+        check_inputs(image, target, allowed, index)
+        with frozen(model), torch.inference_mode(False), torch.no_grad():
+            scorer = Scorer(model)
+            logits = scorer.logits(image)
+            goals = ranked_goals(logits, target, self.n_targets)  # [B, T]
+            found = image.clone()
+            size = torch.full_like(image[:, 0, 0, 0], torch.inf)
+            size[logits.argmax(1) != target] = 0
+            settings = WalkSettings(
+                self.norm,
+                self.steps,
+                self.epsilon / 2,
+                self.overshoot,
+                self.bias,
+                self.pull,
+                enough,
+            )
+            walker = Walker(scorer, image, target.clone(), allowed, found, size, settings)
+            for again in range(self.restarts):
+                for rank in range(goals.shape[1]):
+                    walker.run(goals[:, rank], seed=seed, index=index, again=again)
+            scorer.verify()
+        return found, size

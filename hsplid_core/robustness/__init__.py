@@ -1,0 +1,18 @@
+"""Robustness as one table: attacks, regions and radii, with a log of every image and warnings."""
+
+from hsplid_core.robustness.evaluating import evaluate_robustness
+from hsplid_core.robustness.suites import SUITES, Suite, Threat, find_suite
+from hsplid_core.robustness.table import LOG_SCHEMA, Cell, Finding, RobustnessTable, WarningCode
+
+__all__ = [
+    "LOG_SCHEMA",
+    "SUITES",
+    "Cell",
+    "Finding",
+    "RobustnessTable",
+    "Suite",
+    "Threat",
+    "WarningCode",
+    "evaluate_robustness",
+    "find_suite",
+]

@@ -1,0 +1,155 @@
+"""The attacks of one threat on one data set, collected batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hsplid_core.attacks import Attack, AutoAttack, Scorer, Square, region_mask
+from hsplid_core.attacks._noise import signed_uniform
+from hsplid_core.attacks.balls import BALLS, Ball, take
+from hsplid_core.attacks.cascade import Breaker, Outcome, break_each, break_in_cascade
+from hsplid_core.data.batch import Batch
+from hsplid_core.robustness.suites import Threat
+
+_NOISE_STREAM = -2  # random regions use -1
+
+Stage = tuple[str, Attack]
+
+
+class Campaign:
+    """Counts what a threat's attacks break, and notes for each image what broke it first.
+
+    Args:
+        threat: What to attack, and how.
+        n_classes: Classes of the model, which decide AutoAttack's members.
+        cascade: Whether attacks and radii go on with survivors alone.
+        seed: Seed of attacks and random regions.
+
+    Attributes:
+        threat: As given.
+        broken: Images broken, by the attack's name, int64, [E] each.
+        by_square: Images that Square alone broke, int64, [E].
+        by_noise: Images that one random point broke at the largest radius and an attack did not,
+            by the attack's name.
+        n_attacked: Images that were attacked: classified correctly, with a pixel in the region.
+        n_untouched: Images without a pixel in the region.
+    """
+
+    def __init__(self, threat: Threat, n_classes: int, *, cascade: bool, seed: int) -> None:
+        self.threat = threat
+        self.n_attacked = 0
+        self.n_untouched = 0
+        names = [name for name, _ in threat.attacks]
+        self.broken = {
+            name: torch.zeros(len(threat.epsilons), dtype=torch.int64) for name in names
+        }
+        self.by_square = torch.zeros(len(threat.epsilons), dtype=torch.int64)
+        self.by_noise = dict.fromkeys(names, 0)
+        self.stages = {
+            name: stages_of(name, attack.stopping_early() if cascade else attack, n_classes)
+            for name, attack in threat.attacks
+        }
+        self._cascade = cascade
+        self._seed = seed
+        self._labels = ["clean"]
+        self._first: list[Tensor] = []  # [N, 3] each: label, place of the radius, size
+
+    def run(self, scorer: Scorer, batch: Batch, wrong: Tensor) -> None:
+        """Attack a batch; `wrong` says which images are misclassified as they are, bool, [B]."""
+        allowed = region_mask(self.threat.region, batch, seed=self._seed)
+        untouched = ~allowed.flatten(1).any(1)
+        rows = (~wrong & ~untouched).nonzero().squeeze(1)
+        self.n_untouched += int(untouched.sum())
+        self.n_attacked += len(rows)
+        first = _First(rows, len(self.threat.epsilons))
+        noise = self._noise(scorer, batch, allowed, rows)
+        known = first.nothing
+        break_images: Breaker = break_in_cascade if self._cascade else break_each
+        for name, stages in self.stages.items():
+            if not self._cascade:
+                known = first.nothing
+            for label, attack in stages:
+                team = [attack.with_epsilon(epsilon) for epsilon in self.threat.epsilons]
+                outcome = break_images(
+                    scorer, batch, allowed, rows, team, seed=self._seed, known=known
+                )
+                known = known | outcome.broken
+                first.note(outcome, self._code(label))
+                if isinstance(attack, Square):
+                    self.by_square += outcome.broken.sum(0).cpu()
+            self.broken[name] += known.sum(0).cpu()
+            self.by_noise[name] += int((noise & ~known[:, -1]).sum())
+        self._first.append(first.spread(wrong).cpu())
+
+    def columns(self) -> dict[str, list[str | float | None]]:
+        """Return what broke each image: attack, radius and size, or nulls."""
+        epsilons = (0.0, *self.threat.epsilons)
+        attack: list[str | float | None] = []
+        epsilon: list[str | float | None] = []
+        size: list[str | float | None] = []
+        for code, place, length in torch.cat(self._first).tolist():
+            stands = code < 0
+            attack.append(None if stands else self._labels[int(code)])
+            epsilon.append(None if stands else epsilons[int(place)])
+            size.append(None if stands else length)
+        return {"attack": attack, "epsilon": epsilon, "perturbation_norm": size}
+
+    def _code(self, label: str) -> int:
+        if label not in self._labels:
+            self._labels.append(label)
+        return self._labels.index(label)
+
+    def _noise(self, scorer: Scorer, batch: Batch, allowed: Tensor, rows: Tensor) -> Tensor:
+        """Try one random point of the largest ball: whether it fools, bool, [M]."""
+        image = take(batch.image, rows)
+        shape = image.shape
+        if not len(rows):
+            return torch.zeros_like(rows, dtype=torch.bool)
+        values = signed_uniform(
+            self._seed,
+            _NOISE_STREAM,
+            batch.index[rows],
+            shape[1:].numel(),
+            dtype=image.dtype,
+        )
+        ball: Ball = BALLS[self.threat.norm](image, allowed[rows], self.threat.epsilons[-1])
+        return scorer.judge(ball.random_point(values.view(shape)), batch.target[rows])[0]
+
+
+def stages_of(name: str, attack: Attack, n_classes: int) -> Sequence[Stage]:
+    """Take a team of attacks apart, so that each member can go on with survivors at all radii."""
+    if not isinstance(attack, AutoAttack):
+        return [(name, attack)]
+    return [(f"{name}/{member}", single) for member, single in attack.members(n_classes)]
+
+
+class _First:
+    """What broke each of M images at the smallest radius."""
+
+    def __init__(self, rows: Tensor, n_radii: int) -> None:
+        self.nothing = rows.new_zeros((len(rows), n_radii), dtype=torch.bool)
+        self._rows = rows
+        self._place = torch.full_like(rows, n_radii)
+        self._code = torch.full_like(rows, -1)
+        self._size = torch.full_like(rows, torch.inf, dtype=torch.float64)
+
+    def note(self, outcome: Outcome, code: int) -> None:
+        """Take over what is broken at a smaller radius than before."""
+        n_radii = outcome.broken.shape[1]
+        place = torch.where(outcome.broken.any(1), outcome.broken.int().argmax(1), n_radii)
+        size = outcome.size.gather(1, place.clamp(max=n_radii - 1).unsqueeze(1)).squeeze(1)
+        earlier = place < self._place
+        self._place = torch.where(earlier, place, self._place)
+        self._size = torch.where(earlier, size.double(), self._size)
+        self._code = self._code.masked_fill(earlier, code)
+
+    def spread(self, wrong: Tensor) -> Tensor:
+        """Return label code (-1 stands), place from 1 on and size of all B images, [B, 3]."""
+        table = torch.full((len(wrong), 3), -1.0, dtype=torch.float64, device=wrong.device)
+        table[wrong] = 0
+        found = [self._code.double(), self._place.double() + 1, self._size]
+        table[self._rows] = torch.stack(found, dim=1)
+        return table

@@ -1,0 +1,169 @@
+"""Which attacks an evaluation runs, in which regions and at which radii, as data."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from hsplid_core.attacks import PGD, Attack, AutoAttack, Norm, find_region
+from hsplid_core.config import check
+from hsplid_core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threat:
+    """Attacks on one region at some radii.
+
+    Attributes:
+        region: Name of the pixels that may change, a key of `attacks.REGIONS`.
+        epsilons: Radii in pixel units, ascending, at least one.
+        attacks: Names and attacks, the cheap ones first; all of one norm. Their own radii are
+            replaced.
+
+    Raises:
+        ConfigError: A value is out of range or unknown.
+    """
+
+    region: str
+    epsilons: tuple[float, ...]
+    attacks: tuple[tuple[str, Attack], ...]
+
+    def __post_init__(self) -> None:
+        find_region(self.region)
+        names = [name for name, _ in self.attacks]
+        norms = {attack.norm for _, attack in self.attacks}
+        check(
+            [
+                (bool(self.epsilons), "epsilons is empty: give at least one radius"),
+                (
+                    list(self.epsilons) == sorted(set(self.epsilons)),
+                    f"epsilons is {self.epsilons}: give each radius once, in ascending order",
+                ),
+                (bool(names), "attacks is empty: give at least one"),
+                (len(set(names)) == len(names), f"attacks are named {names}: use a name once"),
+                (
+                    len(norms) <= 1,
+                    f"attacks have the norms {sorted(norms)}: make a threat for each norm",
+                ),
+            ]
+        )
+        for epsilon in self.epsilons:
+            for _, attack in self.attacks:
+                attack.with_epsilon(epsilon)  # refuses a radius out of range
+
+    @property
+    def norm(self) -> Norm:
+        """Norm of the ball."""
+        return self.attacks[0][1].norm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Everything that one call of `evaluate_robustness` measures.
+
+    Attributes:
+        name: Its name.
+        summary: What it is for.
+        threats: What is attacked and how; each pair of region and norm once.
+        max_images: Attack only so many images, the same for every seed; None attacks all.
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
+
+    name: str
+    summary: str
+    threats: tuple[Threat, ...]
+    max_images: int | None = None
+
+    def __post_init__(self) -> None:
+        kinds = [(threat.region, threat.norm) for threat in self.threats]
+        check(
+            [
+                (bool(kinds), "threats is empty: give at least one"),
+                (len(set(kinds)) == len(kinds), f"threats are {kinds}: use each pair once"),
+                (
+                    self.max_images is None or self.max_images >= 1,
+                    f"max_images is {self.max_images}: use at least 1, or None for all",
+                ),
+            ]
+        )
+
+
+def find_suite(name: str) -> Suite:
+    """Look a suite up by its name.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    suite = SUITES.get(name)
+    if suite is None:
+        close = difflib.get_close_matches(name, SUITES, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ConfigError(f"suite is {name!r}: {hint}use one of {sorted(SUITES)}")
+    return suite
+
+
+def _pixels(*values: int) -> tuple[float, ...]:
+    return tuple(value / 255 for value in values)
+
+
+_SMALLEST = 1 / 255  # a stand-in: a threat sets the radii
+
+# No random start: with so few steps it costs one of them and helps no more than it harms.
+_SEARCH_ATTACKS: tuple[tuple[str, Attack], ...] = (
+    (
+        "pgd",
+        PGD(
+            epsilon=_SMALLEST,
+            steps=3,
+            relative_step=0.5,
+            random_start=False,
+            iterate="first_fooling",
+        ),
+    ),
+)
+# The step is the published one whatever the radius, and the last iterate counts.
+_PAPER_ATTACKS: tuple[tuple[str, Attack], ...] = (
+    ("pgd", PGD(epsilon=_SMALLEST, steps=10, step_size=4 / 255)),
+    ("aa_rand", AutoAttack(epsilon=_SMALLEST, version="rand", iterate="best")),
+)
+_STRONG_PGD = PGD(epsilon=_SMALLEST, steps=20, relative_step=0.25, iterate="first_fooling")
+_STRONG_ATTACKS: tuple[tuple[str, Attack], ...] = (
+    ("pgd", _STRONG_PGD),
+    ("aa_standard", AutoAttack(epsilon=_SMALLEST)),
+)
+_STRONG_ATTACKS_L2: tuple[tuple[str, Attack], ...] = (
+    ("aa_standard", AutoAttack(epsilon=_SMALLEST, norm="l2")),
+)
+_BLOCK, _BACKGROUND, _FULL = _pixels(25, 128, 255), _pixels(1, 2, 3), _pixels(1, 2)
+
+SUITES: dict[str, Suite] = {
+    "search": Suite(
+        name="search",
+        summary="a quick curve on the background, for use inside trials",
+        # The two ends of the paper's curve: a radius costs as much as so many images more.
+        threats=(Threat(region="background", epsilons=_pixels(1, 3), attacks=_SEARCH_ATTACKS),),
+        max_images=36,  # costs under a quarter of an epoch of the demo
+    ),
+    "paper": Suite(
+        name="paper",
+        summary="Table 2 of H-SPLID (arXiv 2510.20627), weak steps and all",
+        threats=(
+            Threat(region="block", epsilons=_BLOCK, attacks=_PAPER_ATTACKS),
+            Threat(region="background", epsilons=_BACKGROUND, attacks=_PAPER_ATTACKS),
+            Threat(region="full", epsilons=_FULL, attacks=_PAPER_ATTACKS),
+        ),
+    ),
+    "standard": Suite(
+        name="standard",
+        summary="steps that suit the radius and AutoAttack's standard team",
+        threats=(
+            Threat(region="block", epsilons=_BLOCK, attacks=_STRONG_ATTACKS),
+            Threat(region="background", epsilons=_BACKGROUND, attacks=_STRONG_ATTACKS),
+            Threat(region="full", epsilons=_FULL, attacks=_STRONG_ATTACKS),
+            Threat(region="full", epsilons=(0.25, 0.5), attacks=_STRONG_ATTACKS_L2),
+        ),
+    ),
+}
+"""All suites by name."""

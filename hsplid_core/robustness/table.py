@@ -1,0 +1,155 @@
+"""What an evaluation of robustness found: accuracies, a log of every image, and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+from hsplid_core.attacks import Norm
+from hsplid_core.errors import ConfigError
+
+SCHEMA_VERSION = 1
+
+WarningCode = Literal[
+    "black_box_beats_white_box",
+    "constant_prediction",
+    "empty_object_masks",
+    "few_classes",
+    "not_monotone",
+    "probabilities_not_logits",
+    "random_noise_beats_attack",
+    "random_outputs",
+    "step_too_large",
+    "step_too_small",
+    "untouched_images",
+    "zero_gradients",
+]
+
+LOG_SCHEMA = pa.schema(
+    [
+        pa.field("index", pa.int64(), nullable=False),
+        pa.field("label", pa.int64(), nullable=False),
+        pa.field("prediction", pa.int64(), nullable=False),
+        pa.field("region", pa.string(), nullable=False),
+        pa.field("norm", pa.string(), nullable=False),
+        pa.field("attack", pa.string()),
+        pa.field("epsilon", pa.float64()),
+        pa.field("perturbation_norm", pa.float64()),
+    ],
+    metadata={"schema_version": str(SCHEMA_VERSION)},
+)
+"""Columns of `RobustnessTable.log`, a row for each image and threat.
+
+`attack` is what broke the image at the smallest radius, `epsilon` that radius, and
+`perturbation_norm` the size of the change that did it, in the norm of the threat. An image
+misclassified as it is has the attack "clean" and zeros; one that stands has nulls.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One reason to distrust a table, or a part of it.
+
+    Attributes:
+        code: What kind of reason; never changes, so that programs can look for it.
+        message: What was found and what to do, for people.
+        numbers: What it rests on.
+    """
+
+    code: WarningCode
+    message: str
+    numbers: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """Accuracy under one attack, in one region, at one radius.
+
+    Attributes:
+        region: Name of the pixels that could change.
+        norm: Norm of the ball.
+        attack: Name of the attack. In a cascade, what the attacks listed before it broke counts
+            as broken here.
+        epsilon: Radius in pixel units.
+        robust: Share of all images that are classified correctly under attack.
+        n_untouched: Images without a single pixel in the region, which stay as they are.
+    """
+
+    region: str
+    norm: Norm
+    attack: str
+    epsilon: float
+    robust: float
+    n_untouched: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessTable:
+    """Accuracies over attacks, regions and radii.
+
+    Attributes:
+        suite: Name of the suite.
+        clean: Accuracy without an attack, on the same images.
+        cells: Accuracies under attack.
+        n_images: Images that all accuracies are shares of.
+        seed: Seed of attacks and random regions.
+        cascade: Whether attacks and radii went on with survivors alone.
+        warnings: Reasons to distrust the numbers; look at them before anything else.
+        log: A row for each image and threat, in the columns of `LOG_SCHEMA`.
+    """
+
+    suite: str
+    clean: float
+    cells: tuple[Cell, ...]
+    n_images: int
+    seed: int
+    cascade: bool
+    warnings: tuple[Finding, ...]
+    log: pa.Table
+
+    def robust(self, *, region: str, attack: str, epsilon: float, norm: Norm = "linf") -> float:
+        """Look one accuracy up.
+
+        Raises:
+            ConfigError: The table has no such cell.
+        """
+        wanted = (region, norm, attack)
+        for cell in self.cells:
+            here = (cell.region, cell.norm, cell.attack)
+            if here == wanted and abs(cell.epsilon - epsilon) <= 1e-9:
+                return cell.robust
+        known = sorted({(cell.region, cell.norm, cell.attack) for cell in self.cells})
+        raise ConfigError(f"the table has no cell {wanted} at epsilon {epsilon}: it has {known}")
+
+    @property
+    def mean_robust(self) -> float:
+        """Mean over regions, norms and radii of the accuracy under the last attack of each."""
+        last = {(cell.region, cell.norm): cell.attack for cell in self.cells}
+        values = [
+            cell.robust for cell in self.cells if last[cell.region, cell.norm] == cell.attack
+        ]
+        return sum(values) / len(values)
+
+    def to_arrow(self) -> pa.Table:
+        """Return the cells as rows, with the clean accuracy and the warnings' codes beside."""
+        metadata = {
+            "schema_version": str(SCHEMA_VERSION),
+            "suite": self.suite,
+            "seed": str(self.seed),
+            "cascade": str(self.cascade).lower(),
+            "warnings": ",".join(sorted({finding.code for finding in self.warnings})),
+        }
+        columns = {
+            "region": [cell.region for cell in self.cells],
+            "norm": [cell.norm for cell in self.cells],
+            "attack": [cell.attack for cell in self.cells],
+            "epsilon": [cell.epsilon for cell in self.cells],
+            "clean": [self.clean for _ in self.cells],
+            "robust": [cell.robust for cell in self.cells],
+            "n_images": [self.n_images for _ in self.cells],
+            "n_untouched": [cell.n_untouched for cell in self.cells],
+        }
+        return pa.table(columns).replace_schema_metadata(metadata)

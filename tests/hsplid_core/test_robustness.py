@@ -1,0 +1,354 @@
+"""The table, its log and its warnings."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from hsplid_core.attacks import APGD, FAB, PGD, Attack, AutoAttack, Model, Square
+from hsplid_core.attacks.balls import sizes
+from hsplid_core.data.batch import Batch
+from hsplid_core.errors import ConfigError, DataError, TrainingDivergedError
+from hsplid_core.robustness import (
+    LOG_SCHEMA,
+    SUITES,
+    RobustnessTable,
+    Suite,
+    Threat,
+    evaluate_robustness,
+    find_suite,
+)
+from tests.hsplid_core.attacks.problems import pick
+from tests.hsplid_core.attacks.trained import trained_net, unseen_batch
+
+ROWS = 40
+PGD_3 = PGD(epsilon=0.01, steps=3, step_size=0.02)
+TEAM = AutoAttack(epsilon=0.01, steps=4, queries=6, iterate="best")
+ATTACKS: tuple[tuple[str, Attack], ...] = (("pgd", PGD_3), ("aa", TEAM))
+SMALL = Suite(
+    name="small",
+    summary="for tests",
+    threats=(
+        Threat(region="background", epsilons=(0.02, 0.04, 0.08), attacks=ATTACKS),
+        Threat(region="full", epsilons=(0.01, 0.03), attacks=ATTACKS),
+    ),
+)
+
+
+class MemoryImages:
+    """A data set in memory."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.everything = batch
+
+    def __len__(self) -> int:
+        return len(self.everything.image)
+
+    def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
+        return pick(self.everything, indices)
+
+
+def images(rows: int = ROWS, **changes: Any) -> MemoryImages:
+    return MemoryImages(replace(pick(unseen_batch(), torch.arange(rows)), **changes))
+
+
+def evaluate(
+    model: Model | None = None,
+    data: MemoryImages | None = None,
+    suite: Suite = SMALL,
+    **options: Any,
+) -> RobustnessTable:
+    return evaluate_robustness(
+        model or trained_net(), images() if data is None else data, suite, **options
+    )
+
+
+def one(attack: Attack, *epsilons: float, region: str = "full", name: str = "a") -> Suite:
+    threat = Threat(region=region, epsilons=epsilons, attacks=((name, attack),))
+    return Suite(name="one", summary="for tests", threats=(threat,))
+
+
+def codes(table: RobustnessTable) -> list[str]:
+    return [finding.code for finding in table.warnings]
+
+
+def test_a_cascade_is_monotone_and_nowhere_above_single_cells() -> None:
+    found, each = evaluate(), evaluate(cascade=False)
+    assert found.cascade
+    assert not each.cascade
+    assert [c.epsilon for c in found.cells] == [0.02, 0.04, 0.08] * 2 + [0.01, 0.03] * 2
+    for here, there in zip(found.cells, each.cells, strict=True):
+        assert replace(here, robust=0) == replace(there, robust=0)
+        assert here.robust <= there.robust
+    for left, right in zip(found.cells, found.cells[1:], strict=False):
+        if (left.region, left.attack) == (right.region, right.attack):
+            assert left.robust >= right.robust
+    for region, epsilon in (("background", 0.04), ("full", 0.03)):
+        pgd = found.robust(region=region, attack="pgd", epsilon=epsilon)
+        assert found.clean > pgd >= found.robust(region=region, attack="aa", epsilon=epsilon) > 0
+
+
+@pytest.mark.parametrize("cascade", [True, False])
+def test_the_log_agrees_with_the_table(cascade: bool) -> None:
+    table = evaluate(cascade=cascade)
+    assert table.log.schema == LOG_SCHEMA
+    rows = table.log.to_pylist()
+    assert len(rows) == 2 * ROWS
+    wrong = [row for row in rows if row["label"] != row["prediction"]]
+    assert all(
+        (r["attack"], r["epsilon"], r["perturbation_norm"]) == ("clean", 0, 0) for r in wrong
+    )
+    assert table.clean == 1 - len(wrong) / len(rows)
+    for threat in SMALL.threats:
+        here = [row for row in rows if row["region"] == threat.region]
+        assert sorted(row["index"] for row in here) == list(range(ROWS))
+        for row in here:
+            assert row["norm"] == "linf"
+            if row["attack"] not in (None, "clean"):
+                assert 0 < row["perturbation_norm"] <= row["epsilon"] * (1 + 1e-4)
+            if row["attack"] is None:
+                assert row["epsilon"] is row["perturbation_norm"] is None
+        if cascade:  # broken once means broken at every larger radius
+            for epsilon in threat.epsilons:
+                broken = sum(r["epsilon"] is not None and r["epsilon"] <= epsilon for r in here)
+                last = table.robust(region=threat.region, attack="aa", epsilon=epsilon)
+                assert last == pytest.approx(1 - broken / ROWS)
+    names = {row["attack"] for row in rows}
+    assert {"pgd", None} < names
+    assert any(name and name.startswith("aa/") for name in names)
+
+
+@settings(max_examples=5, deadline=None)
+@given(order=st.permutations(range(12)), batch_size=st.integers(1, 13), cascade=st.booleans())
+def test_ignores_batch_size_and_order(order: list[int], batch_size: int, cascade: bool) -> None:
+    batch = pick(unseen_batch(), torch.arange(12))
+    wide = replace(batch, image=batch.image.double())
+    net = copy.deepcopy(trained_net()).double()
+    suite = one(APGD(epsilon=0.1, steps=4), 0.02, 0.04, region="background")
+    whole = evaluate(net, MemoryImages(wide), suite, cascade=cascade)
+    shuffled = MemoryImages(pick(wide, torch.tensor(order)))
+    again = evaluate(net, shuffled, suite, batch_size=batch_size, cascade=cascade)
+    assert again.cells == whole.cells
+    assert again.clean == whole.clean
+    columns = ["index", "label", "prediction", "attack", "epsilon"]
+    assert again.log.sort_by("index").select(columns) == whole.log.select(columns)
+
+
+def test_survivors_alone_are_attacked() -> None:
+    seen: list[int] = []
+    net = trained_net()
+
+    def counting(image: Tensor) -> Tensor:
+        seen.append(len(image))
+        logits: Tensor = net(image)
+        return logits
+
+    work = []
+    for cascade in (True, False):
+        seen.clear()
+        evaluate(counting, cascade=cascade)
+        work.append(sum(seen))
+    assert work[1] > 1.15 * work[0]
+
+
+def test_the_table_as_arrow_carries_its_warnings() -> None:
+    table = evaluate(suite=one(PGD_3, 0.01, 0.02))
+    arrow = table.to_arrow()
+    assert arrow.num_rows == 2
+    assert arrow.column("robust").to_pylist() == [cell.robust for cell in table.cells]
+    metadata = {key.decode(): value.decode() for key, value in arrow.schema.metadata.items()}
+    assert metadata["warnings"] == "step_too_large"
+    assert (metadata["suite"], metadata["cascade"]) == ("one", "true")
+    assert table.mean_robust == pytest.approx(sum(c.robust for c in table.cells) / 2)
+    with pytest.raises(ConfigError, match="the table has no cell"):
+        table.robust(region="full", attack="pgd", epsilon=0.5)
+
+
+def test_suites_are_the_published_ones() -> None:
+    paper = SUITES["paper"]
+    rows = [(t.region, [round(e * 255) for e in t.epsilons]) for t in paper.threats]
+    assert rows == [("block", [25, 128, 255]), ("background", [1, 2, 3]), ("full", [1, 2])]
+    for threat in paper.threats:
+        pgd, team = (attack for _, attack in threat.attacks)
+        assert isinstance(pgd, PGD)
+        assert (pgd.steps, pgd.step_size, pgd.iterate) == (10, 4 / 255, "last")
+        assert isinstance(team, AutoAttack)
+        assert (team.version, team.steps, team.samples) == ("rand", 100, 20)
+    assert SUITES["search"].max_images
+    strong = [attack for t in SUITES["standard"].threats for _, attack in t.attacks]
+    assert all(
+        isinstance(a, PGD) or a == AutoAttack(epsilon=a.epsilon, norm=a.norm) for a in strong
+    )
+    assert {threat.norm for threat in SUITES["standard"].threats} == {"linf", "l2"}
+    with pytest.raises(ConfigError, match="suite is 'papr': did you mean 'paper'"):
+        find_suite("papr")
+
+
+def test_search_suite_runs_by_name() -> None:
+    table = evaluate_robustness(trained_net(), images(60), "search")
+    assert table.n_images == SUITES["search"].max_images
+    assert [round(cell.epsilon * 255) for cell in table.cells] == [1, 3]
+    assert codes(table) == []
+
+
+def test_warns_of_steps_that_do_not_suit_the_radius() -> None:
+    attack = PGD(epsilon=0.1, steps=3, step_size=0.02)
+    table = evaluate(suite=one(attack, 0.01, 0.05, 0.2))
+    (large, small) = table.warnings
+    assert (large.code, small.code) == ("step_too_large", "step_too_small")
+    assert large.numbers == {"step": 0.02, "epsilon": 0.01, "n_radii": 1}
+    assert small.numbers == {"reach": pytest.approx(0.06), "epsilon": 0.2, "n_radii": 1}
+    assert codes(evaluate(suite=one(PGD(epsilon=0.1), 0.01, 0.2))) == []
+
+
+def test_warns_of_masked_gradients() -> None:
+    def masked(image: Tensor) -> Tensor:
+        logits: Tensor = trained_net()((image * 255).round().div(255).detach() + 0 * image)
+        return logits
+
+    attacks: tuple[tuple[str, Attack], ...] = (
+        ("pgd", PGD(epsilon=0.1, random_start=False)),
+        ("square", Square(epsilon=0.1, queries=60)),
+    )
+    threat = Threat(region="full", epsilons=(0.08,), attacks=attacks)
+    table = evaluate(masked, suite=Suite(name="x", summary="x", threats=(threat,)))
+    found = {finding.code: finding.numbers for finding in table.warnings}
+    assert found["zero_gradients"]["n_images"] == 8
+    assert found["black_box_beats_white_box"]["n_images"] > 4
+    assert table.robust(region="full", attack="pgd", epsilon=0.08) == table.clean
+
+
+def test_warns_when_chance_beats_the_attack() -> None:
+    weak = PGD(epsilon=0.5, steps=1, step_size=1e-6, random_start=False)
+    table = evaluate(suite=one(weak, 0.9))
+    assert "random_noise_beats_attack" in codes(table)
+    assert "random_noise_beats_attack" not in codes(evaluate(suite=one(PGD(epsilon=0.5), 0.9)))
+
+
+def test_warns_of_curves_that_rise_where_they_can() -> None:
+    # One long step from the image: the larger ball's corner is not the worse one.
+    def kinked(image: Tensor) -> Tensor:
+        up = (image - 0.5).flatten(1).mean(1)
+        return torch.stack([up.mul(20).cos(), up * 0 + 0.2], dim=1)
+
+    batch = Batch(
+        torch.full((6, 1, 4, 4), 0.51),
+        torch.zeros(6, dtype=torch.int64),
+        None,
+        torch.arange(6),
+    )
+    attack = PGD(epsilon=0.1, steps=1, relative_step=1.0, random_start=False)
+    suite = one(attack, 0.1, 0.3)
+    each = evaluate(kinked, MemoryImages(batch), suite, cascade=False)
+    assert [cell.robust for cell in each.cells] == [0.0, 1.0]
+    assert codes(each)[-1] == "not_monotone"
+    assert each.warnings[-1].numbers["rise"] == 1.0
+    assert "not_monotone" not in codes(evaluate(kinked, MemoryImages(batch), suite))
+
+
+def test_warns_of_models_that_are_no_classifiers() -> None:
+    net = trained_net()
+    suite = one(PGD(epsilon=0.01), 0.01)
+
+    def constant(image: Tensor) -> Tensor:
+        return torch.tensor([0.0, 1.0, 0.5, 0.2, 0.1]) + 0 * image.flatten(1)[:, :5]
+
+    def random(image: Tensor) -> Tensor:
+        logits: Tensor = net(image)
+        return logits + 0.1 * torch.randn_like(logits)
+
+    def probabilities(image: Tensor) -> Tensor:
+        logits: Tensor = net(image)
+        return logits.softmax(1)
+
+    assert "constant_prediction" in codes(evaluate(constant, suite=suite))
+    assert "random_outputs" in codes(evaluate(random, suite=suite))
+    assert codes(evaluate(probabilities, suite=suite)) == ["probabilities_not_logits"]
+    assert codes(evaluate(suite=suite)) == []
+
+
+def test_counts_masks_that_are_empty_or_leave_nothing() -> None:
+    mask = torch.zeros(ROWS, 1, 15, 15, dtype=torch.bool)
+    mask[:, :, 4:9, 4:9] = True
+    mask[:3] = True
+    mask[5:7] = False
+    table = evaluate(data=images(mask=mask), suite=one(PGD(epsilon=0.1), 1.0, region="background"))
+    found = {finding.code: finding.numbers for finding in table.warnings}
+    assert found["untouched_images"]["n_images"] == 3
+    assert found["empty_object_masks"]["n_images"] == 2
+    assert table.cells[0].n_untouched == 3
+    assert table.cells[0].robust >= 2 / ROWS
+
+
+def test_few_classes_shrink_the_team_and_say_so() -> None:
+    def two(image: Tensor) -> Tensor:
+        logits: Tensor = trained_net()(image)
+        return logits[:, :2]
+
+    data = images(target=torch.arange(ROWS) % 2)
+    table = evaluate(two, data, suite=one(replace(TEAM, steps=2), 0.01))
+    assert codes(table) == ["few_classes"]
+
+
+def test_restores_the_module() -> None:
+    net = copy.deepcopy(trained_net()).train()
+    evaluate(net, suite=one(PGD(epsilon=0.01), 0.01))
+    assert all(module.training for module in net.modules())
+    assert all(p.requires_grad for p in net.parameters())
+
+
+def test_refuses_bad_input() -> None:
+    with pytest.raises(DataError, match="pixels lie in"):
+        evaluate(data=images(image=2 * unseen_batch().image[:ROWS]))
+    with pytest.raises(DataError, match="object masks are"):
+        evaluate(data=images(mask=torch.zeros(ROWS, 1, 4, 4, dtype=torch.bool)))
+    with pytest.raises(ConfigError, match="no object masks"):
+        evaluate(data=images(mask=None))
+    with pytest.raises(TrainingDivergedError, match="NaN or infinite"):
+        evaluate(lambda image: image.flatten(1)[:, :5] * math.nan)
+    with pytest.raises(ConfigError, match="batch_size is 0"):
+        evaluate(batch_size=0)
+    with pytest.raises(DataError, match="the set is empty"):
+        evaluate(data=images(0))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"region": "backround"}, "did you mean 'background'"),
+        ({"epsilons": ()}, "epsilons is empty"),
+        ({"epsilons": (0.2, 0.1)}, "in ascending order"),
+        ({"epsilons": (0.0, 0.1)}, "epsilon is 0.0: use a radius above 0"),
+        ({"epsilons": (0.1, 8.0)}, "epsilon is 8.0"),
+        ({"attacks": ()}, "attacks is empty"),
+        ({"attacks": (("a", PGD_3), ("a", FAB(epsilon=0.1)))}, "use a name once"),
+        ({"attacks": (("a", PGD_3), ("b", FAB(epsilon=0.1, norm="l2")))}, "for each norm"),
+    ],
+)
+def test_refuses_impossible_threats(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        replace(SMALL.threats[0], **change)
+
+
+def test_refuses_impossible_suites() -> None:
+    with pytest.raises(ConfigError, match=r"threats is empty.*max_images is 0"):
+        Suite(name="x", summary="x", threats=(), max_images=0)
+    with pytest.raises(ConfigError, match="use each pair once"):
+        replace(SMALL, threats=SMALL.threats[:1] * 2)
+
+
+def test_l2_threats_are_measured_in_l2() -> None:
+    table = evaluate(suite=one(PGD(epsilon=0.5, norm="l2"), 0.8, 1.6))
+    assert table.robust(region="full", attack="a", epsilon=1.6, norm="l2") < table.clean
+    broken = [row for row in table.log.to_pylist() if row["attack"] == "a"]
+    assert broken
+    assert all(0.01 < row["perturbation_norm"] <= row["epsilon"] * 1.0001 for row in broken)
+    assert sizes(torch.ones(1, 1, 2, 2), "l2").tolist() == [2.0]

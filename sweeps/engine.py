@@ -315,6 +315,9 @@ def _tracker(context: SweepContext, study: optuna.Study) -> MlflowTracker:
             "data.demo": str(context.is_demo).lower(),
         },
         artifacts=[folder / name for name in ("trials.parquet", "front.png", "front.html")],
+        # Ray saves a checkpoint after it has told an epoch's result. Delivered at once, an epoch
+        # is in MLflow before a resumed trial can start behind it, even if the driver is killed.
+        flush_s=0.0,
     )
 
 

@@ -59,6 +59,9 @@ def _released(name: str) -> dict[str, str]:
 class HsplidConfig:
     """Hyperparameters of H-SPLID; the defaults are the paper's COCO values (Table 9).
 
+    The HSIC weights are described as the paper pairs them with terms; ``hsic_pairing`` says which
+    pairing holds, and its default is the released code's.
+
     Attributes:
         lambda_s: Weight of the salient compression L_s.
         lambda_n: Weight of the non-salient compression L_n.

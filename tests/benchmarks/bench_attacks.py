@@ -12,8 +12,6 @@ Half a minute on one slow CPU core; expected near 1.5.
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +20,7 @@ from torchvision.models import resnet18
 
 from hsplid_core.attacks import PGD, pgd
 from tests.benchmarks._report import Ratio, report
+from tests.benchmarks._timing import compare
 
 ROUNDS = 3
 EPSILON, STEP, STEPS = 8 / 255, 2 / 255, 10
@@ -43,13 +42,6 @@ def straightforward_pgd(model: nn.Module, image: Tensor, target: Tensor) -> Tens
     return attacked
 
 
-def seconds(run: Callable[[], Tensor]) -> float:
-    """Wall-clock seconds of one run."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
 def main() -> int:
     """Measure and print the ratio; return 0 if it reaches its target."""
     torch.manual_seed(0)
@@ -64,11 +56,7 @@ def main() -> int:
     def theirs() -> Tensor:
         return straightforward_pgd(model, image, target)
 
-    for warm_up in (ours, theirs):
-        warm_up()
-    # Alternating, and the best of each: a machine shared with others disturbs both alike.
-    pairs = [(seconds(theirs), seconds(ours)) for _ in range(ROUNDS)]
-    slow, fast = (min(times) for times in zip(*pairs, strict=True))
+    slow, fast = compare(theirs, ours, rounds=ROUNDS)
     print(f"straightforward {slow:.2f} s, ours {fast:.2f} s")
     ratio = Ratio("PGD-10, ResNet-18, 64 images of 64x64", slow / fast, 1.2, True)
     return report([ratio])

@@ -10,7 +10,6 @@ the trace of the product.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 
 import torch
@@ -24,6 +23,7 @@ from hsplid_core.methods import CrossEntropyConfig, HsplidConfig, Shape, build_o
 from hsplid_core.models import build_model
 from hsplid_core.training import optimiser_step
 from tests.benchmarks._report import Ratio, report
+from tests.benchmarks._timing import compare
 
 ROUNDS = 7
 SIGMA, RIDGE = 5.0, 1e-5
@@ -50,21 +50,6 @@ def published_hsic(x: Tensor, y: Tensor, *, linear_y: bool) -> Tensor:
     inverse_x = torch.inverse(kernel_x + RIDGE * m * torch.eye(m))
     inverse_y = torch.inverse(kernel_y + RIDGE * m * torch.eye(m))
     return ((kernel_x @ inverse_x) * (kernel_y @ inverse_y).T).sum()
-
-
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def compare(slow: Callable[[], object], fast: Callable[[], object]) -> tuple[float, float]:
-    """Best seconds of each; alternating, so that a disturbed machine disturbs both."""
-    slow()
-    fast()
-    pairs = [(seconds(slow), seconds(fast)) for _ in range(ROUNDS)]
-    first, second = (min(times) for times in zip(*pairs, strict=True))
-    return first, second
 
 
 def hsic_terms(size: int, target: float) -> Ratio:
@@ -100,7 +85,7 @@ def hsic_terms(size: int, target: float) -> Ratio:
         return values.detach()
 
     difference = ((ours() - published()) / published()).abs().max()
-    slow, fast = compare(published, ours)
+    slow, fast = compare(published, ours, rounds=ROUNDS)
     print(
         f"five HSIC terms, 3x{size}x{size}: published {slow * 1e3:.0f} ms, ours "
         f"{fast * 1e3:.0f} ms; values differ by at most {float(difference):.1e}"
@@ -135,8 +120,7 @@ def training_step() -> Ratio:
     cross_entropy = CrossEntropyConfig(weight=10.0)
     plain = stepper({"cross_entropy": cross_entropy})
     ours = stepper({"cross_entropy": cross_entropy, "hsplid": HsplidConfig()})
-    # compare() wants the slow one first only for the order of its results.
-    slow, fast = compare(ours, plain)
+    slow, fast = compare(ours, plain, rounds=ROUNDS)
     print(f"training step: cross-entropy {fast * 1e3:.0f} ms, H-SPLID {slow * 1e3:.0f} ms")
     return Ratio("H-SPLID step / cross-entropy step, ResNet-18, 64x64", slow / fast, 1.05, False)
 

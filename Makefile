@@ -30,9 +30,11 @@ clean: ## remove the environment and all results
 	rm -rf $(VENV) runs
 
 # The project itself is installed last and without its dependencies: the lock has them all. Its
-# build tool is in the lock too, so nothing is resolved anew.
-$(READY): requirements.lock pyproject.toml
+# build tool is in the lock too, so nothing is resolved anew. The peers that tests compare with
+# pin outdated packages of their own, so they come without those.
+$(READY): requirements.lock requirements-peers.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-peers.lock
 	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $(READY)

@@ -29,6 +29,7 @@ class AnimalImage:
         width: In pixels.
         label: Index into `CLASS_NAMES`.
         annotations: Its animals' annotations, crowds included.
+        url: Where COCO serves it; None if the file does not say, as the demo's.
     """
 
     image_id: int
@@ -37,6 +38,7 @@ class AnimalImage:
     width: int
     label: int
     annotations: tuple[Json, ...]
+    url: str | None = None
 
 
 def read_animals(path: Path) -> list[AnimalImage]:
@@ -79,6 +81,18 @@ def read_animals(path: Path) -> list[AnimalImage]:
         if len(labels) == 1:
             animals.append(_animal_image(path, images[image_id], labels.pop(), group))
     return animals
+
+
+def read_image_names(path: Path) -> list[str]:
+    """Read the file names of all images of a split, whatever they show.
+
+    Args:
+        path: COCO's `instances_train2017.json` or `instances_val2017.json`.
+
+    Raises:
+        DataError: The file is no valid JSON or lacks a field.
+    """
+    return [_field(path, "image", image, "file_name") for image in _load(path)["images"]]
 
 
 def _load(path: Path) -> Json:
@@ -138,6 +152,7 @@ def _animal_image(path: Path, image: Json, label: int, annotations: list[Json]) 
         width=width,
         label=label,
         annotations=tuple(annotations),
+        url=image.get("coco_url"),
     )
 
 

@@ -17,11 +17,16 @@ from typing import Literal
 
 from PIL import Image
 
-from hsplid_core.data._coco_annotations import CLASS_NAMES, AnimalImage, read_animals
+from hsplid_core.data._coco_annotations import (
+    CLASS_NAMES,
+    AnimalImage,
+    read_animals,
+    read_image_names,
+)
 from hsplid_core.data._coco_masks import union_mask
 from hsplid_core.data._files import map_in_threads
 from hsplid_core.data._geometry import square_mask, square_pixels
-from hsplid_core.data.source import Sample, Skipped
+from hsplid_core.data.source import Listing, Sample, Skipped
 from hsplid_core.errors import DataError
 
 DEMO_MARKER = "DEMO.json"
@@ -102,6 +107,7 @@ class CocoAnimals:
             DataError: The annotations are damaged, or an image that they name is missing.
         """
         digest = hashlib.sha256(self._transform.encode())
+        self._check_complete()
         with self._annotation_file.open("rb") as handle:
             digest.update(hashlib.file_digest(handle, "sha256").digest())
         n_threads = os.cpu_count() or 1
@@ -122,8 +128,8 @@ class CocoAnimals:
             The sample, or that its mask is empty.
 
         Raises:
-            DataError: The picture is damaged, of another size than annotated, or its masks are
-                malformed.
+            DataError: The picture is missing, damaged or of another size than annotated, or its
+                masks are malformed.
         """
         animal = self._animals[index]
         path = self._folder / animal.file_name
@@ -145,6 +151,11 @@ class CocoAnimals:
             return Skipped("no animal pixel is left in the resized mask")
         return Sample(image=pixels, mask=mask, label=animal.label, id=animal.file_name)
 
+    def listing(self) -> Listing:
+        """List all images of COCO's split: those of other categories may lie there too."""
+        names = read_image_names(self._annotation_file)
+        return Listing((self._folder,), frozenset(self._folder / name for name in names))
+
     @property
     def _annotation_file(self) -> Path:
         return self.root / "annotations" / f"instances_{self.split}2017.json"
@@ -160,14 +171,16 @@ class CocoAnimals:
     @cached_property
     def _animals(self) -> list[AnimalImage]:
         """Parsed only when the cache has to be built: for COCO that takes many seconds."""
-        animals = read_animals(self._annotation_file)
-        missing = [a.file_name for a in animals if not (self._folder / a.file_name).is_file()]
+        return read_animals(self._annotation_file)
+
+    def _check_complete(self) -> None:
+        names = [animal.file_name for animal in self._animals]
+        missing = [name for name in names if not (self._folder / name).is_file()]
         if missing:
             raise DataError(
                 f"{self._folder} must hold every annotated animal image, {len(missing)} of "
-                f"{len(animals)} are missing (first: {missing[0]}): finish the download"
+                f"{len(names)} are missing (first: {missing[0]}): finish the download"
             )
-        return animals
 
     def _image_digest(self, animal: AnimalImage) -> bytes:
         with (self._folder / animal.file_name).open("rb") as handle:

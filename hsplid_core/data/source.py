@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,11 @@ class Source(Protocol):
     """A data set in its own layout, with its decoding and resizing.
 
     The members are read-only, so that frozen dataclasses fit. `sample` is called from several
-    threads at once.
+    threads at once, and in other processes, to which the source is pickled.
+
+    Opening a source, its length and `sample` shall work with some of the images or masks gone:
+    each is told by `sample` at its own index, so that a check of the data set can name them all.
+    `identity` raises if anything is missing; a cache is never built from a part.
     """
 
     @property
@@ -88,5 +93,30 @@ class Source(Protocol):
         """Decode one candidate.
 
         Raises:
-            DataError: The candidate's files are damaged.
+            DataError: The candidate's files are missing or damaged, or its mask has another size.
+                The message names the file; a `FileNotFoundError` as its cause says missing.
+        """
+
+
+class Listing(NamedTuple):
+    """Which files belong to a data set, so that a foreign one can be told.
+
+    Attributes:
+        folders: Folders that hold nothing else, searched with all that is below them.
+        files: Files that may lie there, whether this split uses them or not.
+    """
+
+    folders: tuple[Path, ...]
+    files: frozenset[Path]
+
+
+@runtime_checkable
+class Listed(Protocol):
+    """A source that knows its files by name; `check` then names the foreign ones."""
+
+    def listing(self) -> Listing:
+        """List the files that belong to the data set, without opening the images.
+
+        Raises:
+            DataError: The list itself is missing or damaged.
         """

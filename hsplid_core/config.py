@@ -7,30 +7,13 @@ name everywhere: in a sweep's YAML, on the command line, in a search space and i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from hsplid_core.errors import ConfigError
-
-# Read by pydantic where a sweep's YAML becomes these classes: a misspelt key is an error.
-STRICT: dict[str, Any] = {"extra": "forbid"}
-
-
-def check(rules: Iterable[tuple[bool, str]]) -> None:
-    """Raise one error that lists every broken rule.
-
-    Args:
-        rules: Pairs of (rule holds, message); a message names the field, its value and what is
-            allowed.
-
-    Raises:
-        ConfigError: At least one rule does not hold.
-    """
-    broken = [message for holds, message in rules if not holds]
-    if broken:
-        raise ConfigError("; ".join(broken))
+from hsplid_core._checking import STRICT as STRICT
+from hsplid_core._checking import check as check
+from hsplid_core.analysis_config import PixelConfig, SaliencyConfig, SinglePixelConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +27,7 @@ class DataConfig:
         val_fraction: Share of the training images held out for validation (H-SPLID: 0.2).
         split_seed: Seed of that stratified split; the same for all trials of a sweep.
         cache_dir: Folder of the Arrow caches; None puts it into the sweep's storage.
+        pixel: Plant a pixel that gives the class away into every image; None plants none.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -54,6 +38,7 @@ class DataConfig:
     val_fraction: float = 0.2
     split_seed: int = 0
     cache_dir: Path | None = None
+    pixel: PixelConfig | None = None
 
     def __post_init__(self) -> None:
         check(
@@ -144,6 +129,8 @@ class EvaluationConfig:
         max_images: Validation images attacked (a fixed subset); None attacks all of them.
         every: Epochs between two robust evaluations; the last epoch is always evaluated.
         batch_size: Images per forward pass.
+        saliency: Attributions against the masks, whenever robustness is due; None leaves them out.
+        single_pixel: The single-pixel benchmark, likewise.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -157,6 +144,8 @@ class EvaluationConfig:
     max_images: int | None = 512
     every: int = 1
     batch_size: int = 256
+    saliency: SaliencyConfig | None = None
+    single_pixel: SinglePixelConfig | None = None
 
     def __post_init__(self) -> None:
         check(

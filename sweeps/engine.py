@@ -33,6 +33,7 @@ from sweeps.searcher import ASSIGNMENT, StudySearcher
 from sweeps.spaces import find_space, first_trials
 from sweeps.spec import SweepSpec
 from sweeps.study import interrupted_trials, open_study, sole_driver, sweep_folder
+from sweeps.tables import write_tables
 from sweeps.tracking import MlflowTracker, default_uri, ui_command
 from trainables.checkpoints import STATE_FILE, newest_readable, read_state, write_state
 from trainables.trainable import METRICS, SweepTrainable
@@ -288,6 +289,7 @@ def _run(context: SweepContext) -> Outcome:
         records = records_of(study)
         interrupted = bool(interrupted_trials(study)) or searcher.remaining > 0
         _write_results(context, records)
+        tracker.artifacts += write_tables(study.get_trials(deepcopy=False), folder)
         for listener in listeners:
             listener.sweep_finished(records, interrupted=interrupted)
     finally:

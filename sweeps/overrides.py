@@ -17,7 +17,7 @@ from sweeps.yaml_files import parse_yaml
 from trainables.config import ParameterValue
 
 _KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_SEARCHABLE = ("model", "method", "training", "evaluation")
+_SEARCHABLE = ("data.pixel", "model", "method", "training", "evaluation", "seed")
 
 
 @dataclass(frozen=True)
@@ -141,11 +141,18 @@ def fixed_parameters(
     known = {
         path: value
         for section in _SEARCHABLE
-        for path, value in _leaves(section, resolved.get(section))
+        for path, value in _leaves(section, _lookup(resolved, section))
         if not isinstance(value, list)
     }
     # What a later override took out, or a method set to its defaults, is no leaf of the spec.
     return {path: known[path] for path in given if path in known}
+
+
+def _lookup(values: Mapping[str, Any], path: str) -> Any:
+    node: Any = values
+    for key in path.split("."):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -150,7 +150,7 @@ def to_table(records: Sequence[TrialRecord], objectives: Sequence[Objective]) ->
         values = [row.values[position] if row.values is not None else None for row in rows]
         columns[f"objective/{objective.metric}"] = pa.array(values, pa.float64())
     for path in _keys(row.parameters for row in rows):
-        columns[f"param/{path}"] = _parameter_column([row.parameters.get(path) for row in rows])
+        columns[f"param/{path}"] = parameter_column([row.parameters.get(path) for row in rows])
     for name in _keys(row.metrics for row in rows):
         metric = [row.metrics.get(name) for row in rows]
         columns[f"metric/{name}"] = pa.array(metric, pa.float64())
@@ -185,7 +185,15 @@ def _keys(mappings: Iterable[Iterable[str]]) -> list[str]:
     return sorted({key for mapping in mappings for key in mapping})
 
 
-def _parameter_column(values: list[ParameterValue]) -> pa.Array:
+def parameter_column(values: list[ParameterValue]) -> pa.Array:
+    """Give a list of plain values the narrowest type that fits them all.
+
+    Args:
+        values: Bools, numbers or texts; None is null.
+
+    Returns:
+        A column of bool, int64, double, or string where numbers and texts are mixed.
+    """
     kinds = {type(value) for value in values if value is not None}
     if kinds == {bool}:
         return pa.array(values, pa.bool_())

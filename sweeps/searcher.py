@@ -22,7 +22,7 @@ from hsplid_core.errors import ConfigError
 from search_spaces import ParameterValue, SearchSpace
 from sweeps.study import interrupted_trials
 from trainables.config import TrialConfig
-from trainables.trainable import FAILURE, METRICS, SECONDS, TRACEBACK, Assignment
+from trainables.trainable import FAILURE, METRICS, SECONDS, TABLES, TRACEBACK, Assignment
 
 ASSIGNMENT = "assignment"
 
@@ -148,6 +148,8 @@ class StudySearcher(Searcher):
             if key.startswith(prefix)
         }
         attributes = {METRICS: metrics, "seconds": result.get(SECONDS)}
+        if TABLES in result:
+            attributes[TABLES] = result[TABLES]
         if FAILURE in result:
             attributes[TRACEBACK] = result.get(TRACEBACK)
             self._fail(number, result[FAILURE], attributes)

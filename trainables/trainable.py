@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import traceback
 from pathlib import Path
@@ -20,6 +21,8 @@ METRICS = "metrics"
 FAILURE = "failure"
 TRACEBACK = "traceback"
 SECONDS = "trial_seconds"
+# The tables of a finished trial, as one JSON text: Ray flattens what it can look into.
+TABLES = "tables"
 
 
 class Assignment(TypedDict):
@@ -77,6 +80,8 @@ class SweepTrainable(tune.Trainable):
             if self._trial is None:
                 self._trial = self._build()
             result: dict[str, Any] = {METRICS: self._trial.epoch(), "done": self._trial.finished}
+            if self._trial.finished and self._trial.tables:
+                result[TABLES] = json.dumps(self._trial.tables, allow_nan=False)
         except Exception as error:
             result = {**_failure(error), "done": True}
         self._seconds += time.perf_counter() - begin

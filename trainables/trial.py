@@ -15,6 +15,7 @@ from hsplid_core.evaluation import accuracy, robust_accuracy
 from hsplid_core.methods import Shape, build_objective
 from hsplid_core.models import MaskedClassifier, build_model
 from hsplid_core.training import TrainingRun
+from trainables.analyses import Subject, Table, analyse
 from trainables.checkpoints import read_weights
 from trainables.config import TrialConfig
 
@@ -25,6 +26,9 @@ class Trial:
     Args:
         config: Everything about the trial.
 
+    Attributes:
+        tables: What the analyses of the last evaluation found; empty without any.
+
     Raises:
         ConfigError: The configuration does not fit together.
         DataError: The data set is missing or damaged.
@@ -33,6 +37,7 @@ class Trial:
 
     def __init__(self, config: TrialConfig) -> None:
         self.config = config
+        self.tables: Mapping[str, Table] = {}
         training, self.validation = open_images(config, "train"), open_images(config, "val")
         model = initial_model(config, training)
         batch_size = config.training.batch_size
@@ -77,7 +82,7 @@ class Trial:
                 device=self.run.device,
             )
         }
-        return {**metrics, **self._robustness()} if due else metrics
+        return {**metrics, **self._robustness(), **self._analyses()} if due else metrics
 
     def _robustness(self) -> dict[str, float]:
         settings = self.config.evaluation
@@ -105,6 +110,19 @@ class Trial:
             for epsilon, robust in zip(curve.epsilons, curve.robust, strict=True)
         }
         return {"val/robust_accuracy": curve.mean_robust, **each}
+
+    def _analyses(self) -> Mapping[str, float]:
+        found = analyse(
+            Subject(
+                model=self.run.model,
+                training=self.run.images,
+                validation=self.validation,
+                device=self.run.device,
+                config=self.config,
+            )
+        )
+        self.tables = found.tables
+        return found.metrics
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to go on later."""

@@ -36,6 +36,9 @@ class MlflowTracker:
         tags: Tags of the parent and of all trials, such as commit, seed and versions.
         artifacts: Files that are logged to the parent run at the end; they must exist by then.
         flush_s: Shortest time between two deliveries of epochs' metrics.
+
+    Attributes:
+        artifacts: These files; more may be added until the sweep has finished.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class MlflowTracker:
         self._sweep_id = sweep_id
         self._objectives = objectives
         self._spec = spec
-        self._artifacts = artifacts
+        self.artifacts = list(artifacts)
         self._flush_s = flush_s
         self._store = SweepStore(uri, experiment=experiment, tags=tags)
         self._outbox = Outbox(MAX_METRICS)
@@ -134,7 +137,7 @@ class MlflowTracker:
                 _summary(finished, self._objectives),
                 step=len(finished),
                 state="interrupted" if interrupted else "complete",
-                artifacts=self._artifacts,
+                artifacts=self.artifacts,
             )
         except TrackingError as error:
             logger.warning("the sweep's artifacts are not in MLflow: %s", error)

@@ -106,7 +106,8 @@ def test_merging_goes_into_sections_and_replaces_lists() -> None:
 
 RESOLVED: dict[str, Any] = {
     "trials": 3,
-    "data": {"root": "/x"},
+    "seed": 0,
+    "data": {"root": "/x", "pixel": {"seed": 4}},
     "method": {"hsplid": {"rho_s": 0.5, "rho_n": 0.05}},
     "training": {"learning_rate": 5e-4, "epochs": 2},
     "evaluation": {"epsilons_255": [1.0]},
@@ -123,6 +124,7 @@ RESOLVED: dict[str, Any] = {
         (["method={hsplid: {rho_n: 5e-2}}"], {"method.hsplid.rho_n": 0.05}),
         (["method.hsplid=null", "~method.other"], {}),
         (["evaluation.epsilons_255=[1]"], {}),
+        (["seed=0", "data.pixel.seed=4"], {"seed": 0, "data.pixel.seed": 4}),
         # The value is the checked one, not the text that was given.
         (["training.learning_rate='5e-4'"], {"training.learning_rate": 5e-4}),
     ],

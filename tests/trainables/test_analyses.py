@@ -1,0 +1,38 @@
+"""Analyses of a trial: when they run, and where what they find goes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from hsplid_core.analysis_config import SaliencyConfig
+from hsplid_core.config import DataConfig
+from tests.tiny import tiny_trial
+from trainables import analyses
+from trainables.analyses import Findings, Subject
+from trainables.trainable import Assignment, SweepTrainable
+
+
+def test_findings_join_the_epoch_that_measures_robustness(
+    data: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count(subject: Subject) -> Findings:
+        n_images = float(len(subject.validation))
+        return Findings(metrics={"val/n": n_images}, tables={"sizes": {"n": [n_images]}})
+
+    monkeypatch.setattr(analyses, "ANALYSES", {"saliency": count})
+    base = tiny_trial(data)
+    evaluation = dataclasses.replace(base.evaluation, every=2, saliency=SaliencyConfig())
+    given = dataclasses.replace(base, evaluation=evaluation)
+    results = {}
+    for name, config in (("off", base), ("on", given)):
+        assignment = Assignment(number=0, base=config, parameters={}, threads=1, resume_from=None)
+        trainable = SweepTrainable({"assignment": assignment})
+        results[name] = [trainable.train() for _ in range(3)]
+    assert [result["metrics"].get("val/n") for result in results["on"]] == [None, 32, 32]
+    assert not any("val/n" in result["metrics"] for result in results["off"])
+    assert ["tables" in result for result in results["on"]] == [False, False, True]
+    assert not any("tables" in result for result in results["off"])
+    assert json.loads(results["on"][2]["tables"]) == {"sizes": {"n": [32]}}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sweeps.events import TrialRecord
+from sweeps.events import ENDED, TrialRecord
 from sweeps.results import Objective, front_after
 from trainables.config import ParameterValue
 
@@ -59,11 +59,16 @@ class Standing:
     @property
     def complete(self) -> int:
         """Number of complete trials."""
-        return len(self.finished) - self.failed
+        return sum(record.state == "complete" for record in list(self.finished.values()))
+
+    @property
+    def stopped(self) -> int:
+        """Number of trials that were stopped early."""
+        return len(self.finished) - self.failed - self.complete
 
     def load(self, records: Sequence[TrialRecord]) -> None:
         """Start from, or correct everything by, what the study knows."""
-        ended = (record for record in records if record.state in ("complete", "failed"))
+        ended = (record for record in records if record.state in ENDED)
         self.finished = {record.number: record for record in ended}
         self.front = [record for record in records if record.on_front]
 

@@ -12,7 +12,13 @@ from typing import Literal, Protocol
 
 from trainables.config import ParameterValue
 
-TrialState = Literal["waiting", "running", "complete", "failed"]
+TrialState = Literal["waiting", "running", "complete", "failed", "stopped"]
+
+# Where nothing more happens to a trial. A stopped one was worse than others so far, and ended
+# early: it has metrics, but no values.
+ENDED: tuple[TrialState, ...] = ("complete", "failed", "stopped")
+
+Cause = Literal["diverged", "out_of_memory", "worker_lost", "no_objective", "error"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +33,13 @@ class TrialRecord:
         metrics: The last epoch's metrics.
         seconds: Time spent training and evaluating, over all attempts.
         failure: Why a failed trial failed, one line.
-        on_front: Whether no other complete trial dominates this one.
+        on_front: Whether no other complete, feasible trial dominates this one.
+        cause: What kind of failure that was; it decides what is tried again.
+        traceback: Where in the code it failed.
+        attempts: How often it got a worker.
+        resources: What it occupied: ``cpu`` and ``gpu``.
+        infeasible: Which constraint its last metrics violate, one line; None where none.
+        tags: What else is worth telling, such as a batch that had to be split to fit the memory.
     """
 
     number: int
@@ -38,6 +50,12 @@ class TrialRecord:
     seconds: float | None = None
     failure: str | None = None
     on_front: bool = False
+    cause: Cause | None = None
+    traceback: str | None = None
+    attempts: int = 0
+    resources: Mapping[str, float] = field(default_factory=dict)
+    infeasible: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class SweepListener(Protocol):
@@ -55,7 +73,7 @@ class SweepListener(Protocol):
         """Hear an epoch's metrics; epochs count from 1 and may be told again after a resume."""
 
     def trial_finished(self, record: TrialRecord) -> None:
-        """Hear that a trial is complete or has failed."""
+        """Hear that a trial is complete, has failed or was stopped early."""
 
     def sweep_finished(self, records: Sequence[TrialRecord], *, interrupted: bool) -> None:
         """Hear that the sweep ends; interrupted: the user stopped it before all trials ran."""

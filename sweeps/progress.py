@@ -128,11 +128,12 @@ class ProgressView:
         self.close()
         standing = self._standing
         standing.load(records)
+        stopped = f"{standing.stopped} stopped early, " if standing.stopped else ""
         end = "interrupted" if interrupted else "finished"
         self._tell(
             "sweep_finished",
             f"sweep {end}: {standing.complete} complete, {standing.failed} failed, "
-            f"{len(standing.front)} on the front",
+            f"{stopped}{len(standing.front)} on the front",
             interrupted=interrupted,
             complete=standing.complete,
             failed=standing.failed,
@@ -161,6 +162,9 @@ class ProgressView:
         left = standing.seconds_left()
         rest = f", about {duration_text(left)} left" if left else ""
         counts = f"{len(standing.finished)} of {standing.total} done{rest}"
+        if record.state == "stopped":
+            epoch = record.metrics.get("epoch", 0)
+            return f"trial {record.number} stopped early{took}, after epoch {epoch:g} ({counts})"
         if record.values is None:
             return f"trial {record.number} failed{took}: {record.failure} ({counts})"
         results = ", ".join(

@@ -6,7 +6,7 @@ Schema of the table (version 1), one row a trial, in the order of their numbers:
 column                     type     meaning
 =========================  =======  ==========================================================
 number                     int64    position in the study, from 0
-state                      string   waiting, running, complete or failed
+state                      string   waiting, running, complete, failed or stopped (early)
 on_front                   bool     no other complete, feasible trial dominates this one
 objective/NAME             double   value of an objective; null unless complete
 param/PATH                 by use   value the trial ran with: bool, int64, double, or string where
@@ -43,7 +43,7 @@ _STATES: dict[TrialState, RecordState] = {
     TrialState.RUNNING: "running",
     TrialState.COMPLETE: "complete",
     TrialState.FAIL: "failed",
-    TrialState.PRUNED: "failed",  # nothing prunes yet: a pruned trial has no final values
+    TrialState.PRUNED: "stopped",
 }
 
 
@@ -63,8 +63,9 @@ def records_of(study: optuna.Study) -> list[TrialRecord]:
     """Read the trials of a study.
 
     The engine leaves what Optuna does not know in a trial's user attributes: ``parameters`` (the
-    values by dotted path; without it, Optuna's own parameters), ``metrics``, ``seconds`` and
-    ``failure``.
+    values by dotted path; without it, Optuna's own parameters), ``metrics``, ``seconds``,
+    ``failure``, ``cause``, ``traceback``, ``attempts``, ``resources``, ``infeasible`` and
+    ``tags``. A pruned trial with a failure has failed: so the sampler hears of a divergence.
 
     Args:
         study: Study with one or more objectives.
@@ -79,20 +80,26 @@ def records_of(study: optuna.Study) -> list[TrialRecord]:
 
 def _record(trial: FrozenTrial, *, on_front: bool) -> TrialRecord:
     attributes = trial.user_attrs
-    failure = attributes.get("failure")
-    if trial.state == TrialState.PRUNED:
-        failure = failure or "pruned"
-    elif trial.state == TrialState.FAIL:
+    state, failure = _STATES[trial.state], attributes.get("failure")
+    if state == "stopped" and failure:
+        state = "failed"
+    elif state == "failed":
         failure = failure or "no cause recorded"
     return TrialRecord(
         number=trial.number,
-        state=_STATES[trial.state],
+        state=state,
         parameters=attributes.get("parameters", trial.params),
         values=tuple(trial.values) if trial.state == TrialState.COMPLETE else None,
         metrics=attributes.get("metrics", {}),
         seconds=attributes.get("seconds"),
         failure=failure,
         on_front=on_front,
+        cause=attributes.get("cause"),
+        traceback=attributes.get("traceback"),
+        attempts=attributes.get("attempts", 0),
+        resources=attributes.get("resources", {}),
+        infeasible=attributes.get("infeasible"),
+        tags=attributes.get("tags", {}),
     )
 
 

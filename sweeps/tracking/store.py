@@ -2,7 +2,8 @@
 
 Metrics of a trial's run: its own metrics by epoch, ``epoch`` (the last one logged), and at its end
 ``objective/NAME`` and ``trial/seconds``. Metrics of the parent: ``sweep/complete``,
-``sweep/failed``, ``sweep/front_size`` and ``best/NAME``, over the number of finished trials.
+``sweep/failed``, ``sweep/stopped``, ``sweep/front_size`` and ``best/NAME``, over the number of
+finished trials.
 (A hypervolume would belong there; Optuna has no public function for it.)
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sweeps.events import TrialState
+from sweeps.events import ENDED, TrialState
 from sweeps.results import Objective
 from sweeps.tracking.client import (
     EPOCH,
@@ -47,6 +48,7 @@ _Status = Literal["FINISHED", "FAILED", "KILLED"]
 _STATUS: dict[TrialState, _Status] = {
     "complete": "FINISHED",
     "failed": "FAILED",
+    "stopped": "FINISHED",
     "running": "KILLED",
     "waiting": "KILLED",
 }
@@ -268,8 +270,11 @@ class SweepStore:
             results["trial/seconds"] = record.seconds
         news = {name: value for name, value in results.items() if run.metrics.get(name) != value}
         metrics = make_metrics(news, step=run.last_epoch, time_ms=entry.time_ms)
-        ended = record.state in ("complete", "failed")
+        ended = record.state in ENDED
         tags = {STATE: record.state if ended else "interrupted", ON_FRONT: text(record.on_front)}
+        tags |= {f"sweep.{name}": value for name, value in record.tags.items()}
+        if record.traceback is not None:
+            self._client.log_text(run.run_id, record.traceback, "traceback.txt")
         if record.failure is not None or FAILURE in run.tags:
             tags[FAILURE] = record.failure or ""
         # The state is tagged last: a run that has it lacks nothing else.

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweeps.events import TrialRecord
+from sweeps.events import ENDED, TrialRecord
 from sweeps.front_table import best_values
 from sweeps.results import Objective, front_after
 from sweeps.tracking.client import MAX_METRICS, ServerDownError, TrackingError
@@ -91,7 +91,7 @@ class MlflowTracker:
         for record in records:
             known = self._store.runs.get(record.number)
             logged = known.state if known else None
-            if record.state in ("complete", "failed") and record.state != logged:
+            if record.state in ENDED and record.state != logged:
                 if known is None:
                     self._put_opened(record.number, record.parameters)
                 self._put_closed(record)
@@ -131,7 +131,7 @@ class MlflowTracker:
         self._flush(at_once=True)
         if self._outbox:
             logger.warning("%d entries were never delivered to MLflow", len(self._outbox))
-        finished = [record for record in records if record.state in ("complete", "failed")]
+        finished = [record for record in records if record.state in ENDED]
         try:
             self._store.close(
                 _summary(finished, self._objectives),
@@ -179,7 +179,8 @@ def _summary(finished: Sequence[TrialRecord], objectives: Sequence[Objective]) -
     best = best_values(complete, objectives) or ()
     return {
         "sweep/complete": float(len(complete)),
-        "sweep/failed": float(len(finished) - len(complete)),
+        "sweep/failed": float(sum(record.state == "failed" for record in finished)),
+        "sweep/stopped": float(sum(record.state == "stopped" for record in finished)),
         "sweep/front_size": float(sum(record.on_front for record in complete)),
         **{f"best/{o.metric}": value for o, value in zip(objectives, best, strict=False)},
     }

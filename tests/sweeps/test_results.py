@@ -34,14 +34,18 @@ def test_every_state_becomes_a_record(study: optuna.Study) -> None:
     study.tell(failed, state=TrialState.FAIL)
     study.tell(study.ask(), state=TrialState.FAIL)
     study.tell(study.ask(), state=TrialState.PRUNED)
+    diverged = study.ask()
+    diverged.set_user_attr("failure", "loss is nan in epoch 1")
+    diverged.set_user_attr("cause", "diverged")
+    study.tell(diverged, state=TrialState.PRUNED)
     study.ask()
     study.enqueue_trial({"x": 1.0})
 
     records = records_of(study)
 
-    states = ["complete", "failed", "failed", "failed", "running", "waiting"]
+    states = ["complete", "failed", "failed", "stopped", "failed", "running", "waiting"]
     assert [record.state for record in records] == states
-    assert [record.number for record in records] == list(range(6))
+    assert [record.number for record in records] == list(range(7))
     assert records[0] == TrialRecord(
         number=0,
         state="complete",
@@ -51,8 +55,9 @@ def test_every_state_becomes_a_record(study: optuna.Study) -> None:
         seconds=31.5,
         on_front=True,
     )
-    causes = ["loss is nan in epoch 3", "no cause recorded", "pruned"]
-    assert [record.failure for record in records[1:4]] == causes
+    causes = ["loss is nan in epoch 3", "no cause recorded", None, "loss is nan in epoch 1"]
+    assert [record.failure for record in records[1:5]] == causes
+    assert records[4].cause == "diverged"
     assert all(record.values is None and not record.on_front for record in records[1:])
 
 

@@ -118,6 +118,7 @@ def test_a_sweep_is_one_parent_with_a_child_a_trial(
     assert parent.data.metrics == {
         "sweep/complete": 2,
         "sweep/failed": 1,
+        "sweep/stopped": 0,
         "sweep/front_size": 1,
         "best/val/accuracy": 0.9,
         "best/val/robust_accuracy": 0.4,

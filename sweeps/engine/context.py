@@ -1,0 +1,68 @@
+"""What the parts of the engine pass to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hsplid_core.data import ImageSet, Split
+from hsplid_core.errors import SaliencyError
+from search_spaces import ParameterValue
+from sweeps.events import TrialRecord
+from sweeps.spec import SweepSpec
+from sweeps.tracking import default_uri
+
+Baseline = tuple[float, ...] | None
+
+
+class SweepFailedError(SaliencyError):
+    """A sweep cannot go on: pretraining failed, or too many of its first trials."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepContext:
+    """What a run of a sweep works with.
+
+    Attributes:
+        spec: The sweep.
+        folder: Where its study, checkpoints and results are.
+        fixed: Config fields that are no longer searched.
+        images: The splits of its data set.
+        weights: Starting weights of all trials.
+        baseline: Objectives of the model that the trials start from.
+        json_lines: Report progress as JSON lines.
+    """
+
+    spec: SweepSpec
+    folder: Path
+    fixed: Mapping[str, ParameterValue]
+    images: Mapping[Split, ImageSet]
+    weights: Path | None = None
+    baseline: Baseline = None
+    json_lines: bool = False
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the images are the embedded stand-in."""
+        return self.images["train"].is_demo
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow records."""
+        return self.spec.tracking.uri or default_uri(self.spec.storage)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a sweep ended.
+
+    Attributes:
+        records: All trials of the study.
+        interrupted: Whether the user stopped before they were done.
+        experiment_id: MLflow's id of the experiment.
+    """
+
+    records: Sequence[TrialRecord]
+    interrupted: bool
+    experiment_id: str

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -31,7 +31,9 @@ import optuna
 import pyarrow as pa
 import pyarrow.parquet as pq
 from optuna.trial import FrozenTrial, TrialState
+from pyarrow import csv
 
+from hsplid_core.errors import ConfigError
 from sweeps.events import TrialRecord
 from sweeps.events import TrialState as RecordState
 from trainables.config import ParameterValue
@@ -179,13 +181,45 @@ def write_parquet(
         objectives: The sweep's objectives.
         path: File to write or replace; its folder is created.
     """
+    write_table(to_table(records, objectives), path)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table in the format of the file's ending; a reader sees it whole or not at all.
+
+    Args:
+        table: What to write.
+        path: File to write or replace, with one of the endings in :data:`FORMATS`; its folder is
+            created.
+
+    Raises:
+        ConfigError: The ending is no known format.
+    """
+    writer = _WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise ConfigError(f"{path} has no known ending: use {' or '.join(FORMATS)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        pq.write_table(to_table(records, objectives), temporary)
+        writer(table, temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _write_parquet(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path)
+
+
+def _write_csv(table: pa.Table, path: Path) -> None:
+    csv.write_csv(table, path)
+
+
+_WRITERS: Mapping[str, Callable[[pa.Table, Path], None]] = {
+    ".parquet": _write_parquet,
+    ".csv": _write_csv,
+}
+FORMATS = tuple(_WRITERS)
 
 
 def _keys(mappings: Iterable[Iterable[str]]) -> list[str]:

@@ -57,10 +57,20 @@ class ModelConfig:
     """Which network is trained.
 
     Attributes:
-        name: ``resnet18``, ``resnet34``, ``resnet50`` or ``lenet3``.
-        width: Factor on every layer's number of channels; 1 is the published network.
-        norm: Normalisation layers: none (as H-SPLID on COCO) or batch.
-        stem: First layers of a ResNet: 7x7 stride 2 with pooling (imagenet) or 3x3 (small).
+        name: ``lenet3``, or any classifier of torchvision, such as ``resnet18`` or ``vgg16``.
+        width: Factor on every layer's number of channels; 1 is the published network. Others are
+            possible for lenet3, resnet18, resnet34, resnet50, VGG, DenseNet and mobilenet_v2.
+        norm: Normalisation layers: ``batch``, those of the published network (which a transformer
+            has in every layer, too), or none (as H-SPLID's ResNet on COCO).
+        stem: First layers of a ResNet or DenseNet: 7x7 of stride 2 with pooling (imagenet), 3x3
+            of stride 1 (small), or small below 224 pixels and imagenet from there on (auto, as
+            H-SPLID's released code decides; 14 times dearer than imagenet at 64 pixels).
+        weights: Torchvision's published weights by their name, such as ``DEFAULT`` or
+            ``IMAGENET1K_V1``; their normalisation replaces that of the data. None for random
+            ones.
+        checkpoint: File of weights to start from: a state dict, a checkpoint of this project, or
+            one of the papers' authors.
+        new_head: Leave the checkpoint's classification layer out, for other classes.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -68,10 +78,26 @@ class ModelConfig:
     name: str = "resnet18"
     width: float = 1.0
     norm: Literal["none", "batch"] = "none"
-    stem: Literal["imagenet", "small"] = "imagenet"
+    stem: Literal["imagenet", "small", "auto"] = "imagenet"
+    weights: str | None = None
+    checkpoint: Path | None = None
+    new_head: bool = False
 
     def __post_init__(self) -> None:
-        check([(0 < self.width <= 4, f"width is {self.width}: use a factor in (0, 4]")])
+        check(
+            [
+                (0 < self.width <= 4, f"width is {self.width}: use a factor in (0, 4]"),
+                (
+                    self.weights is None or self.checkpoint is None,
+                    f"weights is {self.weights} and checkpoint is {self.checkpoint}: give one of "
+                    "them",
+                ),
+                (
+                    not self.new_head or self.checkpoint is not None,
+                    "new_head is true: it says what to leave out of a checkpoint, name one",
+                ),
+            ]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +108,9 @@ class TrainingConfig:
         epochs: Passes over the training images.
         batch_size: Images per step.
         learning_rate: Adam's step size.
-        weight_decay: L2 penalty of Adam.
+        weight_decay: L2 penalty of Adam; taken off the weights directly by AdamW.
+        optimiser: Adam, or AdamW (as S-IB's authors train).
+        beta1: Adam's memory of the gradient's mean.
         clip_norm: Largest global L2 norm of the gradient.
         device: ``auto`` takes cuda where there is one.
         amp: ``auto`` uses mixed precision on cuda only.
@@ -94,6 +122,8 @@ class TrainingConfig:
     batch_size: int = 256
     learning_rate: float = 5e-4
     weight_decay: float = 0.0
+    optimiser: Literal["adam", "adamw"] = "adam"
+    beta1: float = 0.9
     clip_norm: float = 1000.0
     device: str = "auto"
     amp: Literal["auto", "off"] = "auto"
@@ -108,6 +138,7 @@ class TrainingConfig:
                     f"learning_rate is {self.learning_rate}: use a value in (0, 10]",
                 ),
                 (self.weight_decay >= 0, f"weight_decay is {self.weight_decay}: use 0 or more"),
+                (0 <= self.beta1 < 1, f"beta1 is {self.beta1}: use a value in [0, 1)"),
                 (self.clip_norm > 0, f"clip_norm is {self.clip_norm}: use a value above 0"),
             ]
         )

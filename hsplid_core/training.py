@@ -133,8 +133,12 @@ class TrainingRun:
         self.seed = seed
         self.epoch = 0
         self.started = False
-        self.optimiser = torch.optim.Adam(
-            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
+        self.optimiser = kind(
+            self.model.parameters(),
+            lr=config.learning_rate,
+            betas=(config.beta1, 0.999),
+            weight_decay=config.weight_decay,
         )
         use_scaler = self.precision.autocast == torch.float16
         self.scaler = torch.amp.GradScaler(self.device.type) if use_scaler else None

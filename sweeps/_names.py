@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from hsplid_core.attacks.regions import REGIONS
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig, check
 from hsplid_core.data import DATA_SETS
-from hsplid_core.models import MODELS
+from hsplid_core.models import model_faults
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -26,7 +26,7 @@ def check_names(
     check(
         [
             _rule("data.name", data.name, DATA_SETS),
-            _rule("model.name", model.name, MODELS),
+            *((False, fault) for fault in model_faults(model)),
             _rule("evaluation.region", evaluation.region, REGIONS),
             (
                 _DEVICE.fullmatch(device) is not None,

@@ -23,6 +23,10 @@ def pretrain_key(spec: SweepSpec, data_key: str) -> str:
     """
     resolved = spec.resolved()
     content = {**{name: resolved[name] for name in _DECISIVE}, "data": data_key}
+    if spec.model.checkpoint is not None:
+        # Another file under the same name makes other weights.
+        file = spec.model.checkpoint.expanduser().read_bytes()
+        content["checkpoint"] = hashlib.sha256(file).hexdigest()
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -219,9 +219,11 @@ class SweepSpec(_Section):
         data = dataclasses.replace(
             self.data, root=root and absolute(root), cache_dir=absolute(cache)
         )
+        checkpoint = self.model.checkpoint
+        model = dataclasses.replace(self.model, checkpoint=checkpoint and absolute(checkpoint))
         return TrialConfig(
             data=data,
-            model=self.model,
+            model=model,
             method=self.method,
             training=self.training,
             evaluation=self.evaluation,

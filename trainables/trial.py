@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import resource
 from collections.abc import Mapping
 from typing import Any
@@ -160,8 +161,12 @@ def initial_model(config: TrialConfig, images: ImageSet) -> MaskedClassifier:
     Raises:
         CheckpointError: The initial weights do not fit the model.
     """
+    network = config.model
+    if config.initial_weights is not None:
+        # They replace whatever the network starts from, which need not be fetched then.
+        network = dataclasses.replace(network, weights=None, checkpoint=None, new_head=False)
     model = build_model(
-        config.model,
+        network,
         image_shape=images.image_shape,
         num_classes=len(images.class_names),
         mean=images.mean,

@@ -1,9 +1,12 @@
 """Image classifiers with an explicit, maskable feature vector."""
 
-from hsplid_core.models.build import MODELS, build_model
+from hsplid_core.models.build import build_model
 from hsplid_core.models.lenet import LeNet3Encoder
 from hsplid_core.models.masked import MaskedClassifier
+from hsplid_core.models.names import MODELS, model_faults
 from hsplid_core.models.resnet import RESNETS, ResNetEncoder
+from hsplid_core.models.torchvision_encoder import TorchvisionEncoder
+from hsplid_core.models.weights import read_tensors
 
 __all__ = [
     "MODELS",
@@ -11,5 +14,8 @@ __all__ = [
     "LeNet3Encoder",
     "MaskedClassifier",
     "ResNetEncoder",
+    "TorchvisionEncoder",
     "build_model",
+    "model_faults",
+    "read_tensors",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import torch
@@ -12,9 +11,10 @@ from hsplid_core.config import ModelConfig
 from hsplid_core.errors import ConfigError
 from hsplid_core.models.lenet import LeNet3Encoder
 from hsplid_core.models.masked import MaskedClassifier
+from hsplid_core.models.names import model_faults
 from hsplid_core.models.resnet import RESNETS, ResNetEncoder
-
-MODELS = ("lenet3", *RESNETS)
+from hsplid_core.models.torchvision_encoder import TorchvisionEncoder, resolve_stem
+from hsplid_core.models.weights import load_weights
 
 
 def build_model(
@@ -26,7 +26,7 @@ def build_model(
     std: Sequence[float],
     seed: int,
 ) -> MaskedClassifier:
-    """Build a classifier with seeded random weights.
+    """Build a classifier, with seeded random weights or those that the configuration names.
 
     Args:
         config: Which network.
@@ -38,29 +38,40 @@ def build_model(
 
     Raises:
         ConfigError: The name is unknown, or the images do not fit the network.
+        CheckpointError: The named weights cannot be had, or do not fit.
     """
-    if config.name not in MODELS:
-        near = difflib.get_close_matches(config.name, MODELS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"model.name is {config.name}: use one of {sorted(MODELS)}{hint}")
-    channels, height, width = image_shape
+    if faults := model_faults(config):
+        raise ConfigError("; ".join(faults))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder: ResNetEncoder | LeNet3Encoder
-        if config.name in RESNETS:
-            encoder = ResNetEncoder(
-                config.name,
-                width=config.width,
-                norm=config.norm,
-                stem=config.stem,
-                in_channels=channels,
-            )
-        else:
-            if height != width or height % 4:
-                raise ConfigError(
-                    f"model.name is lenet3 but images are {height}x{width}: use square images "
-                    "whose side is a multiple of 4"
-                )
-            encoder = LeNet3Encoder(image_size=height, width=config.width, in_channels=channels)
+        encoder = _encoder(config, image_shape)
         head = nn.Linear(encoder.num_features, num_classes)
-    return MaskedClassifier(encoder, head, mean=mean, std=std)
+    activation = nn.ReLU() if config.name == "lenet3" else None
+    model = MaskedClassifier(encoder, head, mean=mean, std=std, activation=activation)
+    load_weights(model, config)
+    return model
+
+
+def _encoder(
+    config: ModelConfig, image_shape: tuple[int, int, int]
+) -> ResNetEncoder | LeNet3Encoder | TorchvisionEncoder:
+    channels, height, width = image_shape
+    if config.name == "lenet3":
+        if height != width or height % 4:
+            raise ConfigError(
+                f"model.name is lenet3 but images are {height}x{width}: use square images "
+                "whose side is a multiple of 4"
+            )
+        return LeNet3Encoder(image_size=height, width=config.width, in_channels=channels)
+    stem = resolve_stem(config.name, config.stem, height)
+    if config.name in RESNETS:
+        return ResNetEncoder(
+            config.name,
+            width=config.width,
+            norm=config.norm,
+            stem=stem,
+            in_channels=channels,
+        )
+    return TorchvisionEncoder(
+        config.name, image_shape=image_shape, width=config.width, norm=config.norm, stem=stem
+    )

@@ -13,14 +13,16 @@ from hsplid_core.models._hidden import hidden_outputs
 class MaskedClassifier(nn.Module):
     """Images to logits through an explicit feature vector.
 
-    ``forward(image) = predict(encode(image))`` with ``predict(z) = head(z * feature_mask)``. The
-    mask is a buffer, so a saved model classifies from its salient features wherever it is loaded.
+    ``forward(image) = predict(encode(image))`` with
+    ``predict(z) = head(activation(z * feature_mask))``. The mask is a buffer, so a saved model
+    classifies from its salient features wherever it is loaded.
 
     Args:
         encoder: Normalised images [B, C, H, W] to features [B, D].
         head: Features [B, D] to logits [B, K].
         mean: Channel means in pixel space [0, 1].
         std: Channel standard deviations in pixel space.
+        activation: Between mask and head, element by element; None for none.
     """
 
     mean: Tensor
@@ -28,11 +30,18 @@ class MaskedClassifier(nn.Module):
     feature_mask: Tensor
 
     def __init__(
-        self, encoder: nn.Module, head: nn.Linear, *, mean: Sequence[float], std: Sequence[float]
+        self,
+        encoder: nn.Module,
+        head: nn.Linear,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        activation: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
+        self.activation = activation or nn.Identity()
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.register_buffer("feature_mask", torch.ones(head.in_features))
@@ -82,7 +91,7 @@ class MaskedClassifier(nn.Module):
 
     def predict(self, features: Tensor) -> Tensor:
         """Classify features [B, D] through the mask; logits [B, K]."""
-        logits: Tensor = self.head(features * self.feature_mask)
+        logits: Tensor = self.head(self.activation(features * self.feature_mask))
         return logits
 
     def forward(self, image: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from hsplid_core.models._surgery import keep_inputs
+
 
 class _Layout(NamedTuple):
     block: type[BasicBlock] | type[Bottleneck]
@@ -40,6 +42,8 @@ class ResNetEncoder(nn.Module):
     Attributes:
         hidden_layers: What HBaR regularises in H-SPLID's released code: the stem, the four
             stages, and the features.
+        native_head: Name of the classification layer in torchvision's state dicts.
+        native_prefix: Where those state dicts begin in this module's.
     """
 
     hidden_layers: ClassVar[tuple[str, ...]] = (
@@ -50,6 +54,8 @@ class ResNetEncoder(nn.Module):
         "layer4",
         "avgpool",
     )
+    native_head: ClassVar[str] = "fc"
+    native_prefix: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -71,7 +77,7 @@ class ResNetEncoder(nn.Module):
             self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
             self.maxpool = nn.Identity()
         self.bn1 = self._norm(channels)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = nn.ReLU()
         stages = []
         incoming = channels
         for index, count in enumerate(repeats):
@@ -84,6 +90,7 @@ class ResNetEncoder(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        keep_inputs(self)
 
     def _stage(
         self,

@@ -268,7 +268,8 @@ def test_anchors_may_be_merged_and_replaced() -> None:
         ),
         (
             "model.name=resnet81",
-            "model.name is resnet81: use lenet3 or resnet18 or resnet34 or resnet50; "
+            "model.name is resnet81: use lenet3, resnet18, resnet34, resnet50, or a classifier of "
+            "torchvision such as vgg16, densenet121, efficientnet_b0 or vit_b_16; "
             "did you mean resnet18?",
         ),
         ("data.name=coco", "data.name is coco: use coco_animals"),
@@ -334,7 +335,8 @@ def test_an_unknown_key_names_the_nearest(override: str, meant: str) -> None:
 
 def test_an_unknown_key_lists_the_known_ones() -> None:
     (line,) = faults("coco_hsplid", "model.xyzzy=1")
-    assert line == "model.xyzzy (1) is no key: model has name, width, norm, stem"
+    keys = "name, width, norm, stem, weights, checkpoint, new_head"
+    assert line == f"model.xyzzy (1) is no key: model has {keys}"
 
 
 def test_a_long_value_is_shortened() -> None:

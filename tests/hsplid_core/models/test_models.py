@@ -12,6 +12,7 @@ from torch import nn
 from hsplid_core.config import ModelConfig
 from hsplid_core.errors import ConfigError
 from hsplid_core.models import LeNet3Encoder, MaskedClassifier, ResNetEncoder, build_model
+from hsplid_core.models.torchvision_encoder import resolve_stem
 
 STATISTICS: dict[str, Any] = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.3]}
 
@@ -57,8 +58,32 @@ def test_small_stem_keeps_the_resolution() -> None:
 def test_lenet3_has_1024_features() -> None:
     model = build(size=28, name="lenet3")
     assert model.num_features == 1024
-    assert model(torch.rand(3, 3, 28, 28)).shape == (3, 4)
+    image = torch.rand(3, 3, 28, 28)
+    assert model(image).shape == (3, 4)
     assert LeNet3Encoder(image_size=64).fc1.in_features == 64 * 16 * 16
+    # As in the released code: features before their ReLU, which comes behind the mask.
+    features = model.encode(image)
+    assert features.min() < 0
+    model.feature_mask.copy_(torch.rand(1024))
+    hidden = torch.relu(features * model.feature_mask)
+    torch.testing.assert_close(model(image), model.head(hidden))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "resolved"),
+    [
+        ("resnet18", 32, "small"),
+        ("resnet18", 223, "small"),
+        ("resnet18", 224, "imagenet"),
+        ("densenet121", 32, "small"),
+        ("vgg16", 32, "imagenet"),
+    ],
+)
+def test_auto_takes_the_small_stem_below_224_where_there_is_one(
+    name: str, size: int, resolved: str
+) -> None:
+    assert resolve_stem(name, "auto", size) == resolved
+    assert resolve_stem(name, "imagenet", size) == "imagenet"
 
 
 def test_the_mask_decides_what_the_head_sees() -> None:

@@ -1,0 +1,52 @@
+"""Which networks there are, and whether a configuration asks for one of them."""
+
+from __future__ import annotations
+
+import difflib
+
+from torchvision.models import get_model_weights
+
+from hsplid_core.config import ModelConfig
+from hsplid_core.models.resnet import RESNETS
+from hsplid_core.models.torchvision_encoder import CLASSIFIERS
+
+MODELS: tuple[str, ...] = ("lenet3", *RESNETS, *(n for n in CLASSIFIERS if n not in RESNETS))
+"""Names of all networks; torchvision's may be refused when built, for want of a linear head."""
+
+
+def model_faults(config: ModelConfig) -> list[str]:
+    """Say what in a model's configuration nothing answers to, before anything is built.
+
+    Args:
+        config: Which network, and which weights.
+
+    Returns:
+        One sentence for each fault, naming the field; none where all is well.
+    """
+    if config.name not in MODELS:
+        near = difflib.get_close_matches(config.name, MODELS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        known = ", ".join(("lenet3", *RESNETS))
+        return [
+            f"model.name is {config.name}: use {known}, or a classifier of torchvision such as "
+            f"vgg16, densenet121, efficientnet_b0 or vit_b_16{hint}"
+        ]
+    faults = []
+    published = published_names(config)
+    if config.weights is not None and config.weights not in published:
+        there = ", ".join(published) or "none"
+        faults.append(f"model.weights is {config.weights}: {config.name} has {there}")
+    if config.checkpoint is not None and not config.checkpoint.expanduser().is_file():
+        faults.append(f"model.checkpoint is {config.checkpoint}: there is no such file")
+    return faults
+
+
+def published_names(config: ModelConfig) -> list[str]:
+    """Return the names of a network's published weights.
+
+    Args:
+        config: Which network.
+    """
+    if config.name not in CLASSIFIERS:
+        return []
+    return list(get_model_weights(config.name).__members__)

@@ -1,0 +1,233 @@
+"""Subspaces of images spanned by cosine waves, as windows of frequencies and never as bases.
+
+Source: Ortiz-Jimenez et al. 2020 (arXiv 2002.06349), section 3. Symbols: S subspaces of images
+[C, H, W]; a subspace holds, in every channel, the waves whose row frequency u and column frequency
+v lie in its window, of k_1 x k_2 frequencies. With D the orthonormal cosine transform of an axis,
+R = D_H[u's] and Q = D_W[v's],
+
+    coordinates of w    c = R w Q^T        [C, k_1, k_2], of the same length as w's projection
+    back to an image    P w = R^T c Q      [C, H, W]
+
+which is exactly P_s^T w and P_s P_s^T w for the paper's matrix P_s of basis vectors, whose
+C H W x C k_1 k_2 entries nothing here ever holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from hsplid_core.errors import ConfigError
+from hsplid_core.frequency.dct import dct_matrix, separable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subspaces:
+    """S subspaces of images of one size, each the same in every channel.
+
+    Attributes:
+        rows: Waves along the rows' axis, [S, k_1, H], orthonormal for each subspace.
+        columns: Waves along the columns' axis, [S, k_2, W].
+        kept: Which of the window's frequencies belong to the subspace, bool, [S, k_1, k_2].
+        labels: A name for each, such as ``008-015`` for the frequencies of a diagonal block.
+        frequencies: Mean of u + v over a subspace, as a share of its largest value H + W - 2.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    kept: Tensor
+    labels: tuple[str, ...]
+    frequencies: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        return self.rows.shape[2], self.columns.shape[2]
+
+    def like(self, image: Tensor) -> Subspaces:
+        """Return the same subspaces in the type and on the device of some images.
+
+        Raises:
+            ConfigError: The images have another height or width.
+        """
+        if tuple(image.shape[-2:]) != self.image_size:
+            raise ConfigError(
+                f"images are {image.shape[-2]}x{image.shape[-1]}: these subspaces are of images "
+                f"of {self.image_size[0]}x{self.image_size[1]}"
+            )
+        return replace(
+            self,
+            rows=self.rows.to(image),
+            columns=self.columns.to(image),
+            kept=self.kept.to(image.device),
+        )
+
+    def all_coordinates(self, images: Tensor) -> Tensor:
+        """Project every image onto every subspace.
+
+        Args:
+            images: [..., H, W].
+
+        Returns:
+            Coordinates, [S, ..., k_1, k_2].
+        """
+        flat = images.reshape(-1, *self.image_size)
+        # One product with all subspaces' waves side by side, so that no image is copied S times.
+        along_rows = torch.einsum("sih,mhw->smiw", self.rows, flat)
+        both = along_rows @ self.columns.mT.unsqueeze(1)
+        both = both.mul_(self.kept.unsqueeze(1))
+        return both.view(len(self), *images.shape[:-2], *both.shape[-2:])
+
+    def coordinates(self, images: Tensor, which: Tensor) -> Tensor:
+        """Project each image onto a subspace of its own.
+
+        Args:
+            images: [P, ..., H, W].
+            which: The subspaces, int64, [P].
+
+        Returns:
+            Coordinates, [P, ..., k_1, k_2].
+        """
+        between = (1,) * (images.ndim - 3)
+        rows, columns, kept = (
+            part[which].view(len(which), *between, *part.shape[1:])
+            for part in (self.rows, self.columns, self.kept)
+        )
+        return separable(rows, images, columns).mul_(kept)
+
+    def image_of(self, coordinates: Tensor, which: Tensor) -> Tensor:
+        """Turn coordinates back into images.
+
+        Args:
+            coordinates: [P, C, k_1, k_2]; those outside a subspace must be 0.
+            which: The subspaces, int64, [P].
+
+        Returns:
+            Images, [P, C, H, W].
+        """
+        rows, columns = self.rows[which].unsqueeze(1), self.columns[which].unsqueeze(1)
+        return separable(rows.mT, coordinates, columns.mT)
+
+    def basis_images(self, subspace: int) -> Tensor:
+        """Return the waves of one subspace as images, for a look at them and for tests.
+
+        Args:
+            subspace: Its position.
+
+        Returns:
+            Orthonormal images of one channel, [d, H, W], by ascending (u, v).
+        """
+        u, v = self.kept[subspace].nonzero(as_tuple=True)
+        rows, columns = self.rows[subspace, u], self.columns[subspace, v]
+        return rows.unsqueeze(2) * columns.unsqueeze(1)
+
+
+def diagonal_blocks(image_size: tuple[int, int], *, size: int, step: int) -> Subspaces:
+    """Square windows that slide along the diagonal, from low to high frequencies in both axes.
+
+    Args:
+        image_size: Height and width of the images.
+        size: Frequencies k of a window along either axis (paper: 8 for images of 28 and 32
+            pixels, 16 for 224).
+        step: Frequencies from one window to the next.
+
+    Returns:
+        Windows at 0, step, 2 step and so on, as many as fit the shorter side.
+
+    Raises:
+        ConfigError: No such window fits, or the step is below 1.
+    """
+    _check_window(image_size, size, step)
+    starts = range(0, min(image_size) - size + 1, step)
+    return _windows(image_size, size, [(start, start) for start in starts], _range_label)
+
+
+def grid_blocks(image_size: tuple[int, int], *, size: int, step: int) -> Subspaces:
+    """Square windows at every place of a grid over all frequencies.
+
+    Args:
+        image_size: Height and width of the images.
+        size: Frequencies of a window along either axis.
+        step: Frequencies from one window to the next, along either axis.
+
+    Returns:
+        The windows row by row; those with ``size = step`` are orthogonal to each other.
+
+    Raises:
+        ConfigError: No such window fits, or the step is below 1.
+    """
+    _check_window(image_size, size, step)
+    u_starts, v_starts = (range(0, side - size + 1, step) for side in image_size)
+    places = [(u, v) for u in u_starts for v in v_starts]
+    return _windows(image_size, size, places, _place_label)
+
+
+def diagonal_bands(image_size: tuple[int, int], *, size: int) -> Subspaces:
+    """Bands across the diagonal: all waves whose u + v lies in a range, whatever their direction.
+
+    Args:
+        image_size: Height and width of the images.
+        size: Values of u + v in a band; the last band may have fewer.
+
+    Returns:
+        Bands from low to high frequencies, orthogonal to each other and together everything.
+
+    Raises:
+        ConfigError: The size is below 1.
+    """
+    height, width = image_size
+    if size < 1:
+        raise ConfigError(f"size is {size}: a band has at least 1 frequency")
+    total = torch.arange(height).unsqueeze(1) + torch.arange(width)
+    starts = range(0, height + width - 1, size)
+    kept = torch.stack([(start <= total) & (total < start + size) for start in starts])
+    highest = height + width - 2
+    return Subspaces(
+        rows=dct_matrix(height).expand(len(starts), -1, -1),
+        columns=dct_matrix(width).expand(len(starts), -1, -1),
+        kept=kept,
+        labels=tuple(_range_label(s, s, min(size, highest + 1 - s)) for s in starts),
+        frequencies=tuple(float(total[band].double().mean()) / max(1, highest) for band in kept),
+    )
+
+
+def _check_window(image_size: tuple[int, int], size: int, step: int) -> None:
+    if not 1 <= size <= min(image_size):
+        raise ConfigError(
+            f"size is {size}: a window of images of {image_size[0]}x{image_size[1]} has 1 to "
+            f"{min(image_size)} frequencies along either axis"
+        )
+    if step < 1:
+        raise ConfigError(f"step is {step}: windows lie at least 1 frequency apart")
+
+
+def _windows(
+    image_size: tuple[int, int],
+    size: int,
+    places: Sequence[tuple[int, int]],
+    label: Callable[[int, int, int], str],
+) -> Subspaces:
+    height, width = image_size
+    rows, columns = dct_matrix(height), dct_matrix(width)
+    highest = max(1, height + width - 2)
+    return Subspaces(
+        rows=torch.stack([rows[u : u + size] for u, _ in places]),
+        columns=torch.stack([columns[v : v + size] for _, v in places]),
+        kept=torch.ones(len(places), size, size, dtype=torch.bool),
+        labels=tuple(label(u, v, size) for u, v in places),
+        frequencies=tuple((u + v + size - 1) / highest for u, v in places),
+    )
+
+
+def _range_label(start: int, _: int, size: int) -> str:
+    return f"{start:03d}-{start + size - 1:03d}"
+
+
+def _place_label(u: int, v: int, size: int) -> str:
+    return f"{_range_label(u, u, size)}_{_range_label(v, v, size)}"

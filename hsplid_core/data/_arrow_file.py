@@ -38,6 +38,7 @@ class Header:
         image_shape: C, H, W.
         has_masks: Whether there is a column of masks.
         is_demo: Whether the rows are a stand-in's.
+        soft_masks: Whether masks are attention from 0 to 255 instead of 0 or 1.
         version: Version of the format.
     """
 
@@ -48,6 +49,7 @@ class Header:
     image_shape: tuple[int, int, int]
     has_masks: bool
     is_demo: bool
+    soft_masks: bool = False
     version: int = FORMAT_VERSION
 
     def schema(self) -> pa.Schema:
@@ -125,7 +127,7 @@ class CacheFile(NamedTuple):
     Attributes:
         header: The schema's metadata.
         images: Pixels, rows of [C, H, W].
-        masks: 0 or 1, rows of [1, H, W]; None without masks.
+        masks: 0 or 1, or attention from 0 to 255, rows of [1, H, W]; None without masks.
         labels: Copied, since they are read at random all the time: int64, [N].
         ids: One Arrow array of strings per record batch.
     """

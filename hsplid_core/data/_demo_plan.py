@@ -48,7 +48,7 @@ def plan(
     Raises:
         ConfigError: There are too few silhouettes.
     """
-    herd = _herd(np.random.default_rng(seed))
+    animals = herd(np.random.default_rng(seed))
     agreement = {"train": background_correlation, "val": 1 / len(BACKGROUNDS)}
     pictures: dict[Literal["train", "val"], list[Picture]] = {}
     for split, count in n_usable.items():
@@ -57,14 +57,14 @@ def plan(
             Picture(
                 _FIRST_ID[split] + position,
                 _family(rng, cast, agreement[split]),
-                [_next(herd, name) for name in cast],
+                [next_animal(animals, name) for name in cast],
             )
             for position, cast in enumerate(_casts(rng, count))
         ]
     return pictures
 
 
-def _herd(rng: np.random.Generator) -> dict[str, list[int]]:
+def herd(rng: np.random.Generator) -> dict[str, list[int]]:
     """Rows of the distinct silhouettes of each class, shuffled, to be used up."""
     return {
         name: [int(row) for row in rng.permutation(distinct_rows(stack))]
@@ -72,13 +72,18 @@ def _herd(rng: np.random.Generator) -> dict[str, list[int]]:
     }
 
 
-def _next(herd: dict[str, list[int]], class_name: str) -> Animal:
-    if not herd[class_name]:
+def next_animal(animals: dict[str, list[int]], class_name: str) -> Animal:
+    """Take a silhouette of a class out of the herd.
+
+    Raises:
+        ConfigError: None is left.
+    """
+    if not animals[class_name]:
         raise ConfigError(
             f"the demo has no {class_name} silhouette left: lower n_train and n_val, together to "
             "about 3000"
         )
-    row = herd[class_name].pop()
+    row = animals[class_name].pop()
     return Animal(class_name, row, silhouettes()[class_name][row])
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+Fit = Literal["crop", "stretch"]
+"""How a picture becomes square: by its short side and a crop, or by giving up its proportions."""
 
 
 def resize_and_crop(image: Image.Image, size: int, resample: Image.Resampling) -> Image.Image:
@@ -29,21 +34,66 @@ def resize_and_crop(image: Image.Image, size: int, resample: Image.Resampling) -
     return image.crop((left, top, left + size, top + size))
 
 
-def square_pixels(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """Resize a picture with antialiased bilinear weights: uint8, [3, size, size]."""
-    resized = resize_and_crop(image.convert("RGB"), size, Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
+def square(image: Image.Image, size: int, resample: Image.Resampling, fit: Fit) -> Image.Image:
+    """Make a picture square.
+
+    Args:
+        image: Any mode.
+        size: Side of the result, in pixels.
+        resample: PIL's filter.
+        fit: By its short side and a crop, or stretched.
+    """
+    if fit == "stretch":
+        return image.resize((size, size), resample)
+    return resize_and_crop(image, size, resample)
 
 
-def square_mask(mask: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def square_pixels(
+    image: Image.Image, size: int, *, channels: int = 3, fit: Fit = "crop"
+) -> NDArray[np.uint8]:
+    """Resize a picture with antialiased bilinear weights.
+
+    Args:
+        image: Any mode.
+        size: Side of the result.
+        channels: 3 for colours, 1 for grey.
+        fit: How it becomes square.
+
+    Returns:
+        uint8, [channels, size, size].
+    """
+    converted = image.convert("RGB" if channels == 3 else "L")
+    pixels = np.asarray(square(converted, size, Image.Resampling.BILINEAR, fit))
+    return np.ascontiguousarray(pixels.reshape(size, size, channels).transpose(2, 0, 1))
+
+
+def square_mask(mask: NDArray[np.uint8], size: int, *, fit: Fit = "crop") -> NDArray[np.uint8]:
     """Resize a mask by the majority of the area under each new pixel.
 
     Args:
         mask: 0 or 1, uint8, [H, W].
         size: Side of the result.
+        fit: How it becomes square; as its picture.
 
     Returns:
         0 or 1, uint8, [1, size, size].
     """
-    resized = resize_and_crop(Image.fromarray(mask * np.uint8(255)), size, Image.Resampling.BOX)
-    return (np.asarray(resized) >= 128).astype(np.uint8)[None]
+    weights = square(Image.fromarray(mask * np.uint8(255)), size, Image.Resampling.BOX, fit)
+    return (np.asarray(weights) >= 128).astype(np.uint8)[None]
+
+
+def square_attention(
+    attention: NDArray[np.uint8], size: int, *, fit: Fit = "crop"
+) -> NDArray[np.uint8]:
+    """Resize a map of attention by the mean of the area under each new pixel.
+
+    Args:
+        attention: 0 to 255, uint8, [H, W].
+        size: Side of the result.
+        fit: How it becomes square; as its picture.
+
+    Returns:
+        0 to 255, uint8, [1, size, size].
+    """
+    resized = square(Image.fromarray(attention), size, Image.Resampling.BOX, fit)
+    return np.asarray(resized, dtype=np.uint8)[None]

@@ -90,6 +90,7 @@ def _build(source: Source, key: str, path: Path) -> None:
         image_shape=source.image_shape,
         has_masks=source.has_masks,
         is_demo=source.is_demo,
+        soft_masks=source.soft_masks,
     )
     logger.info("building %s from %d images", path, len(source))
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -14,8 +15,8 @@ class Batch:
     Attributes:
         image: Pixels in [0, 1], float, [B, C, H, W]. Normalisation belongs to the model.
         target: Class indices, int64, [B].
-        mask: True on the pixels of the labelled object, bool, [B, 1, H, W]; None where a data
-            set has no masks.
+        mask: True on the pixels of the labelled object, bool, [B, 1, H, W]; attention in [0, 1],
+            float, where a data set has maps of gaze; None where it has no masks.
         index: Row of each image in its data set, int64, [B]; stable across epochs and runs.
     """
 
@@ -23,3 +24,10 @@ class Batch:
     target: Tensor
     mask: Tensor | None
     index: Tensor
+
+    @property
+    def object_mask(self) -> Tensor | None:
+        """True on the object, bool, [B, 1, H, W]: attention of at least a half counts as such."""
+        if self.mask is None or self.mask.dtype == torch.bool:
+            return self.mask
+        return self.mask >= 0.5

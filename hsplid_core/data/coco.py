@@ -8,14 +8,11 @@ four classes, with masks, follows H-SPLID (arXiv 2510.20627).
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
-
-from PIL import Image
 
 from hsplid_core.data._coco_annotations import (
     CLASS_NAMES,
@@ -26,11 +23,10 @@ from hsplid_core.data._coco_annotations import (
 from hsplid_core.data._coco_masks import union_mask
 from hsplid_core.data._files import map_in_threads
 from hsplid_core.data._geometry import square_mask, square_pixels
+from hsplid_core.data._pictures import read_picture
 from hsplid_core.data.source import Listing, Sample, Skipped
+from hsplid_core.data.stand_in import is_stand_in
 from hsplid_core.errors import DataError
-
-DEMO_MARKER = "DEMO.json"
-"""A file of this name in the root says that the data set is the embedded stand-in."""
 
 _LAYOUT = (
     "the root must hold annotations/instances_train2017.json, annotations/instances_val2017.json "
@@ -61,6 +57,7 @@ class CocoAnimals:
     std = (0.229, 0.224, 0.225)
     class_names = CLASS_NAMES
     has_masks = True
+    soft_masks = False
 
     def __post_init__(self) -> None:
         for folder in (self.root, self._folder):
@@ -85,7 +82,7 @@ class CocoAnimals:
     @property
     def is_demo(self) -> bool:
         """Whether the root holds the embedded stand-in."""
-        return (self.root / DEMO_MARKER).exists()
+        return is_stand_in(self.root)
 
     def stamp(self) -> str:
         """Hash of the transform and of the names, sizes and times of the files."""
@@ -133,14 +130,9 @@ class CocoAnimals:
         """
         animal = self._animals[index]
         path = self._folder / animal.file_name
-        try:
-            with Image.open(io.BytesIO(path.read_bytes())) as image:
-                size = image.size
-                pixels = square_pixels(image, self.image_size)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(
-                f"{path} must be a readable picture ({error}): download it again"
-            ) from error
+        image = read_picture(path)
+        size = image.size
+        pixels = square_pixels(image, self.image_size)
         if size != (animal.width, animal.height):
             raise DataError(
                 f"{path} must be {animal.width}x{animal.height} as annotated, got "

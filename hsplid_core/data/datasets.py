@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hsplid_core.data._demo_digits import write_digits
+from hsplid_core.data._demo_folders import write_cifar10, write_folder, write_imagenette
 from hsplid_core.data.arrow_cache import build_or_open
+from hsplid_core.data.cifar10 import cifar10
+from hsplid_core.data.cmnist import concatenated_mnist
 from hsplid_core.data.coco import CocoAnimals
-from hsplid_core.data.demo import demo_folder_name, write_coco_demo
+from hsplid_core.data.demo import N_TRAIN, N_VAL, demo_folder_name, write_coco_demo
+from hsplid_core.data.folder import image_folder
 from hsplid_core.data.image_set import ImageSet
+from hsplid_core.data.imagenette import imagenette
+from hsplid_core.data.mnist import mnist
 from hsplid_core.data.source import Source
 from hsplid_core.data.splits import stratified_split
+from hsplid_core.data.stand_in import Demo, StandIn
 from hsplid_core.errors import ConfigError
 
 Split = Literal["train", "val", "test"]
@@ -26,23 +34,38 @@ class DataSet:
 
     Attributes:
         summary: One line for people.
-        training: Opens the images that are split into `train` and `val`, from root and size.
+        training: Opens the images that are split into `train` and `val`, from root and size; None
+            for a data set that is there to test on.
         testing: Opens the images of `test`, which no search may see.
         demo: Writes the embedded stand-in for an image size into a folder, or finds it there;
             returns its root.
     """
 
     summary: str
-    training: Callable[[Path, int], Source]
+    training: Callable[[Path, int], Source] | None
     testing: Callable[[Path, int], Source]
-    demo: Callable[[Path, int], Path]
+    demo: Demo
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that there are."""
+        return SPLITS if self.training else ("test",)
 
 
-def _coco_demo(folder: Path, image_size: int) -> Path:
+def _coco_demo(
+    folder: Path, image_size: int, *, n_train: int | None = None, n_test: int | None = None
+) -> Path:
     # Smaller pictures are shrunk from 64 pixels, as real photographs are.
+    counts = {"n_train": n_train or N_TRAIN, "n_val": n_test or N_VAL}
     size = max(64, image_size)
-    return write_coco_demo(folder / demo_folder_name(image_size=size), image_size=size)
+    return write_coco_demo(
+        folder / demo_folder_name(image_size=size, **counts), image_size=size, **counts
+    )
 
+
+_DIGITS = StandIn(
+    name="mnist", write=write_digits, n_classes=10, n_train=1400, n_test=380, sizes=(28, 28)
+)
 
 DATA_SETS: dict[str, DataSet] = {
     "coco_animals": DataSet(
@@ -50,6 +73,46 @@ DATA_SETS: dict[str, DataSet] = {
         training=lambda root, image_size: CocoAnimals(root, "train", image_size),
         testing=lambda root, image_size: CocoAnimals(root, "val", image_size),
         demo=_coco_demo,
+    ),
+    "imagenette": DataSet(
+        summary="ten easily told classes of ImageNet",
+        training=lambda root, image_size: imagenette(root, "train", image_size),
+        testing=lambda root, image_size: imagenette(root, "val", image_size),
+        demo=StandIn(
+            name="imagenette", write=write_imagenette, n_classes=10, n_train=800, n_test=200
+        ),
+    ),
+    "cifar10": DataSet(
+        summary="CIFAR-10: ten classes, 32x32",
+        training=lambda root, image_size: cifar10(root, "train", image_size),
+        testing=lambda root, image_size: cifar10(root, "test", image_size),
+        demo=StandIn(
+            name="cifar10",
+            write=write_cifar10,
+            n_classes=10,
+            n_train=1000,
+            n_test=200,
+            sizes=(32, 32),
+        ),
+    ),
+    "mnist": DataSet(
+        summary="MNIST: handwritten digits, grey, 28x28",
+        training=lambda root, image_size: mnist(root, "train", image_size),
+        testing=lambda root, image_size: mnist(root, "test", image_size),
+        demo=_DIGITS,
+    ),
+    "cmnist": DataSet(
+        summary="concatenated MNIST: two digits, the left one is the label; grey, 64x64; masks "
+        "of the left half",
+        training=lambda root, image_size: concatenated_mnist(root, "train", image_size),
+        testing=lambda root, image_size: concatenated_mnist(root, "test", image_size),
+        demo=_DIGITS,
+    ),
+    "folder": DataSet(
+        summary="any folder of class folders, with masks in a parallel folder or without",
+        training=lambda root, image_size: image_folder(root, "train", image_size),
+        testing=lambda root, image_size: image_folder(root, "test", image_size),
+        demo=StandIn(name="folder", write=write_folder, n_classes=4, n_train=400, n_test=120),
     ),
 }
 
@@ -80,7 +143,8 @@ def load(
         The split's rows.
 
     Raises:
-        ConfigError: Unknown name or split, or a value out of range.
+        ConfigError: Unknown name or split, a value out of range, or a data set that is there to
+            test on only.
         DataError: The data set is missing or damaged, or the cache can't be written.
     """
     entry = _entry(name)
@@ -88,12 +152,17 @@ def load(
         raise ConfigError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     if image_size < 8:
         raise ConfigError(f"image_size must be at least 8 pixels, got {image_size}")
+    if split not in entry.splits:
+        raise ConfigError(
+            f"data set {name} has images to test on only, there is no split {split!r}: train on "
+            "another data set and evaluate on this one"
+        )
     if root is None:
         root = entry.demo(cache_dir, image_size)
-    if split == "test":
+    if split == "test" or entry.training is None:
         return build_or_open(entry.testing(root, image_size), cache_dir)
     every = build_or_open(entry.training(root, image_size), cache_dir)
-    train, val = stratified_split(every.labels, val_fraction, seed)
+    train, val = stratified_split(every.labels, val_fraction, seed, every.class_names)
     return every.select(train if split == "train" else val)
 
 
@@ -117,7 +186,7 @@ def prepare(
         val_fraction: Part of the training images in `val`.
 
     Returns:
-        The three splits, for instance to record their keys.
+        The splits that the data set has, for instance to record their keys.
 
     Raises:
         ConfigError: As in `load`.
@@ -133,7 +202,7 @@ def prepare(
             seed=seed,
             val_fraction=val_fraction,
         )
-        for split in SPLITS
+        for split in _entry(name).splits
     }
 
 

@@ -7,12 +7,11 @@ background looks good in training and fails on the test split, as in the papers'
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,8 @@ from hsplid_core.data._coco_annotations import CATEGORY_IDS, CLASS_NAMES
 from hsplid_core.data._coco_writer import CATEGORIES, Json, MaskForm, annotation
 from hsplid_core.data._demo_plan import Picture, plan
 from hsplid_core.data._demo_scene import Scene, compose
-from hsplid_core.data._files import locked, make_folder, sync_folder
-from hsplid_core.data.coco import DEMO_MARKER
-from hsplid_core.errors import ConfigError, DataError
+from hsplid_core.data.stand_in import write_once
+from hsplid_core.errors import ConfigError
 
 N_TRAIN = 1900
 N_VAL = 500
@@ -117,42 +115,7 @@ def write_coco_demo(
         n_val=n_val,
         background_correlation=background_correlation,
     )
-    if _is_written(root, parameters):
-        return root
-    make_folder(root.parent, "the demo's parent folder")
-    with locked(root.with_name(f".{root.name}.lock")):
-        if not _is_written(root, parameters):
-            _write_atomically(root, parameters)
-    return root
-
-
-def _is_written(root: Path, parameters: _Parameters) -> bool:
-    """Whether the demo is there; the marker is renamed into place with all the rest."""
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return False
-    with contextlib.suppress(OSError, ValueError):  # then it is no marker of ours
-        if json.loads((root / DEMO_MARKER).read_text(encoding="utf-8")) == asdict(parameters):
-            return True
-    raise DataError(
-        f"{root} must be free, or hold this very demo, to write it there: choose another folder "
-        "or delete this one"
-    )
-
-
-def _write_atomically(root: Path, parameters: _Parameters) -> None:
-    partial = root.with_name(f".{root.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
-    try:
-        _write(partial, parameters)
-        partial.rename(root)
-        sync_folder(root.parent)
-    except OSError as error:
-        raise DataError(
-            f"writing the demo to {root} failed ({error.strerror}): free space or choose another "
-            "folder"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    return write_once(root, asdict(parameters), partial(_write, parameters=parameters))
 
 
 def _write(root: Path, parameters: _Parameters) -> None:
@@ -174,8 +137,6 @@ def _write(root: Path, parameters: _Parameters) -> None:
             images.append(_save(folder, picture, scene))
             annotations += _annotate(rng, picture, scene)
         _write_annotations(root, split, images, annotations)
-    marker = root / DEMO_MARKER
-    marker.write_text(json.dumps(asdict(parameters), indent=1), encoding="utf-8")
 
 
 def _save(folder: Path, picture: Picture, scene: Scene) -> Json:

@@ -28,6 +28,7 @@ class ImageSet:
         std: Standard deviation of each channel.
         image_shape: C, H, W.
         has_masks: Whether batches carry masks.
+        soft_masks: Whether these are attention in [0, 1] instead of true or false.
         is_demo: Whether this is a stand-in for the real data set.
         key: Hash that identifies source, transform and rows.
     """
@@ -43,6 +44,7 @@ class ImageSet:
         self.std: tuple[float, ...] = header.std
         self.image_shape: tuple[int, int, int] = header.image_shape
         self.has_masks: bool = header.has_masks
+        self.soft_masks: bool = header.soft_masks
         self.is_demo: bool = header.is_demo
         self.key: str = header.key if rows is None else _selection_key(header.key, rows)
 
@@ -95,13 +97,18 @@ class ImageSet:
         # Negative positions count from the end, as in any sequence; rows are never negative.
         rows = positions % len(self) if self._rows is None else self._rows[positions]
         image = self._cache.images.gather(rows, device).to(torch.float32).div_(255)
-        masks = self._cache.masks
         return Batch(
             image=image,
             target=_send(target, device),
-            mask=None if masks is None else masks.gather(rows, device).to(torch.bool),
+            mask=self._mask(rows, device),
             index=_send(rows, device),
         )
+
+    def _mask(self, rows: Tensor, device: torch.device) -> Tensor | None:
+        if self._cache.masks is None:
+            return None
+        mask = self._cache.masks.gather(rows, device)
+        return mask.to(torch.float32).div_(255) if self.soft_masks else mask.to(torch.bool)
 
     def select(self, indices: Tensor) -> ImageSet:
         """A set of some of the rows, on the same memory map.

@@ -14,7 +14,8 @@ class Sample(NamedTuple):
 
     Attributes:
         image: Pixels, uint8, [C, H, W].
-        mask: 1 on the labelled object, else 0, uint8, [1, H, W]; None without masks.
+        mask: 1 on the labelled object, else 0, uint8, [1, H, W]; attention from 0 to 255 where
+            the source's masks are soft; None without masks.
         label: Class index.
         id: The image's name in its data set, so that a row can be traced to its file.
     """
@@ -65,6 +66,10 @@ class Source(Protocol):
     @property
     def has_masks(self) -> bool:
         """Whether every sample carries a mask."""
+
+    @property
+    def soft_masks(self) -> bool:
+        """Whether the masks are maps of attention, from 0 to 255."""
 
     @property
     def is_demo(self) -> bool:

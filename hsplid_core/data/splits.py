@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,13 +11,16 @@ from torch import Tensor
 from hsplid_core.errors import ConfigError, DataError
 
 
-def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+def stratified_split(
+    labels: Tensor, fraction: float, seed: int, class_names: Sequence[str] = ()
+) -> tuple[Tensor, Tensor]:
     """Hold out the same fraction of every class.
 
     Args:
         labels: Class indices, int64, [N].
         fraction: Part of each class to hold out, in (0, 1); the papers use 0.2.
         seed: The same seed gives the same split.
+        class_names: For the error's text.
 
     Returns:
         Positions to train on and positions held out: disjoint, together all of them, each int64
@@ -34,8 +39,9 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
         members = np.flatnonzero(classes == label)
         n_held_out = round(len(members) * fraction)
         if not 0 < n_held_out < len(members):
+            name = f"{label} ({class_names[label]})" if class_names else str(label)
             raise DataError(
-                f"every class must have members in both parts of a split, class {label} has "
+                f"every class must have members in both parts of a split, class {name} has "
                 f"{len(members)} images and {n_held_out} of them held out: change the held-out "
                 f"fraction {fraction} or add images"
             )

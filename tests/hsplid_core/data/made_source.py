@@ -21,6 +21,7 @@ class MadeSource:
         n_rows: Number of images.
         size: Side of the images.
         has_masks: Whether they have masks.
+        soft_masks: Whether these are attention from 0 to 255.
         version: Part of content and identity.
         touched: Part of the stamp only.
         wait_s: Time that one image takes.
@@ -30,6 +31,7 @@ class MadeSource:
     n_rows: int = 20
     size: int = 8
     has_masks: bool = True
+    soft_masks: bool = False
     version: int = 0
     touched: int = 0
     wait_s: float = 0.0
@@ -46,7 +48,7 @@ class MadeSource:
         return (3, self.size, self.size)
 
     def identity(self) -> str:
-        values = (self.n_rows, self.size, self.has_masks, self.version)
+        values = (self.n_rows, self.size, self.has_masks, self.soft_masks, self.version)
         return hashlib.sha256(repr(values).encode()).hexdigest()
 
     def stamp(self) -> str:
@@ -62,5 +64,6 @@ class MadeSource:
                 handle.write(f"{os.getpid()}\n")
         rng = np.random.default_rng([self.version, index])
         image = rng.integers(0, 256, self.image_shape).astype(np.uint8)
-        mask = rng.integers(0, 2, (1, self.size, self.size)).astype(np.uint8)
+        levels = 256 if self.soft_masks else 2
+        mask = rng.integers(0, levels, (1, self.size, self.size)).astype(np.uint8)
         return Sample(image, mask if self.has_masks else None, index % 2, f"{index:06d}")

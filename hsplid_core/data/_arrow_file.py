@@ -1,4 +1,8 @@
-"""The cache's file format: an Arrow IPC file whose pixel columns torch reads in place."""
+"""The cache's file format: an Arrow IPC stream whose pixel columns torch reads in place.
+
+A stream, not Arrow's file format, because a stream grows by appending: a build that was stopped
+goes on after its last whole record batch. Mapped into memory both are read in the same way.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +20,13 @@ from torch import Tensor
 
 from hsplid_core.errors import DataError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_BATCH_ROWS = 512
-MAX_BATCH_BYTES = 64 * 2**20
+MAX_BATCH_BYTES = 16 * 2**20
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
+"""What closes an Arrow stream; without it the file was not written to its end."""
 _HEADER_FIELD = b"saliency_cache"
+_FIRST_VERSION_MAGIC = b"ARROW1"  # version 1 was Arrow's file format
 
 
 class InvalidCacheError(DataError):
@@ -171,7 +178,7 @@ def open_cache(path: Path) -> CacheFile:
     """Map a cache file into memory and check that it is whole.
 
     Args:
-        path: The Arrow IPC file.
+        path: The Arrow IPC stream.
 
     Returns:
         Views on the map, which stays open as long as one of them lives.
@@ -182,15 +189,21 @@ def open_cache(path: Path) -> CacheFile:
     """
     try:
         buffer, content = _whole_file(path)
-        reader = pa.ipc.open_file(buffer)
+        if buffer[: len(_FIRST_VERSION_MAGIC)].to_pybytes() == _FIRST_VERSION_MAGIC:
+            raise InvalidCacheError(
+                f"{path} has cache version 1, this program reads {FORMAT_VERSION}"
+            )
+        reader = pa.ipc.open_stream(pa.BufferReader(buffer))
         header = _read_header(path, reader.schema)
-        batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+        batches = list(reader)
         for batch in batches:
             batch.validate()
+        if buffer[-len(END_OF_STREAM) :].to_pybytes() != END_OF_STREAM:
+            raise InvalidCacheError(f"{path} ends before its end mark")
     except (FileNotFoundError, InvalidCacheError):
         raise
     except (pa.ArrowException, OSError, TypeError, ValueError, AttributeError) as error:
-        # Arrow itself checks that the footer is there and every buffer lies inside the file.
+        # Arrow itself checks that every buffer lies inside the file.
         raise InvalidCacheError(f"{path} is damaged or no Arrow file ({error})") from error
     if sum(batch.num_rows for batch in batches) == 0:
         raise InvalidCacheError(f"{path} has no rows")

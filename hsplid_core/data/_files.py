@@ -113,15 +113,35 @@ def map_in_threads(
     Yields:
         One result per item, in the items' order.
     """
-    pending: deque[Future[ResultT]] = deque()
     with ThreadPoolExecutor(n_threads) as executor:
-        try:
-            for item in items:
-                pending.append(executor.submit(function, item))
-                if len(pending) >= 4 * n_threads:
-                    yield pending.popleft().result()
-            while pending:
+
+        def submit(item: ItemT) -> Future[ResultT]:
+            return executor.submit(function, item)
+
+        yield from map_ahead(submit, items, 4 * n_threads)
+
+
+def map_ahead(
+    submit: Callable[[ItemT], Future[ResultT]], items: Iterable[ItemT], n_ahead: int
+) -> Iterator[ResultT]:
+    """Hand items to workers, a bounded number ahead of the results.
+
+    Args:
+        submit: Hands an item over.
+        items: What to work on.
+        n_ahead: Items handed over whose results were not taken yet, at most; at least 1.
+
+    Yields:
+        One result per item, in the items' order.
+    """
+    pending: deque[Future[ResultT]] = deque()
+    try:
+        for item in items:
+            pending.append(submit(item))
+            if len(pending) >= n_ahead:
                 yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()

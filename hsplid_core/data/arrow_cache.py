@@ -2,41 +2,59 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
-from collections import Counter
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
-from typing import IO
-
-import pyarrow as pa
 
 from hsplid_core.data._arrow_file import FORMAT_VERSION, Header, InvalidCacheError, rows_per_batch
-from hsplid_core.data._files import locked, make_folder, map_in_threads, replacing
+from hsplid_core.data._arrow_partial import PartialCache
+from hsplid_core.data._decoding import Workers, decoders
+from hsplid_core.data._files import locked, make_folder, map_ahead, replacing
 from hsplid_core.data.image_set import ImageSet
-from hsplid_core.data.source import Sample, Skipped, Source
+from hsplid_core.data.source import Source
 from hsplid_core.errors import DataError
 
 logger = logging.getLogger(__name__)
 
+Progress = Callable[[int, int], None]
+"""Is told how many images are done, and how many there are."""
 
-def build_or_open(source: Source, cache_dir: Path) -> ImageSet:
+
+def _unwatched(done: int, total: int) -> None:
+    pass
+
+
+def build_or_open(
+    source: Source,
+    cache_dir: Path,
+    *,
+    workers: Workers | None = None,
+    progress: Progress = _unwatched,
+) -> ImageSet:
     """Open the cache of a source, after building it if there is no valid one.
 
     Safe when several processes ask at once: one builds, the others wait and open. A file that is
-    truncated, foreign or of another version is built again.
+    truncated, foreign or of another version is built again. A build that was interrupted, even
+    killed, goes on where it stopped: its record batches are verified by their checksums and kept.
 
     Args:
         source: The data set with its transform.
         cache_dir: Folder of the Arrow files; created if need be.
+        workers: What decodes; by default a thread for each core.
+        progress: Called at the start of a build and after each record batch.
 
     Returns:
         All rows of the source.
 
     Raises:
         DataError: The source is damaged or has no usable image, the folder can't be written, or
-            the disk is full. Nothing half-written is left.
+            the disk is full. A damaged source leaves nothing behind; on a full disk the finished
+            part stays, and the next call goes on with it.
     """
     make_folder(cache_dir, "cache_dir")
     key = _content_key(source, cache_dir)
@@ -53,7 +71,7 @@ def build_or_open(source: Source, cache_dir: Path) -> ImageSet:
             pass
         except InvalidCacheError as error:
             logger.warning("building the cache again: %s", error)
-        _build(source, key, path)
+        _build(source, key, path, workers or Workers(), progress)
         return ImageSet.open(path)
 
 
@@ -78,10 +96,8 @@ def _content_key(source: Source, cache_dir: Path) -> str:
     return key
 
 
-def _build(source: Source, key: str, path: Path) -> None:
-    """Write the Arrow file; the caller holds its lock."""
-    for stale in path.parent.glob(f"{path.name}.*.tmp"):  # of builders that were killed
-        stale.unlink()
+def _build(source: Source, key: str, path: Path, workers: Workers, progress: Progress) -> None:
+    """Write the Arrow file, or the rest of it; the caller holds its lock."""
     header = Header(
         key=key,
         class_names=source.class_names,
@@ -92,64 +108,61 @@ def _build(source: Source, key: str, path: Path) -> None:
         is_demo=source.is_demo,
         soft_masks=source.soft_masks,
     )
-    logger.info("building %s from %d images", path, len(source))
+    partial = PartialCache(path, header)
     try:
-        with replacing(path) as handle:
-            _write_rows(source, header, handle)
+        with partial.opened():
+            logger.info("building %s from %d images", path, len(source))
+            _check_room(source, header, partial, path)
+            _write_rows(source, header, partial, workers, progress)
+            partial.finish()
     except OSError as error:
-        channels, height, width = source.image_shape
-        need_mb = len(source) * (channels + source.has_masks) * height * width / 1e6
+        # What is written stays: the same command goes on once there is room.
+        need = _row_bytes(header) * len(source) / 1e6
         raise DataError(
-            f"cache_dir must have room for {need_mb:.0f} MB, writing {path} failed "
+            f"cache_dir must have room for {need:.0f} MB, writing {path} failed "
             f"({error.strerror or error}): free space or choose another cache_dir"
         ) from error
-
-
-def _write_rows(source: Source, header: Header, handle: IO[bytes]) -> None:
-    schema = header.schema()
-    skipped: Counter[str] = Counter()
-    n_written = 0
-    with pa.ipc.new_file(handle, schema) as writer:
-        for rows in _groups(_samples(source, skipped), rows_per_batch(header.image_shape)):
-            writer.write_batch(_record_batch(rows, schema))
-            n_written += len(rows)
-    for reason, count in sorted(skipped.items()):
-        logger.warning("%s: left out %d of %d images: %s", source.name, count, len(source), reason)
-    if n_written == 0:
+    except BrokenExecutor as error:
         raise DataError(
-            f"{source.name} must have at least one usable image, got none of {len(source)} "
-            f"({dict(skipped)}): check its annotations"
+            f"building {path} must not lose its decoding processes ({error}): was one killed for "
+            "want of memory? the same command goes on; use fewer workers"
+        ) from error
+    except Exception:
+        # The source is to blame. Mended, it has another key, and no use for these rows.
+        partial.discard()
+        raise
+
+
+def _write_rows(
+    source: Source, header: Header, partial: PartialCache, workers: Workers, progress: Progress
+) -> None:
+    n_images = len(source)
+    done = partial.next_candidate
+    progress(done, n_images)
+    step = min(rows_per_batch(header.image_shape), -(-n_images // (4 * workers.count)) or 1)
+    runs = (range(at, min(at + step, n_images)) for at in range(done, n_images, step))
+    # A few runs wait for a worker, a few results for the file: more would only take memory.
+    n_ahead = workers.count + workers.count // 2 + 1
+    with decoders(source, header, workers) as submit:
+        for encoded in map_ahead(submit, runs, n_ahead):
+            partial.append(encoded)
+            progress(encoded.stop, n_images)
+    for reason, count in sorted(partial.skipped.items()):
+        logger.warning("%s: left out %d of %d images: %s", source.name, count, n_images, reason)
+    if partial.n_rows == 0:
+        raise DataError(
+            f"{source.name} must have at least one usable image, got none of {n_images} "
+            f"({dict(partial.skipped)}): check its annotations"
         )
 
 
-def _samples(source: Source, skipped: Counter[str]) -> Iterator[Sample]:
-    """Decode in threads, in order: the decoders release Python's lock."""
-    n_threads = min(32, os.cpu_count() or 1)
-    for sample in map_in_threads(source.sample, range(len(source)), n_threads):
-        if isinstance(sample, Skipped):
-            skipped[sample.reason] += 1
-        else:
-            yield sample
+def _check_room(source: Source, header: Header, partial: PartialCache, path: Path) -> None:
+    """Tell before hours of decoding that the result will not fit."""
+    need = _row_bytes(header) * (len(source) - partial.next_candidate)
+    if shutil.disk_usage(path.parent).free < need:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _groups(samples: Iterator[Sample], size: int) -> Iterator[list[Sample]]:
-    group: list[Sample] = []
-    for sample in samples:
-        group.append(sample)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _record_batch(rows: list[Sample], schema: pa.Schema) -> pa.RecordBatch:
-    columns = {
-        "image": [row.image.tobytes() for row in rows],
-        "label": [row.label for row in rows],
-        "id": [row.id for row in rows],
-    }
-    if "mask" in schema.names:
-        columns["mask"] = [row.mask.tobytes() for row in rows if row.mask is not None]
-    arrays = [pa.array(columns[field.name], type=field.type) for field in schema]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+def _row_bytes(header: Header) -> int:
+    channels, height, width = header.image_shape
+    return (channels + header.has_masks) * height * width

@@ -36,7 +36,7 @@ class _Operator(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, kernel: Tensor, ridge: float) -> Tensor:
-        matrix = centred(_widened(kernel))
+        matrix = centred(kernel, _wide(kernel))
         matrix.diagonal().add_(ridge)
         # cholesky_ex does not wait for the device: a NaN in the batch becomes a NaN in the loss.
         inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(matrix)[0])
@@ -51,12 +51,12 @@ class _Operator(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (inverse,) = ctx.saved_tensors
         outer = inverse @ grads[0] @ inverse
-        return centred(outer).mul_(ctx.ridge).to(ctx.dtype), None
+        return centred(outer).to(ctx.dtype).mul_(ctx.ridge), None
 
 
-def _widened(x: Tensor) -> Tensor:
-    """Cast to float64 wherever the device has it."""
-    return x if x.device.type == "mps" else x.double()
+def _wide(x: Tensor) -> torch.dtype:
+    """float64 wherever the device has it."""
+    return x.dtype if x.device.type == "mps" else torch.float64
 
 
 def _low_rank_operator(x: Tensor, ridge: float) -> Tensor:
@@ -64,7 +64,7 @@ def _low_rank_operator(x: Tensor, ridge: float) -> Tensor:
 
     With C = H X, C C^T (C C^T + c I)^-1 = C (C^T C + c I)^-1 C^T.
     """
-    columns = _widened(x)
+    columns = x.to(_wide(x))
     columns = columns - columns.mean(dim=0)
     inner = columns.T @ columns + ridge * torch.eye(
         x.shape[1], dtype=columns.dtype, device=columns.device

@@ -42,8 +42,11 @@ def squared_distances(x: Tensor) -> Tensor:
     The absolute value is taken, so rounding never gives a negative distance.
     """
     product = gram(x)
-    norms = product.diagonal()
-    return (norms[:, None] - 2 * product + norms[None, :]).abs()
+    norms = product.diagonal().clone()
+    if x.requires_grad:
+        return (norms[:, None] - 2 * product + norms[None, :]).abs()
+    # In place: at the sizes of a batch, fresh memory costs more than the arithmetic.
+    return product.mul_(-2).add_(norms).add_(norms[:, None]).abs_()
 
 
 def median_scale(distances: Tensor) -> Tensor:
@@ -73,7 +76,7 @@ class _Gaussian(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor | float) -> Tensor:
-        kernel = torch.exp(-scale * squared_distances(x))
+        kernel = squared_distances(x.detach()).mul_(-scale).exp_()
         ctx.save_for_backward(x, kernel)
         ctx.scale = scale
         return kernel
@@ -84,7 +87,8 @@ class _Gaussian(torch.autograd.Function):
         x, kernel = ctx.saved_tensors
         weights = grads[0] * kernel
         weights = weights + weights.T
-        return -2 * ctx.scale * (weights.sum(dim=1, keepdim=True) * x - weights @ x), None
+        grad = weights.sum(dim=1, keepdim=True) * x
+        return grad.addmm_(weights, x, alpha=-1).mul_(-2 * ctx.scale), None
 
 
 def gaussian_kernel(x: Tensor, sigma: float | None) -> Tensor:
@@ -104,7 +108,14 @@ def gaussian_kernel(x: Tensor, sigma: float | None) -> Tensor:
     return kernel
 
 
-def centred(kernel: Tensor) -> Tensor:
-    """Centre a symmetric kernel matrix on both sides, H K H with H = I - 11^T / m."""
-    means = kernel.mean(dim=0)
-    return kernel - means[None, :] - means[:, None] + means.mean()
+def centred(kernel: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Centre a symmetric kernel matrix on both sides, H K H with H = I - 11^T / m.
+
+    Args:
+        kernel: Kernel matrix, [m, m].
+        dtype: Of the means and of the result; None keeps the kernel's.
+    """
+    means = kernel.mean(dim=0, dtype=dtype)
+    # Half of the overall mean with each side's own: one pass less.
+    means = means - means.mean() / 2
+    return (kernel - means).sub_(means[:, None])

@@ -34,6 +34,7 @@ from torch import Tensor
 
 from hsplid_core.config import STRICT, check
 from hsplid_core.data.batch import Batch
+from hsplid_core.errors import ConfigError
 from hsplid_core.hsic import KernelName, normalised_operator, operator_product
 from hsplid_core.methods._split import (
     Centres,
@@ -224,6 +225,18 @@ class _Operators:
         )
 
 
+def _init_samples(fraction: float, class_counts: tuple[int, ...] | None) -> int | None:
+    """Return how many images initialise the decomposition; None takes all."""
+    if fraction == 1:
+        return None
+    if class_counts is None:
+        raise ConfigError(
+            f"init_fraction is {fraction} but nobody counted the training images: give Shape its "
+            "class_counts, or use init_fraction 1"
+        )
+    return max(1, round(fraction * sum(class_counts)))
+
+
 class HsplidTerm(Term):
     """H-SPLID's part of an objective, with the state of its decomposition in buffers.
 
@@ -242,6 +255,7 @@ class HsplidTerm(Term):
         super().__init__()
         self.config = config
         self._num_classes = shape.num_classes
+        self._init_samples = _init_samples(config.init_fraction, shape.class_counts)
         # A short last batch never reaches the published threshold within its own epoch at
         # fraction 1; the update then slips into the next one, as it does there.
         self._update_after = (
@@ -314,12 +328,16 @@ class HsplidTerm(Term):
         """
         was_training = model.training
         model.eval()
-        encoded = [(model.encode(batch.image), batch.target) for batch in batches]
+        encoded: list[tuple[Tensor, Tensor]] = []
+        n_encoded = 0
+        for batch in batches:
+            encoded.append((model.encode(batch.image), batch.target))
+            n_encoded += len(batch.target)
+            if self._init_samples is not None and n_encoded >= self._init_samples:
+                break
         model.train(was_training)
-        features = torch.cat([z for z, _ in encoded])
-        target = torch.cat([y for _, y in encoded])
-        keep = round(self.config.init_fraction * len(target))
-        features, target = features[:keep].to(self.beta.dtype), target[:keep]
+        features = torch.cat([z for z, _ in encoded])[: self._init_samples].to(self.beta.dtype)
+        target = torch.cat([y for _, y in encoded])[: self._init_samples]
         require_all_classes(target, self._num_classes)
         self._store(update_centres(self._centres(), features, target))
         self.beta = self._betas_of(features, target)

@@ -1,7 +1,7 @@
 """How well a model classifies: clean images, attacked, corrupted, and on foreign backgrounds.
 
 Accuracies are shares in [0, 1]. A model is any callable from pixels [B, C, H, W] in [0, 1] to
-logits [B, K]; a module is put into eval mode meanwhile and restored.
+logits [B, K]; a module must be in eval mode.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ from dataclasses import dataclass
 import torch
 
 from hsplid_core._reading import Images, choose_positions, read_batches
-from hsplid_core.attacks import Attack, Model, Scorer, find_region, frozen, region_mask
+from hsplid_core.attacks import (
+    Attack,
+    Model,
+    Region,
+    Scorer,
+    find_region,
+    frozen,
+    refuse_training_mode,
+    region_mask,
+)
 from hsplid_core.attacks.cascade import Breaker, break_each, break_in_cascade
 from hsplid_core.corruptions import choose_donors, corrupt, swap_background
 from hsplid_core.data.batch import Batch
@@ -64,7 +73,7 @@ def accuracy(
         The accuracy in [0, 1].
 
     Raises:
-        ConfigError: The batch size is below 1.
+        ConfigError: The batch size is below 1, or the model is in training mode.
         DataError: There is no image.
         TrainingDivergedError: The model's logits are NaN or infinite.
     """
@@ -78,7 +87,7 @@ def robust_accuracy(
     images: Images,
     *,
     attack: Attack,
-    region: str,
+    region: str | Region,
     epsilons: Sequence[float],
     batch_size: int,
     seed: int,
@@ -98,8 +107,9 @@ def robust_accuracy(
     Args:
         model: Pixels to logits, on `device`.
         images: The images, their classes and, for some regions, their object masks.
-        attack: The attack's settings; its own radius is replaced by each of `epsilons`.
-        region: Name of the pixels it may change, a key of `attacks.REGIONS`.
+        attack: The attack's settings, untargeted; its own radius is replaced by each of
+            `epsilons`.
+        region: Pixels it may change: a name that `attacks.find_region` knows, or a region.
         epsilons: Radii in pixel units, in any order, at least one.
         batch_size: Images per forward pass, at least 1; does not change the result.
         seed: Seed of the attack and of random regions.
@@ -113,8 +123,8 @@ def robust_accuracy(
         The curve, with the clean accuracy of the same images.
 
     Raises:
-        ConfigError: A value is out of range, the region is unknown, or it needs masks that the
-            images lack.
+        ConfigError: A value is out of range, the model is in training mode, the region is
+            unknown, or it needs masks that the images lack.
         DataError: There is no image, or a batch is not what it should be.
         TrainingDivergedError: The model's logits are NaN or infinite.
 
@@ -123,7 +133,10 @@ def robust_accuracy(
     """
     if not epsilons:
         raise ConfigError("epsilons is empty: give at least one radius in pixel units")
-    find_region(region)
+    if attack.targeted:
+        raise ConfigError("the attack is targeted: robust accuracy needs its untargeted form")
+    refuse_training_mode(model)
+    region = find_region(region)
     attacks = [attack.with_epsilon(epsilon) for epsilon in sorted(set(epsilons))]
     positions = choose_positions(images, max_images)
     counts = torch.zeros(len(attacks) + 2, dtype=torch.int64, device=device)
@@ -144,7 +157,7 @@ def robust_accuracy(
     n_untouched, correct, *robust = counts.tolist()
     n_images = len(positions)
     return RobustCurve(
-        region=region,
+        region=region.name,
         clean=correct / n_images,
         epsilons=tuple(attack.epsilon for attack in attacks),
         robust=tuple(count / n_images for count in robust),
@@ -182,7 +195,8 @@ def swapped_background_accuracy(
         The accuracy in [0, 1].
 
     Raises:
-        ConfigError: The images have no masks, or the batch size is below 1.
+        ConfigError: The images have no masks, the batch size is below 1, or the model is in
+            training mode.
         DataError: There are fewer than two images.
         TrainingDivergedError: The model's logits are NaN or infinite.
     """
@@ -225,8 +239,8 @@ def corrupted_accuracy(
         The accuracy in [0, 1].
 
     Raises:
-        ConfigError: A name is unknown, a value out of range, or the region needs masks that the
-            images lack.
+        ConfigError: A name is unknown, a value out of range, the model in training mode, or the
+            region needs masks that the images lack.
         DataError: There is no image, or a batch is not what it should be.
         TrainingDivergedError: The model's logits are NaN or infinite.
     """
@@ -240,6 +254,7 @@ def corrupted_accuracy(
 
 
 def _share_correct(model: Model, batches: Iterator[Batch]) -> float:
+    refuse_training_mode(model)
     with frozen(model):
         scorer = Scorer(model)
         wrong = torch.cat([scorer.judge(batch.image, batch.target)[0] for batch in batches])

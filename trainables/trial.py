@@ -74,6 +74,7 @@ class Trial:
     def evaluate(self) -> dict[str, float]:
         """Measure accuracy, and robust accuracy where this epoch is due, as shares in [0, 1]."""
         settings = self.config.evaluation
+        self.run.model.eval()
         due = self.finished or self.run.epoch % settings.every == 0
         metrics = {
             "val/accuracy": accuracy(

@@ -75,13 +75,13 @@ def climb(
         scorer: The model.
         ball: The sets to stay in.
         start: Images in their sets, [B, C, H, W]; overwritten.
-        target: True classes, int64, [B].
+        target: True classes, or those to reach, int64, [B].
         goal: Classes that a targeted loss aims at, int64, [B].
         loss: What to climb.
         epsilon: Radius of the ball, which sets the first step.
         steps: Steps of each image.
         samples: Passes that a gradient is averaged over.
-        leave: Let an image go as soon as it fools the model, instead of climbing on.
+        leave: Let an image go as soon as it fools, instead of climbing on.
 
     Returns:
         The best iterate of each image, fooling ones first, [B, C, H, W]; whether it fools, bool,
@@ -142,8 +142,7 @@ def _evaluate(
 ) -> tuple[Tensor, Tensor]:
     """Score the current iterates, and remember the best of each."""
     if last and samples == 1:  # no step follows: the gradient would be thrown away
-        logits = scorer.logits(state.current)
-        return logits.argmax(1) != state.target, loss(logits, state.target, state.goal)
+        return scorer.score(state.current, state.target, state.goal, loss)
     fooled, value, gradient = scorer.differentiate(
         state.current, state.target, state.goal, loss, samples=samples
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 from hsplid_core.attacks._noise import signed_uniform
 from hsplid_core.attacks._planes import towards_plane
 from hsplid_core.attacks.balls import BALLS, Norm, sizes, take
-from hsplid_core.attacks.losses import logit_difference
+from hsplid_core.attacks.losses import Loss
 from hsplid_core.attacks.scoring import Scorer
 
 _STREAM = 2 << 20  # of its random starts
@@ -28,6 +28,7 @@ class WalkSettings(NamedTuple):
         bias: Largest weight a_max of the clean image's own way.
         pull: Share beta of its way that a fooling iterate keeps.
         enough: A change of this size needs not get smaller.
+        border: The function f whose zero is the border.
     """
 
     norm: Norm
@@ -37,6 +38,7 @@ class WalkSettings(NamedTuple):
     bias: float
     pull: float
     enough: float
+    border: Loss
 
 
 class Walker:
@@ -45,7 +47,7 @@ class Walker:
     Args:
         scorer: The model.
         image: Clean images, [B, C, H, W].
-        target: True classes, int64, [B].
+        target: True classes, or those to reach, int64, [B].
         allowed: True where a pixel may change, bool, [B, 1, H, W].
         found: Nearest fooling images so far, [B, C, H, W]; written to.
         size: Sizes of their changes, infinite where there is none, [B]; written to.
@@ -102,7 +104,7 @@ class Walker:
     ) -> tuple[Tensor, Tensor]:
         """Evaluate f and its gradient; fooling iterates are kept and, in place, pulled back."""
         fooled, value, gradient = self._scorer.differentiate(
-            current, target, goal, logit_difference
+            current, target, goal, self._settings.border
         )
         if fooled.any():
             self._keep(current, image, fooled, rows)
@@ -110,7 +112,7 @@ class Walker:
             pulled = torch.lerp(take(image, back), take(current, back), self._settings.pull)
             current[back] = pulled
             fooling, new_value, new_gradient = self._scorer.differentiate(
-                pulled, target[back], goal[back], logit_difference
+                pulled, target[back], goal[back], self._settings.border
             )
             self._keep(pulled, take(image, back), fooling, rows[back])
             # Autograd may hand out an expanded tensor, which cannot be written to.

@@ -20,6 +20,11 @@ class Boxes(NamedTuple):
     height: Tensor
     width: Tensor
 
+    @property
+    def shorter_side(self) -> Tensor:
+        """The smaller of height and width, [B]."""
+        return torch.minimum(self.height, self.width)
+
     def take(self, rows: Tensor) -> Boxes:
         """Return the boxes of some images."""
         return Boxes(*(field[rows] for field in self))

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from hsplid_core.attacks._apgd_climb import climb
-from hsplid_core.attacks._frozen import frozen
-from hsplid_core.attacks._inputs import check_inputs
+from hsplid_core.attacks._attempt import attempt
 from hsplid_core.attacks._noise import signed_uniform
 from hsplid_core.attacks._rules import count_rules, radius_rules
 from hsplid_core.attacks.attack import Model
@@ -48,6 +47,8 @@ class APGD:
         iterate: What an attack returns: the "best" iterate of all steps, as published, or the
             "first_fooling", where an image leaves the batch as soon as it fools the model. Both
             fool on the same images.
+        targeted: Lead to the classes given, instead of away from them, by "ce" or "dlr"; a
+            targeted loss chooses goals of its own.
 
     Raises:
         ConfigError: A value is out of range; all faults are named together.
@@ -61,6 +62,7 @@ class APGD:
     restarts: int = 1
     samples: int = 1
     iterate: Literal["best", "first_fooling"] = "first_fooling"
+    targeted: bool = False
 
     def __post_init__(self) -> None:
         check(
@@ -77,12 +79,17 @@ class APGD:
                     self.iterate in ("best", "first_fooling"),
                     f"iterate is {self.iterate!r}: use 'best' or 'first_fooling'",
                 ),
+                (
+                    not (self.targeted and self.has_goals),
+                    f"targeted is set and loss is {self.loss!r}, which chooses goals of its own: "
+                    "use 'ce' or 'dlr'",
+                ),
             ]
         )
 
     @property
-    def is_targeted(self) -> bool:
-        """Whether each run aims at one class."""
+    def has_goals(self) -> bool:
+        """Whether each run aims at one of the likeliest wrong classes."""
         return self.loss.startswith("targeted")
 
     def with_epsilon(self, epsilon: float) -> APGD:
@@ -103,35 +110,11 @@ class APGD:
         seed: int,
         index: Tensor,
     ) -> Tensor:
-        """Search the ball around each image for one that the model misclassifies.
-
-        Every image given is attacked, from a random start. The result depends on (seed, index)
-        of each image, not on the batch around it, up to rounding inside the model.
-
-        Args:
-            model: Pixels to logits.
-            image: Pixels in [0, 1], float, [B, C, H, W]; not changed.
-            target: Class indices, int64, [B].
-            allowed: True where a pixel may change, bool, [B, 1, H, W].
-            seed: Seed of the random starts.
-            index: Row of each image in its data set, int64, [B].
-
-        Returns:
-            The attacked images, [B, C, H, W]; where none fools, the best of the first run.
-
-        Raises:
-            ConfigError: The loss needs more classes than the model has.
-            DataError: The tensors do not fit together, or pixels lie outside [0, 1].
-            TrainingDivergedError: The model's logits are NaN or infinite.
-        """
-        check_inputs(image, target, allowed, index)
-        with frozen(model), torch.inference_mode(False), torch.no_grad():
-            scorer = Scorer(model)
+        """Attack a batch; see `Attack`. Where nothing fools, the best of the first run returns."""
+        with attempt(model, image, target, allowed, index, targeted=self.targeted) as scorer:
             target = target.clone()
             ball: Ball = BALLS[self.norm](image, allowed, self.epsilon)
-            result = self._attack(scorer, ball, image, target, seed=seed, index=index)
-            scorer.verify()
-        return result
+            return self._attack(scorer, ball, image, target, seed=seed, index=index)
 
     def _attack(
         self,
@@ -144,7 +127,7 @@ class APGD:
         index: Tensor,
     ) -> Tensor:
         """Make one run after another, each on the images that stand."""
-        if self.is_targeted:
+        if self.has_goals:
             goals = ranked_goals(scorer.logits(image), target, self.n_targets)  # [B, T]
         else:
             goals = target.unsqueeze(1)

@@ -15,17 +15,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
 from torch import Tensor
 
-from hsplid_core.attacks._frozen import frozen
-from hsplid_core.attacks._inputs import check_inputs
+from hsplid_core.attacks._attempt import attempt
 from hsplid_core.attacks._rules import count_rules, radius_rules
 from hsplid_core.attacks.apgd import APGD
 from hsplid_core.attacks.attack import Attack, Model
 from hsplid_core.attacks.balls import Norm, take
 from hsplid_core.attacks.fab import FAB
-from hsplid_core.attacks.scoring import Scorer
 from hsplid_core.attacks.square import Square
 from hsplid_core.config import check
 
@@ -46,6 +43,8 @@ class AutoAttack:
         queries: Forward passes of Square.
         samples: Passes that `rand` averages a gradient over.
         iterate: As in `APGD`; both fool on the same images.
+        targeted: Lead to the classes given, instead of away from them. The authors' team has no
+            such form: here APGD on the DLR loss takes the place of its targeted form.
 
     Raises:
         ConfigError: A value is out of range; all faults are named together.
@@ -59,6 +58,7 @@ class AutoAttack:
     queries: int = 5000
     samples: int = 20
     iterate: Literal["best", "first_fooling"] = "first_fooling"
+    targeted: bool = False
 
     def __post_init__(self) -> None:
         check(
@@ -98,15 +98,31 @@ class AutoAttack:
         Returns:
             Names and attacks.
         """
-        apgd = APGD(epsilon=self.epsilon, norm=self.norm, steps=self.steps, iterate=self.iterate)
+        apgd = APGD(
+            epsilon=self.epsilon,
+            norm=self.norm,
+            steps=self.steps,
+            iterate=self.iterate,
+            targeted=self.targeted,
+        )
         dlr = ("apgd-dlr", replace(apgd, loss="dlr"))
         if self.version == "rand":
             team = [("apgd-ce", apgd)] + ([dlr] if n_classes >= 3 else [])
             return tuple((name, replace(member, samples=self.samples)) for name, member in team)
-        targeted = replace(apgd, loss="targeted_dlr", n_targets=self.n_targets)
-        second = [dlr] if n_classes == 3 else [("apgd-t", targeted)] if n_classes > 3 else []
-        fab = FAB(epsilon=self.epsilon, norm=self.norm, steps=self.steps, n_targets=self.n_targets)
-        square = Square(epsilon=self.epsilon, norm=self.norm, queries=self.queries)
+        if n_classes > 3 and not self.targeted:
+            second = [("apgd-t", replace(apgd, loss="targeted_dlr", n_targets=self.n_targets))]
+        else:
+            second = [dlr] if n_classes >= 3 else []
+        fab = FAB(
+            epsilon=self.epsilon,
+            norm=self.norm,
+            steps=self.steps,
+            n_targets=self.n_targets,
+            targeted=self.targeted,
+        )
+        square = Square(
+            epsilon=self.epsilon, norm=self.norm, queries=self.queries, targeted=self.targeted
+        )
         return (("apgd-ce", apgd), *second, ("fab-t", fab), ("square", square))
 
     def __call__(
@@ -119,33 +135,18 @@ class AutoAttack:
         seed: int,
         index: Tensor,
     ) -> Tensor:
-        """Search the ball around each image for one that the model misclassifies.
+        """Attack a batch; see `Attack`.
 
-        Args:
-            model: Pixels to logits.
-            image: Pixels in [0, 1], float, [B, C, H, W]; not changed.
-            target: Class indices, int64, [B].
-            allowed: True where a pixel may change, bool, [B, 1, H, W].
-            seed: Seed of everything random.
-            index: Row of each image in its data set, int64, [B].
-
-        Returns:
-            The attacked images, [B, C, H, W]; those misclassified as they are come back so, and
-            where nothing fools, the first member's result.
-
-        Raises:
-            DataError: The tensors do not fit together, or pixels lie outside [0, 1].
-            TrainingDivergedError: The model's logits are NaN or infinite.
+        Images that fool as they are come back so; where nothing fools, the first member's result
+        returns.
         """
-        check_inputs(image, target, allowed, index)
-        result = image.clone()
-        if not len(image):
-            return result
-        with frozen(model), torch.no_grad():
-            scorer = Scorer(model)
+        with attempt(model, image, target, allowed, index, targeted=self.targeted) as scorer:
+            result = image.clone()
+            if not len(image):
+                return result
             logits = scorer.logits(image)
-            scorer.verify()
-            standing = (logits.argmax(1) == target).nonzero().squeeze(1)
+            scorer.verify()  # before any work on attacks
+            standing = (~scorer.fooled(logits, target)).nonzero().squeeze(1)
             for number, (_, member) in enumerate(self.members(logits.shape[1])):
                 if not len(standing):
                     break

@@ -29,8 +29,13 @@ def take(tensor: Tensor, rows: Tensor) -> Tensor:
 class Ball(Protocol):
     """One norm's ball around a batch of images [B, C, H, W]."""
 
-    def random_point(self, noise: Tensor) -> Tensor:
-        """Turn uniform noise in (-1, 1), [B, C, H, W], into new images in the set."""
+    def random_point(self, noise: Tensor, reach: Tensor | float = 1.0) -> Tensor:
+        """Turn uniform noise in (-1, 1), [B, C, H, W], into new images in the set.
+
+        Args:
+            noise: Decides the direction.
+            reach: Share of the radius that is used, in (0, 1], [B, 1, 1, 1] or one for all.
+        """
         ...
 
     def direction(self, gradient: Tensor) -> Tensor:
@@ -66,9 +71,9 @@ class LinfBall:
         self._lower = (origin - radius).clamp_(min=0)
         self._upper = (origin + radius).clamp_(max=1)
 
-    def random_point(self, noise: Tensor) -> Tensor:
+    def random_point(self, noise: Tensor, reach: Tensor | float = 1.0) -> Tensor:
         """Return x_0 + epsilon v, clipped into the set."""
-        return self.project_(self._origin.clone().add_(noise, alpha=self._epsilon))
+        return self.project_(self._origin.clone().add_(noise * reach, alpha=self._epsilon))
 
     def direction(self, gradient: Tensor) -> Tensor:
         """Return the gradient's sign."""
@@ -97,9 +102,9 @@ class L2Ball:
         self._allowed = allowed
         self._epsilon = epsilon
 
-    def random_point(self, noise: Tensor) -> Tensor:
-        """Return a point drawn from the sphere, where nearly all of a ball's volume lies."""
-        direction = self.direction(torch.erfinv(noise))  # of a Gaussian: all are alike
+    def random_point(self, noise: Tensor, reach: Tensor | float = 1.0) -> Tensor:
+        """Return a point drawn from a sphere of a share of the radius."""
+        direction = self.direction(torch.erfinv(noise)) * reach  # of a Gaussian: all are alike
         return self.project_(self._origin.clone().add_(direction, alpha=self._epsilon))
 
     def direction(self, gradient: Tensor) -> Tensor:

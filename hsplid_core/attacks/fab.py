@@ -24,14 +24,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from hsplid_core.attacks._attempt import attempt
 from hsplid_core.attacks._fab_walk import Walker, WalkSettings
-from hsplid_core.attacks._frozen import frozen
-from hsplid_core.attacks._inputs import check_inputs
 from hsplid_core.attacks._rules import count_rules, radius_rules
 from hsplid_core.attacks.attack import Model
 from hsplid_core.attacks.balls import BALLS, Norm
-from hsplid_core.attacks.losses import ranked_goals
-from hsplid_core.attacks.scoring import Scorer
+from hsplid_core.attacks.losses import logit_difference, lost_lead, ranked_goals
 from hsplid_core.config import check
 
 
@@ -49,6 +47,8 @@ class FAB:
         overshoot: Factor eta on the way to the hyperplane, at least 1.
         bias: Largest weight a_max of the clean image's own way, in [0, 1].
         pull: Share beta of its way that a fooling iterate keeps, in (0, 1).
+        targeted: Lead to the classes given, instead of to the likeliest wrong ones; f is then
+            the lead of that class over all others.
 
     Raises:
         ConfigError: A value is out of range; all faults are named together.
@@ -62,6 +62,7 @@ class FAB:
     overshoot: float = 1.05
     bias: float = 0.1
     pull: float = 0.9
+    targeted: bool = False
 
     def __post_init__(self) -> None:
         check(
@@ -92,23 +93,7 @@ class FAB:
         seed: int,
         index: Tensor,
     ) -> Tensor:
-        """Search for images that the model misclassifies, and cut those too far to the ball.
-
-        Args:
-            model: Pixels to logits.
-            image: Pixels in [0, 1], float, [B, C, H, W]; not changed.
-            target: Class indices, int64, [B].
-            allowed: True where a pixel may change, bool, [B, 1, H, W].
-            seed: Seed of the random starts.
-            index: Row of each image in its data set, int64, [B].
-
-        Returns:
-            The attacked images, [B, C, H, W].
-
-        Raises:
-            DataError: The tensors do not fit together, or pixels lie outside [0, 1].
-            TrainingDivergedError: The model's logits are NaN or infinite.
-        """
+        """Attack a batch; see `Attack`. Changes found that are too large are cut to the ball."""
         found, _ = self.smallest(
             model, image, target, allowed, seed=seed, index=index, enough=self.epsilon
         )
@@ -126,12 +111,12 @@ class FAB:
         index: Tensor,
         enough: float,
     ) -> tuple[Tensor, Tensor]:
-        """Search for a change, of any size, that makes the model misclassify.
+        """Search for a change, of any size, that fools the model.
 
         Args:
-            model: Pixels to logits.
+            model: Pixels to logits; a module in eval mode.
             image: Pixels in [0, 1], float, [B, C, H, W]; not changed.
-            target: Class indices, int64, [B].
+            target: True classes, or those to reach, int64, [B].
             allowed: True where a pixel may change, bool, [B, 1, H, W].
             seed: Seed of the random starts.
             index: Row of each image in its data set, int64, [B].
@@ -142,17 +127,19 @@ class FAB:
             image that nothing fools comes back as it is, with an infinite size.
 
         Raises:
+            ConfigError: The model is in training mode.
             DataError: The tensors do not fit together, or pixels lie outside [0, 1].
             TrainingDivergedError: The model's logits are NaN or infinite.
         """
-        check_inputs(image, target, allowed, index)
-        with frozen(model), torch.inference_mode(False), torch.no_grad():
-            scorer = Scorer(model)
+        with attempt(model, image, target, allowed, index, targeted=self.targeted) as scorer:
             logits = scorer.logits(image)
-            goals = ranked_goals(logits, target, self.n_targets)  # [B, T]
+            if self.targeted:
+                goals, border = target.unsqueeze(1), lost_lead
+            else:
+                goals, border = ranked_goals(logits, target, self.n_targets), logit_difference
             found = image.clone()
             size = torch.full_like(image[:, 0, 0, 0], torch.inf)
-            size[logits.argmax(1) != target] = 0
+            size[scorer.fooled(logits, target)] = 0
             settings = WalkSettings(
                 self.norm,
                 self.steps,
@@ -161,10 +148,10 @@ class FAB:
                 self.bias,
                 self.pull,
                 enough,
+                border,
             )
             walker = Walker(scorer, image, target.clone(), allowed, found, size, settings)
             for again in range(self.restarts):
                 for rank in range(goals.shape[1]):
                     walker.run(goals[:, rank], seed=seed, index=index, again=again)
-            scorer.verify()
         return found, size

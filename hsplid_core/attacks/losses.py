@@ -95,6 +95,11 @@ def margin(logits: Tensor, target: Tensor) -> Tensor:
     return _of(logits, target).squeeze(1) - others.amax(1)
 
 
+def lost_lead(logits: Tensor, target: Tensor, goal: Tensor) -> Tensor:
+    """Return minus the lead of the true class, above 0 where it has none; see `Loss`."""
+    return -margin(logits, target)
+
+
 def ranked_goals(logits: Tensor, target: Tensor, count: int) -> Tensor:
     """Rank the wrong classes by their logits, the likeliest first.
 

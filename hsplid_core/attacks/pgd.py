@@ -16,12 +16,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from hsplid_core.attacks._ascent import ASCENTS, Iterate, is_better
-from hsplid_core.attacks._frozen import frozen
-from hsplid_core.attacks._inputs import check_inputs
+from hsplid_core.attacks._attempt import attempt
 from hsplid_core.attacks._noise import signed_uniform
 from hsplid_core.attacks._rules import count_rules, radius_rules
 from hsplid_core.attacks.attack import Model
@@ -49,6 +47,7 @@ class PGD:
             largest loss with fooling ones first; or the "first_fooling", where an image leaves
             the batch as soon as it fools the model (the last where it never does): cheapest, and
             it breaks at least what the last iterate breaks.
+        targeted: Lead to the classes given, instead of away from them.
 
     Raises:
         ConfigError: A value is out of range; all faults are named together.
@@ -62,6 +61,7 @@ class PGD:
     random_start: bool = True
     restarts: int = 1
     iterate: Iterate = "last"
+    targeted: bool = False
 
     def __post_init__(self) -> None:
         check(
@@ -131,43 +131,34 @@ def pgd(
     seed: int,
     index: Tensor,
 ) -> Tensor:
-    """Search the ball around each image for one that the model misclassifies.
-
-    Every image given is attacked, those already misclassified too: leaving them out is the
-    caller's to decide (`hsplid_core.evaluation` does). A module is put into eval mode and its
-    parameters need no gradient meanwhile; both are restored. The result depends on (seed, index)
-    of each image, not on the batch around it, up to rounding inside the model.
+    """Run PGD on a batch: arguments, result and errors are those of `Attack`.
 
     Args:
-        model: Pixels to logits.
+        model: Pixels to logits; a module in eval mode.
         image: Pixels in [0, 1], float, [B, C, H, W]; not changed.
-        target: Class indices, int64, [B].
+        target: True classes, or those to reach, int64, [B].
         allowed: True where a pixel may change, bool, [B, 1, H, W].
         config: Settings of the attack.
         seed: Seed of the random starts.
         index: Row of each image in its data set, int64, [B].
 
     Returns:
-        The attacked images, [B, C, H, W], in the input's memory format and without a graph. An
-        image with no allowed pixel comes back as it is.
+        The attacked images, [B, C, H, W].
 
     Raises:
+        ConfigError: The model is in training mode.
         DataError: The tensors do not fit together, or pixels lie outside [0, 1].
         TrainingDivergedError: The model's logits are NaN or infinite.
 
     Reference:
         Madry et al. 2018 (arXiv 1706.06083); H-SPLID (arXiv 2510.20627) for the regions.
     """
-    check_inputs(image, target, allowed, index)
-    # A caller in inference mode would make tensors that autograd refuses.
-    with frozen(model), torch.inference_mode(False), torch.no_grad():
-        scorer = Scorer(model)
-        target = target.clone()
+    with attempt(model, image, target, allowed, index, targeted=config.targeted) as scorer:
+        target = target.clone()  # one made in inference mode could not be saved for a gradient
         ball: Ball = BALLS[config.norm](image, allowed, config.epsilon)
         result = _run(scorer, ball, image, target, config, seed=seed, index=index, restart=0)
         if config.restarts > 1:
             _restart_(result, scorer, ball, image, target, config, seed=seed, index=index)
-        scorer.verify()
     return result
 
 
@@ -184,8 +175,12 @@ def _run(
 ) -> Tensor:
     """Attack once from one start; returns new images."""
     if config.random_start:
-        noise = signed_uniform(seed, restart, index, image.shape[1:].numel(), dtype=image.dtype)
-        start = ball.random_point(noise.view(image.shape))
+        count = image.shape[1:].numel()
+        noise = signed_uniform(seed, restart, index, count + 1, dtype=image.dtype)
+        # A start on the sphere itself would spend the steps on coming back: nearly all of a
+        # ball's volume lies there, and all of it is far from where the loss is large.
+        reach = noise[:, -1].abs().view(-1, 1, 1, 1) if config.norm == "l2" else 1.0
+        start = ball.random_point(noise[:, :-1].reshape(image.shape), reach)
     else:
         start = image.clone()
     ascend = ASCENTS[config.iterate]

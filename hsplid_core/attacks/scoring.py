@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hsplid_core.attacks.attack import Model
-from hsplid_core.attacks.losses import Loss, cross_entropy, margin
+from hsplid_core.attacks.losses import Loss, cross_entropy, lost_lead
 from hsplid_core.errors import DataError, TrainingDivergedError
 
 
@@ -16,12 +16,17 @@ class Scorer:
     The memory is a tensor on the model's device, read once in `verify`: reading it at every step
     would make the host wait for the device each time.
 
+    In a targeted attack the classes given as `target` are those to reach, not the true ones: an
+    image fools when it is taken for its class, and every loss changes its sign.
+
     Attributes:
         model: Images to logits.
+        targeted: Whether `target` is what to reach.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, targeted: bool = False) -> None:
         self.model = model
+        self.targeted = targeted
         self._total: Tensor | None = None
         self._repeats_itself = False
 
@@ -47,25 +52,39 @@ class Scorer:
         self._total = total if self._total is None else self._total + total
         return logits
 
+    def fooled(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Say of logits [B, K] whether an attack has its way with them, bool, [B]."""
+        reached = logits.detach().argmax(1) == target
+        return reached if self.targeted else ~reached
+
     def judge(self, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Score images without a graph.
 
         Returns:
-            Whether each is misclassified, bool, [B], and its cross-entropy, [B].
+            Whether each fools, bool, [B], and its cross-entropy as an attack climbs it, [B].
         """
-        with torch.no_grad():
-            logits = self.logits(image)
-            return _fooled(logits, target), cross_entropy(logits, target, target)
+        return self.score(image, target, target, cross_entropy)
 
     def margins(self, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Score images without a graph by the lead of their true class.
+        """Score images without a graph by the lead that an attack still has to take.
 
         Returns:
-            Whether each is misclassified, bool, [B], and its margin, [B].
+            Whether each fools, bool, [B], and its margin, at most 0 where it does, [B].
+        """
+        fooled, lost = self.score(image, target, target, lost_lead)
+        return fooled, -lost
+
+    def score(
+        self, image: Tensor, target: Tensor, goal: Tensor, loss: Loss
+    ) -> tuple[Tensor, Tensor]:
+        """Score images by any loss, without a graph; see `differentiate`.
+
+        Returns:
+            Whether each fools, bool, [B], and its loss, [B].
         """
         with torch.no_grad():
             logits = self.logits(image)
-            return _fooled(logits, target), margin(logits, target)
+            return self.fooled(logits, target), self._signed(loss(logits, target, goal))
 
     def judge_with_gradient(self, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Score images and differentiate their cross-entropy.
@@ -91,13 +110,13 @@ class Scorer:
 
         Args:
             image: Pixels, [B, C, H, W].
-            target: True classes, int64, [B].
+            target: True classes, or those to reach, int64, [B].
             goal: Classes that a targeted loss aims at, int64, [B].
             loss: What to differentiate.
             samples: Passes to average over, for models with random outputs.
 
         Returns:
-            Whether each is misclassified by the mean logits, bool, [B], its mean loss, [B], and
+            Whether each fools by the mean logits, bool, [B], its mean loss, [B], and
             the gradient of that, [B, C, H, W].
 
         Raises:
@@ -105,17 +124,17 @@ class Scorer:
         """
         first, value, gradient = self._differentiate(image, target, goal, loss)
         if samples == 1 or self._repeats_itself:
-            return _fooled(first, target), value, gradient
+            return self.fooled(first, target), value, gradient
         logits, value, gradient = first.clone(), value.clone(), gradient.clone()
         for number in range(1, samples):
             again, new_value, new_gradient = self._differentiate(image, target, goal, loss)
             if number == 1 and torch.equal(again, first):
                 self._repeats_itself = True
-                return _fooled(first, target), value, gradient
+                return self.fooled(first, target), value, gradient
             logits += again
             value += new_value
             gradient += new_gradient
-        return _fooled(logits, target), value / samples, gradient / samples
+        return self.fooled(logits, target), value / samples, gradient / samples
 
     def _differentiate(
         self, image: Tensor, target: Tensor, goal: Tensor, loss: Loss
@@ -124,7 +143,7 @@ class Scorer:
         with torch.enable_grad():
             leaf = image.detach().requires_grad_()  # no copy
             logits = self.logits(leaf)
-            value = loss(logits, target, goal)
+            value = self._signed(loss(logits, target, goal))
             if not value.requires_grad:
                 raise DataError(
                     "no gradient leads from the model's logits to its images: "
@@ -133,6 +152,9 @@ class Scorer:
             # The sum, not the mean: an image's gradient must not shrink with the batch around it.
             (gradient,) = torch.autograd.grad(value.sum(), leaf)
         return logits.detach(), value.detach(), gradient
+
+    def _signed(self, value: Tensor) -> Tensor:
+        return -value if self.targeted else value
 
     def verify(self) -> None:
         """Check the logits of all calls so far.
@@ -145,7 +167,3 @@ class Scorer:
                 "the model's logits are NaN or infinite: its robustness cannot be measured; "
                 "lower the learning rate or the weights of the loss"
             )
-
-
-def _fooled(logits: Tensor, target: Tensor) -> Tensor:
-    return logits.detach().argmax(1) != target

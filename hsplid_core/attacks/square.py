@@ -17,8 +17,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks._frozen import frozen
-from hsplid_core.attacks._inputs import check_inputs
+from hsplid_core.attacks._attempt import attempt
 from hsplid_core.attacks._rules import count_rules, radius_rules
 from hsplid_core.attacks._square_moves import MOVES, Place
 from hsplid_core.attacks._windows import bounding_boxes
@@ -40,10 +39,12 @@ class Square:
     Attributes:
         epsilon: Radius of the ball in pixel units, above 0; at most 1 in L-infinity.
         norm: "linf" or "l2".
-        queries: Forward passes for each image and start (AutoAttack: 5000).
+        queries: Windows tried for each image and start, one forward pass each, after the first
+            guess (AutoAttack: 5000).
         first_share: Share of the region that the first windows cover, in (0, 1] (AutoAttack:
             0.8).
         restarts: Starts per image; each goes on with the images that still stand.
+        targeted: Lead to the classes given, instead of away from them.
 
     Raises:
         ConfigError: A value is out of range; all faults are named together.
@@ -54,6 +55,7 @@ class Square:
     queries: int = 5000
     first_share: float = 0.8
     restarts: int = 1
+    targeted: bool = False
 
     def __post_init__(self) -> None:
         check(
@@ -89,27 +91,11 @@ class Square:
         seed: int,
         index: Tensor,
     ) -> Tensor:
-        """Search the ball around each image for one that the model misclassifies.
+        """Attack a batch; see `Attack`. The model need not be differentiable.
 
-        Args:
-            model: Pixels to logits; need not be differentiable.
-            image: Pixels in [0, 1], float, [B, C, H, W]; not changed.
-            target: Class indices, int64, [B].
-            allowed: True where a pixel may change, bool, [B, 1, H, W].
-            seed: Seed of the search.
-            index: Row of each image in its data set, int64, [B].
-
-        Returns:
-            The attacked images, [B, C, H, W]; where none fools, that of the last start's
-            smallest margin.
-
-        Raises:
-            DataError: The tensors do not fit together, or pixels lie outside [0, 1].
-            TrainingDivergedError: The model's logits are NaN or infinite.
+        Where nothing fools, the image of the last start's smallest margin returns.
         """
-        check_inputs(image, target, allowed, index)
-        with frozen(model), torch.inference_mode(False), torch.no_grad():
-            scorer = Scorer(model)
+        with attempt(model, image, target, allowed, index, targeted=self.targeted) as scorer:
             result = image.clone()
             standing = torch.arange(len(image), device=image.device)
             ball: Ball = BALLS[self.norm](image, allowed, self.epsilon)
@@ -126,13 +112,12 @@ class Square:
                     margin=torch.full_like(image[standing, 0, 0, 0], torch.inf),
                 )
                 standing = self._search(scorer, ball.take(standing), search, result, seed, again)
-            scorer.verify()
         return result
 
-    def side_share(self, query: int) -> float:
-        """Share of the region that the windows of a query cover."""
-        passed = sum(query * 10_000 > end * self.queries for end in _HALVINGS)
-        return self.first_share * 0.5**passed
+    def window_share(self, query: int) -> float:
+        """Share of the region that the window of a query covers; queries count from 0."""
+        of_10_000 = query * 10_000 // self.queries
+        return self.first_share * 0.5 ** sum(of_10_000 > end for end in _HALVINGS)
 
     def _search(
         self,
@@ -147,14 +132,15 @@ class Square:
         boxes = bounding_boxes(search.allowed)
         moves = MOVES[self.norm]
         stream = _STREAM + again * _MAX_QUERIES
-        for query in range(self.queries):
+        for passes in range(self.queries + 1):
             place = Place(
                 search.image, search.best, search.allowed, boxes, ball, self.epsilon, search.index
             )
-            if query == 0:
+            if passes == 0:
                 candidate = moves.first(place, seed, stream)
             else:
-                candidate = moves.next(place, self.side_share(query), seed, stream + query)
+                share = self.window_share(passes - 1)
+                candidate = moves.next(place, share, seed, stream + passes)
             fooled, margin = scorer.margins(candidate, search.target)
             better = fooled | (margin < search.margin)
             search.best = torch.where(better.view(-1, 1, 1, 1), candidate, search.best)

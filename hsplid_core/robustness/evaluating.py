@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hsplid_core._reading import Images, choose_positions, read_batches
-from hsplid_core.attacks import Model, Scorer, frozen, region_mask
+from hsplid_core.attacks import Model, Scorer, frozen, refuse_training_mode, region_mask
 from hsplid_core.robustness._campaign import Campaign
 from hsplid_core.robustness.findings import Probe, find_in_campaigns, find_in_suite
 from hsplid_core.robustness.suites import Suite, find_suite
@@ -36,10 +36,8 @@ def evaluate_robustness(
     model. So curves cannot rise, and no accuracy is higher than without a cascade. An attack's
     row then says what it and those before it broke together.
 
-    A module is put into eval mode meanwhile and restored.
-
     Args:
-        model: Pixels to logits, on `device`.
+        model: Pixels to logits, on `device`; a module in eval mode.
         images: The images, their classes and, for some regions, their object masks.
         suite: A suite, or the name of one of `SUITES`.
         batch_size: Images per forward pass, at least 1; does not change the result.
@@ -52,7 +50,8 @@ def evaluate_robustness(
         The table, with a log of every image and with warnings.
 
     Raises:
-        ConfigError: A value is out of range, or a region needs masks that the images lack.
+        ConfigError: A value is out of range, the model is in training mode, or a region needs
+            masks that the images lack.
         DataError: There is no image, or a batch is not what it should be: pixels outside [0, 1],
             masks of another size.
         TrainingDivergedError: The model's logits are NaN or infinite.
@@ -63,6 +62,7 @@ def evaluate_robustness(
     """
     if isinstance(suite, str):
         suite = find_suite(suite)
+    refuse_training_mode(model)
     positions = choose_positions(images, suite.max_images)
     campaigns: list[Campaign] = []
     heads: list[Tensor] = []  # [B, 3] each: index, label, prediction
@@ -108,7 +108,7 @@ def evaluate_robustness(
 def _cells(campaigns: Sequence[Campaign], n_correct: int, n_images: int) -> tuple[Cell, ...]:
     return tuple(
         Cell(
-            region=campaign.threat.region,
+            region=campaign.threat.region_name,
             norm=campaign.threat.norm,
             attack=attack,
             epsilon=epsilon,
@@ -129,7 +129,7 @@ def _log(campaigns: Sequence[Campaign], head: Tensor) -> pa.Table:
                 "index": index,
                 "label": label,
                 "prediction": prediction,
-                "region": [campaign.threat.region] * len(index),
+                "region": [campaign.threat.region_name] * len(index),
                 "norm": [campaign.threat.norm] * len(index),
                 **campaign.columns(),
             },

@@ -119,7 +119,7 @@ def find_in_suite(suite: Suite, n_classes: int) -> Iterator[Finding]:
 
 def _find_in_steps(threat: Threat, name: str, attack: PGD) -> Iterator[Finding]:
     placed = [attack.with_epsilon(epsilon) for epsilon in threat.epsilons]
-    where = f"{name} on {threat.region}"
+    where = f"{name} on {threat.region_name}"
     large = [a for a in placed if a.step > a.epsilon * (1 + 1e-9)]
     if large:
         smallest = large[0].epsilon
@@ -145,7 +145,7 @@ def find_in_campaigns(
 ) -> Iterator[Finding]:
     """Report on what the attacks found, and on what they should have found."""
     for campaign in campaigns:
-        region, norm = campaign.threat.region, campaign.threat.norm
+        region, norm = campaign.threat.region_name, campaign.threat.norm
         if campaign.n_untouched:
             yield Finding(
                 code="untouched_images",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from hsplid_core.attacks import PGD, Attack, AutoAttack, Norm, find_region
+from hsplid_core.attacks import PGD, Attack, AutoAttack, Norm, Region, find_region
 from hsplid_core.config import check
 from hsplid_core.errors import ConfigError
 
@@ -15,22 +15,25 @@ class Threat:
     """Attacks on one region at some radii.
 
     Attributes:
-        region: Name of the pixels that may change, a key of `attacks.REGIONS`.
+        region: Pixels that may change: a name that `attacks.find_region` knows, or a region of
+            one's own (`attacks.user_region`).
         epsilons: Radii in pixel units, ascending, at least one.
-        attacks: Names and attacks, the cheap ones first; all of one norm. Their own radii are
+        attacks: Names and attacks, the cheap ones first; all of one norm and none targeted, for
+            a robust accuracy counts what is led away from its class. Their own radii are
             replaced.
 
     Raises:
         ConfigError: A value is out of range or unknown.
     """
 
-    region: str
+    region: str | Region
     epsilons: tuple[float, ...]
     attacks: tuple[tuple[str, Attack], ...]
 
     def __post_init__(self) -> None:
         find_region(self.region)
         names = [name for name, _ in self.attacks]
+        aimed = [name for name, attack in self.attacks if attack.targeted]
         norms = {attack.norm for _, attack in self.attacks}
         check(
             [
@@ -41,6 +44,7 @@ class Threat:
                 ),
                 (bool(names), "attacks is empty: give at least one"),
                 (len(set(names)) == len(names), f"attacks are named {names}: use a name once"),
+                (not aimed, f"attacks {aimed} are targeted: use their untargeted forms"),
                 (
                     len(norms) <= 1,
                     f"attacks have the norms {sorted(norms)}: make a threat for each norm",
@@ -50,6 +54,11 @@ class Threat:
         for epsilon in self.epsilons:
             for _, attack in self.attacks:
                 attack.with_epsilon(epsilon)  # refuses a radius out of range
+
+    @property
+    def region_name(self) -> str:
+        """Name of the region."""
+        return find_region(self.region).name
 
     @property
     def norm(self) -> Norm:
@@ -77,7 +86,7 @@ class Suite:
     max_images: int | None = None
 
     def __post_init__(self) -> None:
-        kinds = [(threat.region, threat.norm) for threat in self.threats]
+        kinds = [(threat.region_name, threat.norm) for threat in self.threats]
         check(
             [
                 (bool(kinds), "threats is empty: give at least one"),

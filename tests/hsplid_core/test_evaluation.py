@@ -185,14 +185,27 @@ def test_a_subset_is_the_same_whatever_the_seed() -> None:
 
 
 def test_restores_a_module() -> None:
-    net = make_net().train()
+    net = make_net()
     curve(model=net)
     accuracy(net, IMAGES, batch_size=16)
-    assert all(module.training for module in net.modules())
+    assert not any(module.training for module in net.modules())
     assert all(p.requires_grad and p.grad is None for p in net.parameters())
     with pytest.raises(ConfigError):
         curve(MemoryImages(replace(IMAGES.everything, mask=None)), model=net)
-    assert all(module.training for module in net.modules())
+    assert all(p.requires_grad for p in net.parameters())
+
+
+def test_refuses_a_model_in_training_mode_and_a_targeted_attack() -> None:
+    net = make_net().train()
+    for measure in (
+        lambda: curve(model=net),
+        lambda: accuracy(net, IMAGES, batch_size=16),
+        lambda: swapped_background_accuracy(net, IMAGES, batch_size=16, seed=0),
+    ):
+        with pytest.raises(ConfigError, match="training mode: call model"):
+            measure()
+    with pytest.raises(ConfigError, match="the attack is targeted"):
+        curve(attack=replace(ATTACK, targeted=True))
 
 
 class CornerColour(nn.Module):
@@ -222,15 +235,15 @@ def two_tone(rows: int = 40) -> MemoryImages:
 
 def test_swapped_backgrounds_tell_object_from_background() -> None:
     images = two_tone()
-    assert accuracy(CornerColour(), images, batch_size=8) == 1
-    assert swapped_background_accuracy(CentreColour(), images, batch_size=8, seed=0) == 1
+    assert accuracy(CornerColour().eval(), images, batch_size=8) == 1
+    assert swapped_background_accuracy(CentreColour().eval(), images, batch_size=8, seed=0) == 1
     by_background = [
-        swapped_background_accuracy(CornerColour(), images, batch_size=8, seed=seed)
+        swapped_background_accuracy(CornerColour().eval(), images, batch_size=8, seed=seed)
         for seed in range(6)
     ]
     assert 0.3 < sum(by_background) / 6 < 0.7
     assert len(set(by_background)) > 1
-    again = swapped_background_accuracy(CornerColour(), images, batch_size=40, seed=0)
+    again = swapped_background_accuracy(CornerColour().eval(), images, batch_size=40, seed=0)
     assert again == by_background[0]
 
 

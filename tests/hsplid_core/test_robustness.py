@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hsplid_core.attacks import APGD, FAB, PGD, Attack, AutoAttack, Model, Square
+from hsplid_core.attacks import (
+    APGD,
+    FAB,
+    PGD,
+    Attack,
+    AutoAttack,
+    Model,
+    Region,
+    Square,
+    user_region,
+)
 from hsplid_core.attacks.balls import sizes
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError, DataError, TrainingDivergedError
@@ -71,7 +81,7 @@ def evaluate(
     )
 
 
-def one(attack: Attack, *epsilons: float, region: str = "full", name: str = "a") -> Suite:
+def one(attack: Attack, *epsilons: float, region: str | Region = "full", name: str = "a") -> Suite:
     threat = Threat(region=region, epsilons=epsilons, attacks=((name, attack),))
     return Suite(name="one", summary="for tests", threats=(threat,))
 
@@ -108,7 +118,7 @@ def test_the_log_agrees_with_the_table(cascade: bool) -> None:
     )
     assert table.clean == 1 - len(wrong) / len(rows)
     for threat in SMALL.threats:
-        here = [row for row in rows if row["region"] == threat.region]
+        here = [row for row in rows if row["region"] == threat.region_name]
         assert sorted(row["index"] for row in here) == list(range(ROWS))
         for row in here:
             assert row["norm"] == "linf"
@@ -119,7 +129,7 @@ def test_the_log_agrees_with_the_table(cascade: bool) -> None:
         if cascade:  # broken once means broken at every larger radius
             for epsilon in threat.epsilons:
                 broken = sum(r["epsilon"] is not None and r["epsilon"] <= epsilon for r in here)
-                last = table.robust(region=threat.region, attack="aa", epsilon=epsilon)
+                last = table.robust(region=threat.region_name, attack="aa", epsilon=epsilon)
                 assert last == pytest.approx(1 - broken / ROWS)
     names = {row["attack"] for row in rows}
     assert {"pgd", None} < names
@@ -298,10 +308,23 @@ def test_few_classes_shrink_the_team_and_say_so() -> None:
     assert codes(table) == ["few_classes"]
 
 
+def test_regions_of_any_block_and_of_anybodys_masks() -> None:
+    everywhere = torch.ones(1, 1, 15, 15, dtype=torch.bool)
+    wide = one(PGD(epsilon=0.1), 0.04)
+    given = one(PGD(epsilon=0.1), 0.04, region=user_region("mine", everywhere))
+    expected, found = evaluate(suite=wide), evaluate(suite=given)
+    assert [replace(cell, region="full") for cell in found.cells] == list(expected.cells)
+    assert {row["region"] for row in found.log.to_pylist()} == {"mine"}
+    blocks = [one(PGD(epsilon=0.1), 0.3, region=name) for name in ("block_2", "block_0.9")]
+    small, large = (evaluate(suite=suite).mean_robust for suite in blocks)
+    assert small > large
+    with pytest.raises(DataError, match="masks of the images' size"):
+        evaluate(suite=one(PGD_3, 0.1, region=user_region("mine", everywhere[..., :4])))
+
+
 def test_restores_the_module() -> None:
-    net = copy.deepcopy(trained_net()).train()
+    net = copy.deepcopy(trained_net())
     evaluate(net, suite=one(PGD(epsilon=0.01), 0.01))
-    assert all(module.training for module in net.modules())
     assert all(p.requires_grad for p in net.parameters())
 
 
@@ -314,6 +337,8 @@ def test_refuses_bad_input() -> None:
         evaluate(data=images(mask=None))
     with pytest.raises(TrainingDivergedError, match="NaN or infinite"):
         evaluate(lambda image: image.flatten(1)[:, :5] * math.nan)
+    with pytest.raises(ConfigError, match="training mode: call model"):
+        evaluate(copy.deepcopy(trained_net()).train())
     with pytest.raises(ConfigError, match="batch_size is 0"):
         evaluate(batch_size=0)
     with pytest.raises(DataError, match="the set is empty"):
@@ -329,6 +354,7 @@ def test_refuses_bad_input() -> None:
         ({"epsilons": (0.0, 0.1)}, "epsilon is 0.0: use a radius above 0"),
         ({"epsilons": (0.1, 8.0)}, "epsilon is 8.0"),
         ({"attacks": ()}, "attacks is empty"),
+        ({"attacks": (("a", replace(PGD_3, targeted=True)),)}, "are targeted"),
         ({"attacks": (("a", PGD_3), ("a", FAB(epsilon=0.1)))}, "use a name once"),
         ({"attacks": (("a", PGD_3), ("b", FAB(epsilon=0.1, norm="l2")))}, "for each norm"),
     ],

@@ -63,7 +63,7 @@ def make_net(
         for parameter in net.parameters():
             noise = torch.randn(parameter.shape, generator=generator, dtype=dtype)
             parameter.copy_(noise * (sharpness if parameter.ndim == 2 else 1))
-    return net
+    return net.eval()
 
 
 class LinearModel(nn.Module):
@@ -71,6 +71,7 @@ class LinearModel(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
+        self.eval()
         self.weight = nn.Parameter(weight)  # [K, C, H, W]
         self.bias = nn.Parameter(bias)
 

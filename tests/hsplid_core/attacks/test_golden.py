@@ -24,6 +24,7 @@ class PublishedNet(torch.nn.Module):
 
     def __init__(self, arrays: dict[str, NDArray[Any]], dtype: torch.dtype) -> None:
         super().__init__()
+        self.eval()
         for key, array in arrays.items():
             if key.startswith("w_") or key in ("mean", "std"):
                 value = torch.tensor(array, dtype=dtype)

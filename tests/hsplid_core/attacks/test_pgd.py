@@ -33,6 +33,7 @@ class Recorder(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
+        self.eval()
         self.model = model
         self.sizes: list[int] = []
 
@@ -183,15 +184,14 @@ def test_restarts_attack_survivors_alone_and_only_help() -> None:
 @pytest.mark.parametrize("fails", [False, True])
 def test_restores_the_model(fails: bool) -> None:
     batch, net = make_batch(), make_net()
-    net.train()
-    net[3].eval()
+    net[3].train()  # a defence that rests on dropout: it stays on
     net[0].weight.requires_grad_(False)
     modes = [module.training for module in net.modules()]
     learned = [parameter.requires_grad for parameter in net.parameters()]
     seen: list[bool] = []
 
     def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen.append(module.training or any(p.requires_grad for p in net.parameters()))
+        seen.append(not net[3].training or any(p.requires_grad for p in net.parameters()))
         if fails and len(seen) == 3:
             raise RuntimeError("midway")
 
@@ -353,7 +353,7 @@ def test_refuses_logits_that_are_no_numbers() -> None:
 
 def test_refuses_a_model_that_gives_no_logits() -> None:
     with pytest.raises(DataError, match=r"must return logits of shape \[B, K\]"):
-        attack(nn.Conv2d(3, 3, 1).double(), make_batch(), PGD(epsilon=0.1), FULL)
+        attack(nn.Conv2d(3, 3, 1).double().eval(), make_batch(), PGD(epsilon=0.1), FULL)
 
 
 def test_refuses_a_model_that_cuts_the_gradient() -> None:

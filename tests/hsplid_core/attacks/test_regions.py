@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsplid_core.attacks import REGIONS, region_mask
+from hsplid_core.attacks import REGIONS, find_region, region_mask, user_region
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError, DataError
 from tests.hsplid_core.attacks.problems import make_batch, pick
@@ -85,6 +85,41 @@ def test_a_block_on_the_object_is_empty() -> None:
     covered = replace(batch, mask=torch.ones_like(batch.mask))
     assert not region_mask("block", covered, seed=0).any()
     assert not region_mask("background", covered, seed=0).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "sides"), [("block_3", (3, 3)), ("block_0.5", (4, 8)), ("block_99", (8, 16))]
+)
+def test_blocks_of_a_given_size(name: str, sides: tuple[int, int]) -> None:
+    batch = make_batch(4, size=(1, 8, 16))
+    assert batch.mask is not None
+    bare = replace(batch, mask=torch.zeros_like(batch.mask))
+    block = region_mask(name, bare, seed=1)[:, 0]
+    assert (block.any(2).sum(1) == sides[0]).all()
+    assert (block.any(1).sum(1) == sides[1]).all()
+    assert find_region(name).name == name
+
+
+@pytest.mark.parametrize("name", ["block_0", "block_-2", "block_0.0", "block_1.5", "block_x"])
+def test_refuses_blocks_without_a_size(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"side in pixels, as block_16, or as a share"):
+        region_mask(name, make_batch(), seed=0)
+
+
+def test_masks_of_ones_own_go_with_the_rows_of_the_data_set() -> None:
+    batch = make_batch()
+    masks = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0)) < 0.5
+    region = user_region("mine", masks)
+    some = torch.tensor([4, 1])
+    assert torch.equal(region_mask(region, pick(batch, some), seed=0), masks[some])
+    alike = user_region("mine", masks[:1])
+    assert torch.equal(region_mask(alike, batch, seed=0), masks[:1].expand(6, -1, -1, -1))
+    with pytest.raises(DataError, match="4 masks and no row 5: give one for each row"):
+        region_mask(user_region("mine", masks[:4]), batch, seed=0)
+    with pytest.raises(DataError, match="masks of the images' size"):
+        region_mask(user_region("mine", masks[..., :4]), batch, seed=0)
+    with pytest.raises(DataError, match="must be bool"):
+        user_region("mine", masks.float())
 
 
 def test_refuses_unknown_names() -> None:

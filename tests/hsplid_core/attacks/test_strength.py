@@ -128,6 +128,7 @@ class Noisy(nn.Module):
 
     def __init__(self, net: nn.Module, scale: float) -> None:
         super().__init__()
+        self.eval()
         self.net = net
         self.scale = scale
         self.calls = 0
@@ -193,9 +194,9 @@ def test_losses_that_need_more_classes_are_refused() -> None:
 
 def test_square_follows_its_schedule() -> None:
     attack = Square(epsilon=0.1, queries=10_000)
-    shares = [attack.side_share(query) for query in (0, 10, 11, 51, 201, 9_999)]
+    shares = [attack.window_share(query) for query in (0, 10, 11, 51, 201, 9_999)]
     assert shares == [0.8, 0.8, 0.4, 0.2, 0.1, 0.8 / 512]
-    assert replace(attack, queries=100).side_share(1) == attack.side_share(100)
+    assert replace(attack, queries=100).window_share(1) == attack.window_share(100)
 
 
 @settings(max_examples=30, deadline=None)

@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 
 from sweeps._labels import metric_label, metric_text, value_text
 from sweeps._picture import (
-    BASELINE_COLOUR,
     BASELINE_LABEL,
     DOMINATED_COLOUR,
     EMPTY_NOTE,
@@ -30,61 +29,33 @@ _PAPER_MARKER = {
     "size": 18,
     "line": {"width": 3},
 }
-_BASELINE_MARKER = {"symbol": "x", "color": BASELINE_COLOUR, "size": 12}
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>body {{ margin: 0; }}</style>
-</head>
-<body>
-{figure}
-</body>
-</html>
-"""
-
-
-def interactive_page(picture: Picture, objectives: Sequence[Objective], title: str) -> str:
-    """Write the front as an HTML page that holds plotly itself and so needs no network.
-
-    Args:
-        picture: What to draw.
-        objectives: The sweep's objectives, for the hover text.
-        title: Heading.
-    """
-    figure = interactive_front(picture, objectives, title).to_html(
-        full_html=False,
-        include_plotlyjs=True,
-        default_height="100vh",
-        config={"displaylogo": False, "responsive": True},
-    )
-    return _PAGE.format(title=html.escape(title), figure=figure)
+# Not the black of the PNG: the page may be dark.
+_BASELINE_MARKER = {"symbol": "x", "color": "#009E73", "size": 12}
 
 
 # Not optuna.visualization.plot_pareto_front: it wants a study where we have records, draws no
 # line, pours a trial's raw attributes into the hover text and colours points by trial number.
-def interactive_front(picture: Picture, objectives: Sequence[Objective], title: str) -> go.Figure:
+def interactive_front(
+    picture: Picture, objectives: Sequence[Objective], links: Mapping[int, str]
+) -> go.Figure:
     """Draw the front with plotly; pointing at a trial shows all its parameters.
 
     Args:
         picture: What to draw.
         objectives: The sweep's objectives, for the hover text.
-        title: Heading.
+        links: Address of a trial's own page by its number; a point carries it as custom data.
     """
     figure = go.Figure()
     if picture.staircase:
         xs, ys = zip(*picture.staircase, strict=True)
         line = {"color": FRONT_COLOUR, "width": 2}
         figure.add_scatter(x=xs, y=ys, mode="lines", line=line, hoverinfo="skip", showlegend=False)
-    _add_trials(figure, picture.dominated, objectives, "dominated", _DOMINATED_MARKER)
-    _add_trials(figure, picture.front, objectives, picture.front_label, _FRONT_MARKER)
+    _add_trials(figure, picture.dominated, objectives, links, "dominated", _DOMINATED_MARKER)
+    _add_trials(figure, picture.front, objectives, links, picture.front_label, _FRONT_MARKER)
     _number(figure, picture)
     if picture.paper is not None:
         name = f"paper's values (trial {picture.paper.record.number})"
-        _add_trials(figure, [picture.paper], objectives, name, _PAPER_MARKER)
+        _add_trials(figure, [picture.paper], objectives, links, name, _PAPER_MARKER)
     if picture.baseline is not None:
         _add_baseline(figure, picture.baseline, objectives)
     if not (picture.front or picture.dominated):
@@ -92,10 +63,8 @@ def interactive_front(picture: Picture, objectives: Sequence[Objective], title: 
             text=EMPTY_NOTE, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False
         )
     figure.update_layout(
-        title={"text": html.escape(title)},
-        template="plotly_white",
         hoverlabel={"align": "left", "font": {"size": 12}},
-        legend={"orientation": "h", "y": -0.15},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "xanchor": "left"},
     )
     figure.update_xaxes(**_axis(picture.x))
     figure.update_yaxes(**_axis(picture.y))
@@ -110,7 +79,6 @@ def _number(figure: go.Figure, picture: Picture) -> None:
         mode="markers+text",
         text=[str(point.record.number) for point in picture.front],
         textposition=f"{vertical} {horizontal}",
-        textfont={"color": FRONT_COLOUR},
     )
 
 
@@ -138,6 +106,7 @@ def _add_trials(
     figure: go.Figure,
     points: Sequence[Point],
     objectives: Sequence[Objective],
+    links: Mapping[int, str],
     name: str,
     marker: Mapping[str, object],
 ) -> None:
@@ -150,6 +119,7 @@ def _add_trials(
         marker=marker,
         name=name,
         hovertext=[_hover(point.record, objectives) for point in points],
+        customdata=[links.get(point.record.number) for point in points],
         hovertemplate="%{hovertext}<extra></extra>",
     )
 

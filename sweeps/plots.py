@@ -1,6 +1,6 @@
-"""The Pareto front as pictures: a PNG to look at and an HTML page to explore.
+"""The Pareto front as a PNG; :mod:`sweeps.report` has the one to explore.
 
-Both show the first two objectives. With three or more the line of the front is left out, since a
+It shows the first two objectives. With three or more the line of the front is left out, since a
 front in three dimensions is no staircase in two; with one objective its values are drawn over the
 trials' numbers.
 """
@@ -16,7 +16,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from sweeps._interactive import interactive_page
 from sweeps._picture import (
     BASELINE_COLOUR,
     BASELINE_LABEL,
@@ -83,31 +82,25 @@ def front_figure(
 def write_front(
     records: Sequence[TrialRecord],
     objectives: Sequence[Objective],
-    folder: Path,
-    title: str,
-    baseline: tuple[float, ...] | None,
-    is_demo: bool,
+    path: Path,
     *,
+    title: str,
+    baseline: tuple[float, ...] | None = None,
+    is_demo: bool = False,
     paper_trial: int | None = 0,
-) -> list[Path]:
-    """Write ``front.png`` and ``front.html``.
-
-    The page holds plotly itself (4.5 MB), so it opens without a network.
+) -> None:
+    """Write the picture of :func:`front_figure`, whose arguments these are, as a PNG.
 
     Args:
         records: Trials in any order and state; only complete ones are drawn.
         objectives: The sweep's objectives; the first two are drawn.
-        folder: Where to write; created if missing, older files are replaced.
+        path: File to write or replace; its folder is created.
         title: Heading.
         baseline: Objectives of the model that the sweep started from; None where there is none.
-        is_demo: Say in the pictures that the numbers come from the demo data.
+        is_demo: Say in the picture that the numbers come from the demo data.
         paper_trial: Number of the trial with the published values; None where there is none.
-
-    Returns:
-        The two paths.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    png, page = folder / "front.png", folder / "front.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure = front_figure(
         records,
         objectives,
@@ -116,11 +109,7 @@ def write_front(
         is_demo=is_demo,
         paper_trial=paper_trial,
     )
-    figure.savefig(png)
-    picture = make_picture(records, objectives, baseline, paper_trial)
-    heading = f"{title} ({DEMO_NOTE})" if is_demo else title
-    page.write_text(interactive_page(picture, objectives, heading), encoding="utf-8")
-    return [png, page]
+    figure.savefig(path)
 
 
 def _dress_axes(axes: Axes, picture: Picture) -> None:

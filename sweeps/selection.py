@@ -82,8 +82,8 @@ def select(
         reference: Reference point of the hypervolume; None takes :func:`default_reference`.
 
     Raises:
-        ConfigError: No trial has one of the metrics, or the reference point has another number of
-            values than there are objectives, or values that are not finite.
+        ConfigError: No complete trial has one of the metrics, or the reference point has another
+            number of values than there are objectives, or values that are not finite.
     """
     complete = [record for record in records if record.state == "complete"]
     for objective in objectives:
@@ -245,6 +245,8 @@ def _values(record: TrialRecord, objectives: Sequence[Objective]) -> tuple[float
 def _exclusion(
     record: TrialRecord, objectives: Sequence[Objective], constraints: Sequence[Constraint]
 ) -> str | None:
+    if record.infeasible is not None:
+        return record.infeasible
     for objective in objectives:
         value = record.metrics.get(objective.metric)
         if value is None:
@@ -259,7 +261,7 @@ def _exclusion(
 
 
 def _check_known(metric: str, complete: Sequence[TrialRecord]) -> None:
-    if any(metric in record.metrics for record in complete):
+    if not complete or any(metric in record.metrics for record in complete):
         return
     known = sorted({name for record in complete for name in record.metrics})
     raise ConfigError(f"metric {metric}: no complete trial has it; they have {', '.join(known)}")

@@ -7,11 +7,11 @@ from pathlib import Path
 from sweeps.cluster import check_resources
 from sweeps.engine.context import Baseline, SweepContext, SweepFailedError
 from sweeps.engine.session import run_study
-from sweeps.engine.trial_files import find_checkpoint
 from sweeps.events import TrialRecord
 from sweeps.loading import load_pretrain_spec
 from sweeps.pretrained import pretrain_key, pretrained_file
 from sweeps.study import sole_driver, sweep_folder
+from sweeps.trial_files import find_checkpoint
 from trainables.checkpoints import read_state, write_state
 
 

@@ -17,6 +17,7 @@ from sweeps.engine.context import Outcome, SweepContext
 from sweeps.engine.pretraining import pretrain
 from sweeps.engine.session import run_study
 from sweeps.front_table import pareto_table
+from sweeps.report import REPORT_FILE
 from sweeps.spec import SweepSpec
 from sweeps.study import sole_driver, sweep_folder
 from sweeps.tracking import ui_command
@@ -85,8 +86,8 @@ def _report(context: SweepContext, outcome: Outcome) -> None:
     console.print(pareto_table(outcome.records, spec.objectives))
     if context.is_demo:
         console.print("Demo data: these figures say nothing about the real data set.")
-    console.print(f"Plots   {folder / 'front.png'}", soft_wrap=True)
-    console.print(f"        {folder / 'front.html'}", soft_wrap=True)
+    console.print(f"Report  {folder / REPORT_FILE}", soft_wrap=True)
+    console.print(f"Front   {folder / 'front.png'}", soft_wrap=True)
     console.print(f"Trials  {folder / 'trials.parquet'}", soft_wrap=True)
     interface = ui_command(context.tracking_uri, experiment_id=outcome.experiment_id)
     console.print(f"MLflow  {interface}", soft_wrap=True)

@@ -6,22 +6,24 @@ import uuid
 from collections.abc import Sequence
 
 import optuna
-import yaml
 
+from sweeps.about import About, write_about
 from sweeps.cluster import check_resources
 from sweeps.engine.context import Outcome, SweepContext
-from sweeps.engine.trial_files import find_checkpoint
 from sweeps.engine.tuning import fit
 from sweeps.events import SweepListener, TrialRecord
 from sweeps.plots import write_front
 from sweeps.progress import ProgressView
 from sweeps.provenance import provenance_tags
+from sweeps.report import REPORT_FILE, write_report
 from sweeps.results import records_of, write_parquet
 from sweeps.searcher import StudySearcher
 from sweeps.spaces import find_space, first_trials
+from sweeps.stored import open_sweep
 from sweeps.study import interrupted_trials, open_study
 from sweeps.tables import write_tables
 from sweeps.tracking import MlflowTracker
+from sweeps.trial_files import find_checkpoint
 
 
 def run_study(context: SweepContext) -> Outcome:
@@ -29,6 +31,7 @@ def run_study(context: SweepContext) -> Outcome:
     spec, folder = context.spec, context.folder
     space = find_space(spec.search.space)
     study = open_study(folder, spec, context.fixed, first_trials(spec, context.fixed))
+    write_about(folder, _about(context))
     tracker = _tracker(context, study)
     view = ProgressView(
         total=spec.trials,
@@ -89,23 +92,36 @@ def _tracker(context: SweepContext, study: optuna.Study) -> MlflowTracker:
             "data.key": context.images["train"].key,
             "data.demo": str(context.is_demo).lower(),
         },
-        artifacts=[folder / name for name in ("trials.parquet", "front.png", "front.html")],
+        artifacts=[folder / name for name in ("trials.parquet", "front.png", REPORT_FILE)],
         # Ray saves a checkpoint after it has told an epoch's result. Delivered at once, an epoch
         # is in MLflow before a resumed trial can start behind it, even if the driver is killed.
         flush_s=0.0,
     )
 
 
+def _about(context: SweepContext) -> About:
+    return About(
+        spec=context.spec,
+        fixed=context.fixed,
+        is_demo=context.is_demo,
+        data_key=context.images["train"].key,
+        weights=context.weights,
+        baseline=context.baseline,
+        tracking_uri=context.tracking_uri,
+        tags=provenance_tags(),
+    )
+
+
 def _write_results(context: SweepContext, records: Sequence[TrialRecord]) -> None:
     spec, folder = context.spec, context.folder
-    (folder / "spec.yaml").write_text(yaml.safe_dump(spec.resolved(), sort_keys=False))
     write_parquet(records, spec.objectives, folder / "trials.parquet")
     write_front(
         records,
         spec.objectives,
-        folder,
-        spec.name,
-        context.baseline,
-        context.is_demo,
+        folder / "front.png",
+        title=spec.name,
+        baseline=context.baseline,
+        is_demo=context.is_demo,
         paper_trial=0 if spec.search.paper_first else None,
     )
+    write_report(open_sweep(str(folder)))

@@ -8,9 +8,9 @@ from ray import tune
 
 from sweeps.engine.callbacks import TuneEvents
 from sweeps.engine.context import SweepContext
-from sweeps.engine.trial_files import attempts_folder, trial_folder
 from sweeps.events import SweepListener
 from sweeps.searcher import ASSIGNMENT, StudySearcher
+from sweeps.trial_files import attempts_folder, trial_folder
 from trainables.trainable import SweepTrainable
 
 

@@ -144,7 +144,7 @@ def test_a_sweep_from_pretraining_to_results_and_on(sweep: Sweep) -> None:
         assert text in output
     folder = sweep.folder / "runs" / "tiny"
     assert (folder / "front.png").stat().st_size > 5_000
-    assert (folder / "front.html").is_file()
+    assert (folder / "report.html").is_file()
     trials = sweep.trials()
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2
     assert trials[0].user_attrs["parameters"]["method.hsplid.rho_s"] == 0.5  # the paper's first

@@ -87,7 +87,7 @@ def train(tracker: MlflowTracker, number: int, epochs: range, *, resumed: bool =
 def test_a_sweep_is_one_parent_with_a_child_a_trial(
     make: Callable[..., MlflowTracker], client: MlflowClient, tmp_path: Path
 ) -> None:
-    artifacts = [tmp_path / name for name in ("trials.parquet", "front.png", "front.html")]
+    artifacts = [tmp_path / name for name in ("trials.parquet", "front.png", "report.html")]
     for path in artifacts:
         path.write_text(path.name)
     tracker = make(artifacts=artifacts)
@@ -126,7 +126,7 @@ def test_a_sweep_is_one_parent_with_a_child_a_trial(
     assert parent.data.tags.items() >= {**TAGS, "sweep.state": "complete"}.items()
 
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
-    assert files == {"spec.yaml", "trials.parquet", "front.png", "front.html"}
+    assert files == {"spec.yaml", "trials.parquet", "front.png", "report.html"}
     spec = client.download_artifacts(parent.info.run_id, "spec.yaml", str(tmp_path))
     assert yaml.safe_load(Path(spec).read_text()) == SPEC
 

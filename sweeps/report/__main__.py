@@ -1,0 +1,70 @@
+"""Write a sweep's report: ``python -m sweeps.report NAME [storage=FOLDER]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_EXAMPLES = """\
+examples:
+  python -m sweeps.report coco_hsplid
+  python -m sweeps.report coco_hsplid storage=/data/runs --output sweep.html
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sweeps.report",
+        description="Write one HTML page about a sweep, which opens without a network.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sweep", metavar="NAME", help="name of a sweep, or its folder")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="storage=FOLDER", help="where the sweeps are (runs)"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="report.html in the sweep's folder by default"
+    )
+    parser.add_argument(
+        "--ui",
+        metavar="URL",
+        help="address of MLflow's UI that trials are linked to; by default that of the tracking "
+        "server, or http://127.0.0.1:5000 for a local file",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments without the program's name; None reads those of the process.
+
+    Returns:
+        The exit code: 0 done, 2 a mistake in the call, or a sweep without a complete trial.
+    """
+    arguments = _parser().parse_intermixed_args(argv)
+
+    from sweeps._command import report_errors
+
+    return report_errors(lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Only now: --help needs neither torch nor a plotting library.
+    from sweeps._command import storage_of
+    from sweeps.report.writing import write_report
+    from sweeps.stored import check_complete, open_sweep
+
+    sweep = open_sweep(arguments.sweep, storage_of(arguments.overrides))
+    check_complete(sweep)
+    path = write_report(sweep, output=arguments.output, ui=arguments.ui)
+    sys.stdout.write(f"{path}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

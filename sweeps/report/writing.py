@@ -1,0 +1,360 @@
+"""From a stored sweep to its report: what each section says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+
+from hsplid_core.errors import SaliencyError
+from sweeps._labels import duration_text, metric_label, metric_text
+from sweeps._picture import BASELINE_LABEL
+from sweeps.about import About, command_again, replace_text
+from sweeps.events import TrialRecord
+from sweeps.importances import importances
+from sweeps.loading import load_pretrain_spec
+from sweeps.report import figures, tables
+from sweeps.report.cost import cost_facts, hypervolume_history
+from sweeps.report.page import Chart, Page, Section, render
+from sweeps.report.robust_curves import RobustCurve, robust_curves
+from sweeps.report.saliency_grid import saliency_grid, with_weights
+from sweeps.selection import Selection, select
+from sweeps.stored import StoredSweep, open_sweep
+from sweeps.tracking.pages import trial_pages
+from sweeps.trial_files import find_checkpoint
+
+REPORT_FILE = "report.html"
+
+_MOST_MODELS = 5  # columns of saliency maps beside the image
+_BASELINE_SHORT = "baseline"
+
+logger = logging.getLogger(__name__)
+
+
+def write_report(sweep: StoredSweep, *, output: Path | None = None, ui: str | None = None) -> Path:
+    """Write the report of a sweep.
+
+    Args:
+        sweep: The sweep.
+        output: Where to write; None takes ``report.html`` in the sweep's folder.
+        ui: Address of MLflow's UI; None takes the tracking server's, or the local default.
+
+    Returns:
+        The file.
+    """
+    selection = select(sweep.records, sweep.objectives)
+    links = _links(sweep, ui)
+    sections = [
+        _front(sweep, selection, links),
+        _history(sweep, selection),
+        _parameters(sweep, selection),
+        _importances(sweep),
+        _curves(sweep, selection),
+        _saliency(sweep, selection),
+        _failures(selection, links),
+        _cost(sweep, selection),
+        _origin(sweep),
+    ]
+    page = Page(
+        title=sweep.name,
+        description=sweep.about.spec.description if sweep.about else "",
+        is_demo=sweep.about is not None and sweep.about.is_demo,
+        summary=_summary(selection),
+        sections=[section for section in sections if section is not None],
+        written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    )
+    path = output or sweep.folder / REPORT_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, render(page))
+    return path
+
+
+def _links(sweep: StoredSweep, ui: str | None) -> Mapping[int, str]:
+    sweep_id = sweep.study.user_attrs.get("sweep_id")
+    if sweep.about is None or sweep_id is None:
+        return {}
+    spec = sweep.about.spec
+    return trial_pages(
+        sweep.about.tracking_uri,
+        experiment=spec.tracking.experiment or spec.name,
+        sweep_id=sweep_id,
+        ui=ui,
+    )
+
+
+def _summary(selection: Selection) -> dict[str, str]:
+    states = [record.state for record in selection.records]
+    counts = {state: states.count(state) for state in dict.fromkeys(states)}
+    found = {
+        "trials": ", ".join(f"{count} {state}" for state, count in counts.items()),
+        "on the front": str(len(selection.front)),
+        "hypervolume": f"{selection.hypervolume:.4g}",
+    }
+    if selection.knee is not None:
+        found["knee"] = f"trial {selection.knee}"
+    for objective in selection.objectives:
+        number = selection.ends.get(objective.metric)
+        record = next((r for r in selection.front if r.number == number), None)
+        if record is not None:
+            value = record.metrics[objective.metric]
+            label = f"best {metric_label(objective.metric)}"
+            found[label] = f"{metric_text(objective.metric, value)} (trial {number})"
+    return found
+
+
+def _front(sweep: StoredSweep, selection: Selection, links: Mapping[int, str]) -> Section:
+    about = sweep.about
+    baseline = about.baseline if about else None
+    paper = 0 if about and about.spec.search.paper_first else None
+    text = [
+        "Trials of which no other is better in every objective. The knee is the one that is the "
+        "dearest to leave: every move along the front costs more there than it gains."
+    ]
+    if links:
+        text.append(
+            "Point at a trial to see its parameters; click it to open its run in MLflow (for a "
+            "sweep recorded in a local file, start the UI first: "
+            f"python -m sweeps.ui {sweep.name})."
+        )
+    names = " and ".join(metric_label(objective.metric) for objective in selection.objectives)
+    caption = f"{names} of {len(selection.ranks)} trials, {len(selection.front)} on the front."
+    return Section(
+        anchor="front",
+        title="Pareto front",
+        text=text,
+        charts=[
+            Chart(figure=figures.front_figure(selection, links, baseline, paper), caption=caption)
+        ],
+        tables=[tables.trials_table(selection, links, only_front=True)],
+        folded=[tables.trials_table(selection, links, only_front=False)],
+    )
+
+
+def _resources(sweep: StoredSweep) -> Mapping[str, float]:
+    if sweep.about is None:
+        return {"cpu": 1.0, "gpu": 0.0}
+    resources = sweep.about.spec.resources
+    return {"cpu": resources.cpu, "gpu": resources.gpu}
+
+
+def _history(sweep: StoredSweep, selection: Selection) -> Section | None:
+    if len(selection.objectives) < 2:
+        return None
+    history = hypervolume_history(sweep.study, selection, _resources(sweep))
+    reference = ", ".join(
+        f"{metric_label(objective.metric)} {metric_text(objective.metric, value)}"
+        for objective, value in zip(selection.objectives, selection.reference, strict=True)
+    )
+    rises = [
+        [
+            tables.Cell(str(number), is_number=True),
+            tables.Cell(duration_text(3600 * hours)),
+            tables.Cell(f"{device:.3g}", is_number=True),
+            tables.Cell(f"{value:.5g}", is_number=True),
+        ]
+        for number, value, before, hours, device in zip(
+            history.numbers,
+            history.hypervolumes,
+            (0.0, *history.hypervolumes),
+            history.hours,
+            history.device_hours,
+            strict=False,
+        )
+        if value > before
+    ]
+    header = ["trial", "after", f"{history.device} hours", "hypervolume"]
+    over = ("over time", f"over {history.device} hours")
+    return Section(
+        anchor="hypervolume",
+        title="Hypervolume",
+        text=[
+            f"The volume between the front and the reference point: {reference}. Where it no "
+            "longer rises, more trials of the same kind are unlikely to help."
+        ],
+        charts=[
+            Chart(figure=figure, caption=f"Hypervolume {way}.")
+            for figure, way in zip(figures.history_figures(history), over, strict=True)
+        ],
+        folded=[tables.Table("Trials that raised the hypervolume", header, rises)],
+    )
+
+
+def _parameters(sweep: StoredSweep, selection: Selection) -> Section | None:
+    figure = figures.parallel_figure(sweep.study, selection)
+    if figure is None:
+        return None
+    shown = min(figures.MOST_LINES, len(selection.ranks))
+    which = "" if shown == len(selection.ranks) else f", the best-ranked of {len(selection.ranks)}"
+    caption = (
+        f"Objectives and parameters of {shown} trials{which}. The darkest lines are the front, "
+        "which has rank 0 here."
+    )
+    return Section(
+        anchor="parameters",
+        title="Parameters",
+        text=["The table of all trials is in the section on the front."],
+        charts=[Chart(figure=figure, caption=caption, min_width=640)],
+    )
+
+
+def _importances(sweep: StoredSweep) -> Section:
+    found = importances(sweep.study, sweep.objectives)
+    paths = sorted({path for shares in found.shares.values() for path in shares})
+    charts, folded = [], []
+    if found.shares:
+        caption = "Importance of each parameter for each objective and for the hypervolume."
+        charts = [Chart(figure=figures.importances_figure(found), caption=caption)]
+        folded = [tables.importances_table(found, figures.parameter_names(paths))]
+    return Section(
+        anchor="importances",
+        title="Importances",
+        text=[
+            "How much a parameter had to do with being among the best tenth of the trials "
+            "(PED-ANOVA); each target's shares add up to 100%. For the hypervolume, the best are "
+            "those that rank first and span the most volume."
+        ],
+        warning=found.warning,
+        charts=charts,
+        folded=folded,
+    )
+
+
+def _chosen(selection: Selection) -> list[TrialRecord]:
+    """Order the front: knee and ends first, so that what is cut off matters least."""
+    first = [selection.knee, *selection.ends.values()]
+    rank = {number: place for place, number in enumerate(dict.fromkeys(first))}
+    return sorted(selection.front, key=lambda r: (rank.get(r.number, len(rank)), r.number))
+
+
+def _curves(sweep: StoredSweep, selection: Selection) -> Section | None:
+    curves: list[RobustCurve] = []
+    for record in _chosen(selection):
+        name = f"trial {record.number}"
+        name += " (knee)" if record.number == selection.knee else ""
+        curves += robust_curves(name, record.metrics)
+    if not curves:
+        return None
+    curves = [*robust_curves(BASELINE_LABEL, _baseline_metrics(sweep)), *curves]
+    charts = [
+        Chart(figure=figure, caption="Accuracy against the radius of the attack, on validation.")
+        for figure in figures.curves_figures(curves)
+    ]
+    return Section(
+        anchor="robustness",
+        title="Robust accuracy over epsilon",
+        text=["The front against the model that all trials started from; at 0 it is clean."],
+        charts=charts,
+        folded=[tables.curves_table(curves)],
+    )
+
+
+def _baseline_metrics(sweep: StoredSweep) -> Mapping[str, float]:
+    """Find the metrics of the pretrained model in the sweep that trained it."""
+    if sweep.about is None or sweep.about.weights is None:
+        return {}
+    try:
+        spec = load_pretrain_spec(sweep.about.spec)
+        if spec is None:
+            return {}
+        name = f"{spec.name}-{sweep.about.weights.stem}"
+        trained = open_sweep(str(sweep.folder.parent / name))
+    except SaliencyError as error:
+        logger.warning("the report has no curve of the baseline: %s", error)
+        return {}
+    return trained.records[0].metrics
+
+
+def _saliency(sweep: StoredSweep, selection: Selection) -> Section | None:
+    if sweep.about is None:
+        return None
+    config = sweep.about.spec.trial_config()
+    models = {}
+    if sweep.about.weights is not None:
+        models[_BASELINE_SHORT] = with_weights(config, sweep.about.weights)
+    missing = []
+    for record in _chosen(selection)[: _MOST_MODELS - len(models)]:
+        checkpoint = find_checkpoint(sweep.folder, record.number)
+        if checkpoint is None:
+            missing.append(str(record.number))
+        else:
+            own = config.with_parameters(record.parameters)
+            models[f"trial {record.number}"] = with_weights(own, checkpoint)
+    warning = f"Checkpoints of trials {', '.join(missing)} are gone." if missing else None
+    section = Section(anchor="saliency", title="Where saliency lies", warning=warning)
+    if not models:
+        return section
+    try:
+        grid = saliency_grid(models)
+    except (SaliencyError, OSError) as error:
+        return Section(
+            anchor="saliency", title=section.title, warning=f"No saliency maps: {error}"
+        )
+    shares = {name: f"{share:.0%}" for name, share in grid.inside.items()}
+    told = "; ".join(f"{name} {share}" for name, share in shares.items())
+    outline = " The line is the object's outline." if shares else ""
+    return Section(
+        anchor="saliency",
+        title=section.title,
+        text=[
+            "Absolute gradient of the predicted class's logit, clipped at its 99th percentile, on "
+            f"validation images: bright pixels decide.{outline}"
+        ],
+        warning=warning,
+        image=grid.png,
+        image_text=(
+            f"Saliency of {len(models)} models on {grid.n_images} images."
+            + (f" Share inside the object: {told}." if told else "")
+        ),
+        folded=[tables.facts_table("Share of the saliency inside the object, mean", shares)]
+        * bool(shares),
+    )
+
+
+def _failures(selection: Selection, links: Mapping[int, str]) -> Section:
+    table = tables.failures_table(selection, links)
+    text = [] if table else ["No trial failed."]
+    return Section(
+        anchor="failures", title="Failed trials", text=text, tables=[table] if table else []
+    )
+
+
+def _cost(sweep: StoredSweep, selection: Selection) -> Section:
+    resources = _resources(sweep)
+    history = hypervolume_history(sweep.study, selection, resources)
+    facts = cost_facts(selection, history, resources)
+    return Section(anchor="cost", title="Cost", tables=[tables.facts_table("Cost", facts)])
+
+
+def _origin(sweep: StoredSweep) -> Section:
+    about = sweep.about
+    if about is None:
+        return Section(
+            anchor="origin",
+            title="What was run",
+            warning="The folder does not say: it was written by an older version.",
+        )
+    return Section(
+        anchor="origin",
+        title="What was run",
+        text=["This command runs the same sweep once more, beside this one:"],
+        tables=[tables.facts_table("Origin", _origin_facts(sweep, about))],
+        command=command_again(sweep.folder, about),
+        document=yaml.safe_dump(about.spec.resolved(), sort_keys=False),
+    )
+
+
+def _origin_facts(sweep: StoredSweep, about: About) -> dict[str, str]:
+    data = about.spec.data
+    where = "embedded demo data" if about.is_demo else str(data.root)
+    return {
+        "folder": str(sweep.folder),
+        "data": f"{data.name}, {data.image_size} pixels, {where}",
+        "data hash": about.data_key,
+        "starting weights": str(about.weights) if about.weights else "none: trained from scratch",
+        "fixed by hand": ", ".join(f"{k}={v}" for k, v in about.fixed.items()) or "nothing",
+        "tracking": about.tracking_uri,
+        **dict(about.tags),
+    }

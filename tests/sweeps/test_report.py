@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from sweeps.about import command_again
+from sweeps.report import writing
+from sweeps.report.__main__ import main
+from sweeps.report.cost import hypervolume_history
+from sweeps.report.robust_curves import robust_curves
+from sweeps.selection import hypervolume, points_of, select
+from sweeps.stored import StoredSweep
+from tests.sweeps.records import GOALS
+from tests.sweeps.reports import chromium, made_up
+from tests.sweeps.studies import cloud_study, failed_trial, write_study
+
+LINK = "http://127.0.0.1:5000/#/experiments/1/runs/r{}"
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> StoredSweep:
+    return made_up(cloud_study(60), tmp_path_factory.mktemp("runs") / "coco_hsplid")
+
+
+@pytest.fixture(scope="module")
+def page_file(sweep: StoredSweep) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        links = {record.number: LINK.format(record.number) for record in sweep.records}
+        patch.setattr(writing, "trial_pages", lambda *_args, **_kwargs: links)
+        sweep.study.set_user_attr("sweep_id", "s")
+        return writing.write_report(sweep)
+
+
+def test_the_history_ends_at_the_hypervolume_and_counts_hours(sweep: StoredSweep) -> None:
+    selection = select(sweep.records, GOALS)
+    history = hypervolume_history(sweep.study, selection, {"cpu": 2.0, "gpu": 0.0})
+    assert history.hypervolumes[-1] == pytest.approx(selection.hypervolume)
+    first_ten = [selection.records[number] for number in history.numbers[:10]]
+    assert history.hypervolumes[9] == pytest.approx(
+        hypervolume(points_of(first_ten, GOALS), selection.reference, GOALS)
+    )
+    assert list(history.hours) == sorted(history.hours)
+    assert history.device == "CPU core"
+    spent = sum(record.seconds or 0 for record in sweep.records) * 2 / 3600
+    assert history.device_hours[-1] == pytest.approx(spent, rel=0.05)
+    on_gpu = hypervolume_history(sweep.study, selection, {"cpu": 2.0, "gpu": 0.5})
+    assert on_gpu.device == "GPU"
+    assert on_gpu.device_hours[-1] == pytest.approx(history.device_hours[-1] / 4)
+
+
+def test_curves_are_read_from_metrics() -> None:
+    metrics = {
+        "val/accuracy": 0.9,
+        "val/robust_accuracy": 0.5,
+        "val/robust_accuracy/pgd/background/eps_2": 0.4,
+        "val/robust_accuracy/pgd/background/eps_0.5": 0.6,
+        "val/robust_accuracy/pgd/full/eps_2": 0.1,
+    }
+    background, full = robust_curves("trial 1", metrics)
+    assert background.epsilons_255 == (0.0, 0.5, 2.0)
+    assert background.robust == (0.9, 0.6, 0.4)
+    assert (full.region, full.robust) == ("full", (0.9, 0.1))
+
+
+def test_the_page_holds_everything_itself(page_file: Path) -> None:
+    loaded: list[str] = []
+    links: list[str] = []
+
+    class Sources(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            given = dict(attrs)
+            loaded.extend(filter(None, (given.get("src"),)))
+            if tag == "link":
+                loaded.append(given["href"] or "")
+            elif "href" in given:
+                links.append(given["href"] or "")
+
+    text = page_file.read_text()
+    Sources().feed(text)
+    assert all(source.startswith("data:") for source in loaded)
+    assert all(link.startswith(("#", "http://127.0.0.1:5000/")) for link in links)
+    assert text.count("plotly.js v") == 1
+
+
+def test_the_page_says_what_was_run_and_how_to_run_it_again(
+    sweep: StoredSweep, page_file: Path
+) -> None:
+    text = re.sub(r"<script.*?</script>", "", page_file.read_text(), flags=re.S)
+    assert sweep.about is not None
+    command = command_again(sweep.folder, sweep.about)
+    assert command.endswith("coco_hsplid/spec.yaml --fresh method.hsplid.rho_n=0.1")
+    for said in (command, "DEMO data", "f" * 40, "0123abcd", "beta_update_fraction", "2.15.0"):
+        assert said in text
+    assert "CUDA out of memory in epoch 2 (and 1 like it)" in text
+    assert "of 56 complete trials that is 6" not in text  # enough trials
+    assert "Checkpoints of trials" in text
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+def opened(browser: Browser, file: Path) -> tuple[Page, list[str]]:
+    """Open a page from disk, wait until its charts are drawn, and collect what goes wrong."""
+    page = browser.new_page()
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: faults.append(request.url))
+    page.goto(file.as_uri())
+    page.wait_for_selector("html[data-ready]", timeout=60_000)
+    return page, [fault for fault in faults if fault != file.as_uri() and fault[:5] != "data:"]
+
+
+def test_a_browser_draws_it_without_a_complaint(browser: Browser, page_file: Path) -> None:
+    page, faults = opened(browser, page_file)
+    assert faults == []
+    charts = page.locator(".chart")
+    assert charts.count() == 6  # front, two histories, parameters, importances, curves
+    for position in range(charts.count()):
+        expect(charts.nth(position).locator("svg.main-svg").first).to_be_visible()
+    assert page.locator("table").count() >= 8
+    page.close()
+
+
+def test_hover_shows_parameters_and_a_click_opens_the_run(
+    browser: Browser, page_file: Path, sweep: StoredSweep
+) -> None:
+    page, _ = opened(browser, page_file)
+    page.context.route("http://127.0.0.1:5000/**", lambda route: route.fulfill(body="the run"))
+    front = page.locator("#front .chart")
+    front.scroll_into_view_if_needed()
+    knee = select(sweep.records, GOALS).knee
+    place = front.evaluate(
+        """(chart, name) => {
+          const {xaxis, yaxis} = chart._fullLayout, box = chart.getBoundingClientRect();
+          const trace = chart.data.find((each) => each.name === "Pareto front");
+          const full = chart._fullData[chart.data.indexOf(trace)];
+          const at = Array.from(full.text).indexOf(name);
+          return [box.x + xaxis._offset + xaxis.l2p(full.x[at]),
+                  box.y + yaxis._offset + yaxis.l2p(full.y[at])];
+        }""",
+        str(knee),
+    )
+    page.mouse.move(*place)
+    label = front.locator(".hoverlayer .hovertext")
+    expect(label).to_contain_text(f"trial {knee}")
+    expect(label).to_contain_text("training.learning_rate = ")
+    with page.context.expect_page() as told:
+        page.mouse.click(*place)
+    assert told.value.url == LINK.format(knee)
+    told.value.close()
+    page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_overflows_and_text_is_legible(
+    browser: Browser, page_file: Path, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.goto(page_file.as_uri())
+    page.wait_for_selector("html[data-ready]", timeout=60_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    ink, paper = page.evaluate(
+        "(s => [s.color, s.backgroundColor])(getComputedStyle(document.body))"
+    )
+    axis = page.locator("#front .chart .xtick text").first.evaluate(
+        "t => getComputedStyle(t).fill"
+    )
+    assert axis == ink
+    assert contrast(ink, paper) > 7
+    page.close()
+
+
+def contrast(first: str, second: str) -> float:
+    """Return WCAG's ratio of contrast of two colours, as rgb(r, g, b)."""
+    levels = sorted(_luminance(colour) for colour in (first, second))
+    return (levels[1] + 0.05) / (levels[0] + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_paper_is_white_also_for_who_reads_in_the_dark(browser: Browser, page_file: Path) -> None:
+    page = browser.new_page(color_scheme="dark")
+    page.goto(page_file.as_uri())
+    page.wait_for_selector("html[data-ready]", timeout=60_000)
+    page.emulate_media(media="print")
+    body = "getComputedStyle(document.body)"
+    assert page.evaluate(f"{body}.backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate(f"{body}.color") == "rgb(0, 0, 0)"
+    expect(page.locator("#front .chart .xtick text").first).to_have_css("fill", "rgb(0, 0, 0)")
+    expect(page.locator("nav")).to_be_hidden()
+    page.close()
+
+
+def test_the_command_writes_where_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_study(tmp_path / "cloud", cloud_study(5).trials)
+    output = tmp_path / "new" / "sweep.html"
+    assert main(["cloud", f"storage={tmp_path}", f"--output={output}"]) == 0
+    assert capsys.readouterr().out == f"{output}\n"
+    assert "too few trials: importances ask" in output.read_text()
+    assert [file.name for file in output.parent.iterdir()] == ["sweep.html"]
+
+
+def test_a_sweep_without_a_complete_trial_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_study(tmp_path / "hopeless", [failed_trial("no memory")])
+    assert main(["hopeless", f"storage={tmp_path}"]) == 2
+    assert "all 1 trials failed (no memory)" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -61,10 +61,13 @@ class SearchSpace:
     Attributes:
         suggest: Asks a trial for its parameters; returns config fields by dotted path.
         paper: The published values, complete; empty where there are none.
+        others: What further published settings change of these, such as another method or network
+            of the same comparison; they are tried next.
     """
 
     suggest: Callable[[optuna.Trial], dict[str, ParameterValue]]
     paper: Mapping[str, ParameterValue] = field(default_factory=lambda: _NO_VALUES)
+    others: Sequence[Mapping[str, ParameterValue]] = ()
 
     def __call__(self, trial: optuna.Trial) -> dict[str, ParameterValue]:
         """Suggest one trial's config fields."""
@@ -75,3 +78,22 @@ class SearchSpace:
     ) -> dict[str, ParameterValue]:
         """Return the Optuna parameters of the first trial: the paper's, except what is fixed."""
         return optuna_parameters({**self.paper, **fixed}) if self.paper else {}
+
+    def first_trials(
+        self, fixed: Mapping[str, ParameterValue] = _NO_VALUES
+    ) -> list[dict[str, ParameterValue]]:
+        """Return the Optuna parameters of all published settings, except what is fixed.
+
+        A setting whose choice (a text) is another than the fixed one is left out.
+        """
+        if not self.paper:
+            return []
+        others = [
+            other
+            for other in self.others
+            if all(fixed.get(path, v) == v for path, v in other.items() if isinstance(v, str))
+        ]
+        return [
+            self.first_trial(fixed),
+            *(optuna_parameters({**self.paper, **other, **fixed}) for other in others),
+        ]

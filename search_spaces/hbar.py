@@ -30,6 +30,15 @@ def suggest(trial: optuna.Trial) -> dict[str, ParameterValue]:
     Returns:
         Config fields by dotted path, each in every trial; 0 where a weight is off.
     """
+    return {**suggest_method(trial), **pretrain.suggest(trial)}
+
+
+def suggest_method(trial: optuna.Trial) -> dict[str, ParameterValue]:
+    """Suggest HBaR's own values alone, to go with another space.
+
+    Args:
+        trial: The trial that asks.
+    """
     return {
         # Published values are 5e-4 (CIFAR-10), 1e-3 (COCO), 3e-3 (MNIST) and 5e-3 (ImageNet).
         # The HSIC of a wide layer with the image nears the batch size, so 0.1 is already more
@@ -43,5 +52,4 @@ def suggest(trial: optuna.Trial) -> dict[str, ParameterValue]:
         "method.hbar.layer_decay": log_or_off(trial, "method.hbar.layer_decay", 0.3, 0.95),
         # As for H-SPLID: below 1 images are all unlike, above 20 all alike.
         "method.hbar.sigma": trial.suggest_float("method.hbar.sigma", 1.0, 20.0, log=True),
-        **pretrain.suggest(trial),
     }

@@ -1,7 +1,7 @@
 """The space of S-IB (arXiv 2511.09239): its two terms and the mask between them.
 
-The authors publish one setting for all data sets and networks, and no range. They publish no
-optimiser either, so its settings are the sweep's and not searched here.
+The authors publish one setting for all data sets and networks, and no range. The optimiser's
+settings are in ``architectures``, beside the networks that they train.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from search_spaces._suggest import ParameterValue, log_or_off
 if TYPE_CHECKING:
     import optuna
 
-PAPER: Mapping[str, ParameterValue] = {
-    "method.sib.lambda_fg": 0.01,
-    "method.sib.lambda_bg": 1000.0,
+_MASK: Mapping[str, ParameterValue] = {
     "method.sib.window": 31,
     "method.sib.temperature": 0.1,
     "method.sib.slope": 10.0,
+}
+
+PAPER: Mapping[str, ParameterValue] = {
+    "method.sib.lambda_fg": 0.01,
+    "method.sib.lambda_bg": 1000.0,
+    **_MASK,
     "method.sib.random_features": None,
 }
 
@@ -35,15 +39,25 @@ def suggest(trial: optuna.Trial) -> dict[str, ParameterValue]:
     Returns:
         Config fields by dotted path, each in every trial; the authors' where it has no effect.
     """
-    values = {**PAPER, **_weights(trial)}
-    if values["method.sib.lambda_fg"] or values["method.sib.lambda_bg"]:
-        values |= _mask(trial)
+    values = {**suggest_terms(trial), "method.sib.random_features": None}
     if values["method.sib.lambda_fg"]:
         # Without a projection the kernels are exact. The authors' example is 512, which at 224
         # pixels takes 300 MB and is no shortcut for batches below that size.
         values["method.sib.random_features"] = trial.suggest_categorical(
             "method.sib.random_features", [None, 512]
         )
+    return values
+
+
+def suggest_terms(trial: optuna.Trial) -> dict[str, ParameterValue]:
+    """Suggest the two weights and the mask alone, to go with another method's space.
+
+    Args:
+        trial: The trial that asks.
+    """
+    values = {**_weights(trial), **_MASK}
+    if values["method.sib.lambda_fg"] or values["method.sib.lambda_bg"]:
+        values |= _mask(trial)
     return values
 
 

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from search_spaces import hbar, hsplid, norm_adversarial, pretrain, sib, sparsity
+from search_spaces import (
+    architectures,
+    baselines,
+    composition,
+    hbar,
+    hsplid,
+    norm_adversarial,
+    pretrain,
+    sib,
+    sparsity,
+)
 from search_spaces._suggest import SearchSpace
 
 SPACES: dict[str, SearchSpace] = {
+    "baselines": SearchSpace(baselines.suggest, baselines.PAPER, baselines.OTHERS),
     "hbar": SearchSpace(hbar.suggest, hbar.PAPER),
-    "hsplid": SearchSpace(hsplid.suggest, hsplid.PAPER),
+    "hsplid": hsplid.COCO,
+    "hsplid_composed": SearchSpace(composition.suggest, composition.PAPER),
+    "hsplid_imagenet": hsplid.IMAGENET,
+    "hsplid_isic": hsplid.ISIC,
     "human_attention": SearchSpace(
         norm_adversarial.suggest_human_attention, norm_adversarial.HUMAN_ATTENTION_PAPER
     ),
     "norm_adversarial": SearchSpace(norm_adversarial.suggest, norm_adversarial.PAPER),
-    "pretrain": SearchSpace(pretrain.suggest, pretrain.PAPER),
+    "pretrain": pretrain.COCO,
+    "pretrain_isic": pretrain.ISIC,
     "sib": SearchSpace(sib.suggest, sib.PAPER),
-    "sparsity": SearchSpace(sparsity.suggest, sparsity.PAPER),
+    "sib_architectures": SearchSpace(
+        architectures.suggest, architectures.PAPER, architectures.OTHERS
+    ),
+    "sparsity": SearchSpace(sparsity.suggest, sparsity.PAPER, sparsity.OTHERS),
 }

@@ -14,10 +14,11 @@ import yaml
 
 from hsplid_core.errors import ConfigError
 from sweeps.yaml_files import parse_yaml
-from trainables.config import ParameterValue
+from trainables.config import ParameterValue, split_path
 
-_KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_SEARCHABLE = ("data.pixel", "model", "method", "training", "evaluation", "seed")
+# One colon may stand in the name of a method from outside: package.module:Class.
+_KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?")
+_SEARCHABLE = ("data.pixel", "model", "method", "recipe", "training", "evaluation", "seed")
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[Override]) ->
     """
     result = dict(values)
     for override in overrides:
-        result = _set(result, override.path.split("."), override)
+        result = _set(result, split_path(override.path), override)
     return result
 
 

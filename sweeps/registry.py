@@ -24,15 +24,25 @@ class SweepEntry:
     summary: str
 
 
+# Name to summary; each has a file of its name.
+_SUMMARIES = {
+    "coco_hsplid": "H-SPLID on COCO animals: accuracy against robustness to changed backgrounds",
+    "coco_hsplid_paper": "The same over the paper's own parameters only",
+    "coco_pretrain": "Cross-entropy on COCO animals: the model that coco_hsplid starts from",
+    "coco_baselines": "All methods of H-SPLID's table on COCO animals: the method is a choice",
+    "coco_hbar": "HBaR on COCO animals",
+    "coco_sparsity": "L1 and group lasso, on weights or activations, on COCO animals",
+    "cmnist_hsplid": "H-SPLID on two digits, of which the right one is attacked",
+    "cmnist_pretrain": "Cross-entropy on two digits: the model that cmnist_hsplid starts from",
+    "sib_cifar": "S-IB on CIFAR-10, on four networks",
+    "sib_imagenette": "S-IB on Imagenette, on four networks",
+    "sib_coco": "S-IB on COCO animals, on four networks",
+    "sib_folder": "S-IB on any folder of class folders, on four networks",
+    "advgrad_imagenette": "Norm-regularised adversarial training on Imagenette",
+}
+
 SWEEPS: dict[str, SweepEntry] = {
-    "coco_hsplid": SweepEntry(
-        _SPECS / "coco_hsplid.yaml",
-        "H-SPLID on COCO animals: accuracy against robustness to changed backgrounds",
-    ),
-    "coco_pretrain": SweepEntry(
-        _SPECS / "coco_pretrain.yaml",
-        "Cross-entropy on COCO animals: the model that coco_hsplid starts from",
-    ),
+    name: SweepEntry(_SPECS / f"{name}.yaml", summary) for name, summary in _SUMMARIES.items()
 }
 
 

@@ -19,6 +19,7 @@ from search_spaces import (
     SearchSpace,
     optuna_parameters,
 )
+from trainables.config import split_path
 
 if TYPE_CHECKING:
     from sweeps.spec import SweepSpec
@@ -89,8 +90,19 @@ def check_space(spec: SweepSpec) -> tuple[str, ...]:
             text = f"{type(error).__name__}: {error}"
             raise ConfigError(f"search.space {spec.search.space} fails: {text}") from error
         searched |= dict.fromkeys(trial.params)
+    _refuse_other_networks(spec, searched)
     order = list(values)
     return tuple(sorted(searched, key=lambda name: _rank(order, name)))
+
+
+def _refuse_other_networks(spec: SweepSpec, searched: Mapping[str, None]) -> None:
+    """Pretrained weights fit one network only, so a search may not change it."""
+    changed = [name for name in searched if name.startswith("model.")]
+    if spec.pretrain is not None and changed:
+        raise ConfigError(
+            f"search.space {spec.search.space} searches {', '.join(changed)}, but pretrain is "
+            f"{spec.pretrain}: its weights fit one network; set pretrain=null"
+        )
 
 
 def first_trials(
@@ -107,18 +119,18 @@ def first_trials(
         those name the fields that it sets.
     """
     space = find_space(spec.search.space)
-    published = space.first_trial(fixed)
+    published = space.first_trials(fixed)
     if not published:
         return []
     resolved = spec.resolved()
     own = {path: _lookup(resolved, path) for path in space.paper}
-    trials = [published] if spec.search.paper_first else []
+    trials = published if spec.search.paper_first else []
     return [*trials, optuna_parameters({**own, **fixed})]
 
 
 def _lookup(values: Mapping[str, Any], path: str) -> ParameterValue:
     value: Any = values
-    for key in path.split("."):
+    for key in split_path(path):
         value = value[key]
     found: ParameterValue = value
     return found

@@ -28,7 +28,7 @@ from hsplid_core.errors import ConfigError
 from hsplid_core.methods import method_class
 from sweeps._names import check_names
 from sweeps.spaces import find_space
-from trainables.config import TrialConfig
+from trainables.config import TrialConfig, check_recipe
 
 
 def absolute(path: Path) -> Path:
@@ -144,6 +144,7 @@ class SweepSpec(_Section):
         model: Which network.
         method: Method name to its configuration, a dataclass of ``hsplid_core.methods``; the
             training objective is their sum.
+        recipe: The methods that take part, joined by ``+``; None for all. A search may choose it.
         training: How the parameters are optimised.
         evaluation: How robustness is measured.
         seed: Seed of every trial.
@@ -163,6 +164,7 @@ class SweepSpec(_Section):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     method: dict[str, Any] = Field(min_length=1)
+    recipe: str | None = None
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: int = Field(default=0, ge=0)
@@ -203,6 +205,11 @@ class SweepSpec(_Section):
         return self
 
     @model_validator(mode="after")
+    def _recipe_fits(self) -> Self:
+        check_recipe(self.recipe, self.method)
+        return self
+
+    @model_validator(mode="after")
     def _names_exist(self) -> Self:
         check_names(self.data, self.model, self.training, self.evaluation)
         return self
@@ -225,6 +232,7 @@ class SweepSpec(_Section):
             data=data,
             model=model,
             method=self.method,
+            recipe=self.recipe,
             training=self.training,
             evaluation=self.evaluation,
             seed=self.seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,22 @@ from hsplid_core.errors import ConfigError
 
 ParameterValue = float | int | str | bool | None
 
+# A method from outside goes by package.module:Class, whose dots separate no sections.
+_OUTSIDE = re.compile(r"method\.(?P<name>[\w.]+:\w+)(?:\.(?P<rest>.+))?")
+
+
+def split_path(path: str) -> list[str]:
+    """Split a field's dotted path into its keys.
+
+    Args:
+        path: For instance ``method.hsplid.rho_s`` or ``method.my_package.toy:ToyConfig.weight``.
+    """
+    outside = _OUTSIDE.fullmatch(path)
+    if outside is None:
+        return path.split(".")
+    rest = outside["rest"]
+    return ["method", outside["name"], *(rest.split(".") if rest else ())]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
@@ -20,6 +37,7 @@ class TrialConfig:
 
     Attributes:
         method: Method name to its configuration (see ``hsplid_core.methods.METHODS``).
+        recipe: Names of the methods that take part, joined by ``+``; None for all of them.
         seed: Seed of the initial weights, the order of the images and the attacks.
         initial_weights: Checkpoint of a model of the same shape to start from.
     """
@@ -29,8 +47,19 @@ class TrialConfig:
     method: Mapping[str, Any]
     training: TrainingConfig
     evaluation: EvaluationConfig
+    recipe: str | None = None
     seed: int = 0
     initial_weights: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_recipe(self.recipe, self.method)
+
+    @property
+    def methods(self) -> dict[str, Any]:
+        """The configurations of the methods that take part."""
+        if self.recipe is None:
+            return dict(self.method)
+        return {name: self.method[name] for name in self.recipe.split("+")}
 
     def with_parameters(self, parameters: Mapping[str, ParameterValue]) -> TrialConfig:
         """Return a copy with some fields replaced by their dotted paths.
@@ -43,8 +72,25 @@ class TrialConfig:
         """
         config = self
         for path, value in parameters.items():
-            config = _replace(config, path.split("."), value, path)
+            config = _replace(config, split_path(path), value, path)
         return config
+
+
+def check_recipe(recipe: str | None, method: Mapping[str, Any]) -> None:
+    """Refuse a recipe that names a method twice, or one that is not there.
+
+    Args:
+        recipe: Names joined by ``+``; None for all.
+        method: The methods that there are.
+
+    Raises:
+        ConfigError: The recipe is wrong.
+    """
+    names = [] if recipe is None else recipe.split("+")
+    if len(set(names)) < len(names) or not set(names) <= set(method):
+        raise ConfigError(
+            f"recipe is {recipe}: join names of {', '.join(method)} by +, or use null for all"
+        )
 
 
 def _replace(node: Any, keys: list[str], value: Any, path: str) -> Any:

@@ -49,7 +49,7 @@ class Trial:
             batch_size=batch_size,
             class_counts=tuple(training.labels.bincount(minlength=model.num_classes).tolist()),
         )
-        objective = build_objective(config.method, shape)
+        objective = build_objective(config.methods, shape)
         self.run = TrainingRun(model, objective, training, config.training, seed=config.seed)
 
     @property

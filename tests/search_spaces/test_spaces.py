@@ -11,7 +11,18 @@ from search_spaces import SPACES, SWITCH_PREFIX, SearchSpace, log_or_off, optuna
 from sweeps.loading import load_spec
 from trainables.config import TrialConfig
 
-SWEEP_OF = {"hsplid": "coco_hsplid", "pretrain": "coco_pretrain"}
+SWEEP_OF = {
+    "baselines": "coco_baselines",
+    "hsplid": "coco_hsplid_paper",
+    "hsplid_composed": "coco_hsplid",
+    "hsplid_imagenet": "coco_hsplid_paper",
+    "hsplid_isic": "coco_hsplid_paper",
+    "pretrain": "coco_pretrain",
+    "pretrain_isic": "coco_pretrain",
+    "sib_architectures": "sib_cifar",
+}
+PLAIN, HSPLID = "cross_entropy", "cross_entropy+hsplid"
+HBAR, SPARSITY = "cross_entropy+hbar", "cross_entropy+sparsity"
 # The others are spaces of a method of the same name, in whatever sweep it takes part.
 OF_A_METHOD = set(SPACES) & set(METHODS) - set(SWEEP_OF)
 
@@ -85,8 +96,72 @@ def test_the_first_trial_is_exactly_the_papers(
         assert distribution._contains(distribution.to_internal_repr(trial.params[name]))
 
 
+@pytest.mark.parametrize(
+    ("name", "choice", "values"),
+    [
+        (
+            "baselines",
+            "recipe",
+            [HSPLID, PLAIN, PLAIN, HBAR, SPARSITY, SPARSITY, SPARSITY, SPARSITY],
+        ),
+        ("sib_architectures", "model.name", ["resnet18", "resnet50", "vgg16", "densenet121"]),
+        (
+            "sparsity",
+            "method.sparsity.weight",
+            [1e-5, 1e-3, 1e-6, 1e-5],
+        ),
+    ],
+)
+def test_the_other_published_settings_come_next(
+    name: str, choice: str, values: list[object]
+) -> None:
+    space = SPACES[name]
+    study = optuna.create_study()
+    for parameters in space.first_trials():
+        study.enqueue_trial(parameters, skip_if_exists=True)
+    asked = [space(study.ask()) for _ in values]
+    assert asked == [{**space.paper, **other} for other in ({}, *space.others)]
+    assert [found[choice] for found in asked] == values
+
+
+def test_a_fixed_choice_leaves_out_the_settings_of_another() -> None:
+    fixed = {"recipe": "cross_entropy+sparsity"}
+    first, *others = SPACES["baselines"].first_trials(fixed)
+    assert first["recipe"] == "cross_entropy+sparsity"
+    assert [other["method.sparsity.weight"] for other in others] == [1e-5, 1e-3, 1e-6, 1e-5]
+    assert len(SPACES["baselines"].first_trials({"training.learning_rate": 1e-4})) == 8
+
+
+def test_a_recipe_decides_what_is_asked_for() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=4))
+    seen = set()
+    for _ in range(40):
+        trial = study.ask()
+        values = SPACES["baselines"](trial)
+        asked = {name.split(".")[1] for name in trial.params if name.startswith("method.")}
+        recipe = str(values["recipe"]).split("+")
+        seen.add(values["recipe"])
+        expected = set(recipe) if "hsplid" in recipe else set(recipe) - {"cross_entropy"}
+        assert asked == expected
+        weight = values["method.cross_entropy.weight"]
+        assert isinstance(weight, float)
+        assert "hsplid" in recipe or weight == 1.0
+    assert len(seen) == 4
+
+
+def test_each_part_of_the_composition_can_be_off() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5))
+    weights = ("method.sib.lambda_fg", "method.sib.lambda_bg", "method.norm_adversarial.epsilon")
+    samples = [SPACES["hsplid_composed"](study.ask()) for _ in range(64)]
+    for on in (True, False):
+        for path in weights:
+            assert 16 <= sum((values[path] != 0) == on for values in samples) <= 48
+    combinations = {tuple(values[path] != 0 for path in weights) for values in samples}
+    assert len(combinations) == 8
+
+
 def test_the_papers_values_are_the_defaults_of_the_configs() -> None:
-    config = load_spec("coco_hsplid").trial_config()
+    config = load_spec("coco_hsplid_paper").trial_config()
     by_default = TrialConfig(
         data=config.data,
         model=config.model,

@@ -138,3 +138,13 @@ def test_searchable_fields_set_by_hand_are_fixed(
 def test_a_later_override_may_take_back_an_earlier_one() -> None:
     overrides = parse_overrides(["method.old.weight=1", "~method.old"])
     assert fixed_parameters(RESOLVED, overrides) == {}
+
+
+def test_the_dots_of_a_method_from_outside_separate_no_sections() -> None:
+    name = "pack.toys:Toy"
+    values = {"method": {name: {"weight": 1, "kind": "a"}}}
+    overrides = parse_overrides([f"method.{name}.weight=2", f"method.{name}.deep.x=3"])
+    changed = apply_overrides(values, overrides)
+    assert changed == {"method": {name: {"weight": 2, "kind": "a", "deep": {"x": 3}}}}
+    assert fixed_parameters(changed, overrides[:1]) == {f"method.{name}.weight": 2}
+    assert apply_overrides(values, parse_overrides([f"~method.{name}"])) == {"method": {}}

@@ -9,8 +9,16 @@ import yaml
 from pydantic import ValidationError
 
 from hsplid_core.config import TrainingConfig
+from hsplid_core.data import DATA_SETS
 from hsplid_core.errors import ConfigError
-from hsplid_core.methods import CrossEntropyConfig, HsplidConfig
+from hsplid_core.methods import (
+    CrossEntropyConfig,
+    HsplidConfig,
+    NormAdversarialConfig,
+    Shape,
+    SibConfig,
+    build_objective,
+)
 from sweeps.loading import load_pretrain_spec, load_spec
 from sweeps.overrides import parse_overrides
 from sweeps.registry import SWEEPS, spec_file
@@ -66,12 +74,22 @@ def test_the_header_of_a_registered_sweep_says_what_a_reader_needs(name: str) ->
         assert word in header
 
 
-def test_on_real_data_coco_hsplid_has_the_papers_values() -> None:
-    spec = load_spec("coco_hsplid", parse_overrides(["data.root=/coco"]))
+@pytest.mark.parametrize("name", ["coco_hsplid", "coco_hsplid_paper"])
+def test_on_real_data_coco_hsplid_has_the_papers_values(name: str) -> None:
+    spec = load_spec(name, parse_overrides(["data.root=/coco"]))
+    off = {
+        "sib": SibConfig(lambda_fg=0.0, lambda_bg=0.0),
+        "norm_adversarial": NormAdversarialConfig(mode="l1", epsilon=0.0),
+    }
     assert spec.method == {
         "cross_entropy": CrossEntropyConfig(weight=10.0),
         "hsplid": HsplidConfig(),
+        **(off if name == "coco_hsplid" else {}),
     }
+    objective = build_objective(spec.method, Shape(4, 512, 10, 256))
+    assert list(objective.terms) == ["cross_entropy", "hsplid"]
+    assert objective.perturbation is None
+    assert spec.search.space == ("hsplid" if name == "coco_hsplid_paper" else "hsplid_composed")
     assert spec.training == TrainingConfig()
     assert (spec.training.epochs, spec.training.batch_size) == (200, 256)
     assert (spec.model.name, spec.model.norm, spec.model.width) == ("resnet18", "none", 1.0)
@@ -272,7 +290,7 @@ def test_anchors_may_be_merged_and_replaced() -> None:
             "torchvision such as vgg16, densenet121, efficientnet_b0 or vit_b_16; "
             "did you mean resnet18?",
         ),
-        ("data.name=coco", "data.name is coco: use coco_animals"),
+        ("data.name=coco", f"data.name is coco: use {' or '.join(sorted(DATA_SETS))}"),
         (
             "training.device=gpu",
             "training.device is gpu: use auto, cpu, cuda, cuda:0 and so on, or mps",
@@ -397,7 +415,7 @@ def test_a_method_that_cannot_be_imported_says_so(write: WriteSpec) -> None:
     ("name", "says"),
     [
         ("coco_hslpid", "did you mean coco_hsplid"),
-        ("zzz", "use one of coco_hsplid, coco_pretrain, or the path of a .yaml file"),
+        ("zzz", "coco_hsplid, coco_hsplid_paper, coco_pretrain, .*or the path of a .yaml file"),
         ("no/such.yaml", "sweep file no/such.yaml does not exist"),
     ],
 )
@@ -466,3 +484,41 @@ def test_a_space_that_does_not_fit_is_named(
     with pytest.raises(ConfigError, match=says) as caught:
         check_space(spec)
     assert f"{space_file}:{function}" in str(caught.value)
+
+
+# -- the recipe, and networks that a search chooses -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        ("cross_entropy+nope", "recipe is cross_entropy+nope: join names of cross_entropy"),
+        ("hsplid+hsplid", "recipe is hsplid"),
+    ],
+)
+def test_an_impossible_recipe_is_refused(recipe: str, says: str) -> None:
+    (line,) = faults("coco_hsplid", f"recipe={recipe}")
+    assert says in line
+
+
+def test_a_recipe_chooses_among_the_methods() -> None:
+    spec = load_spec("coco_baselines", parse_overrides(["recipe=cross_entropy+hbar"]))
+    assert list(spec.trial_config().methods) == ["cross_entropy", "hbar"]
+    assert len(load_spec("coco_hbar").trial_config().methods) == 2
+
+
+def test_pretrained_weights_and_a_search_over_networks_exclude_each_other() -> None:
+    spec = load_spec("sib_coco", parse_overrides(["pretrain=coco_pretrain"]))
+    with pytest.raises(ConfigError, match=r"searches model\.name, but pretrain is coco_pretrain"):
+        check_space(spec)
+
+
+def test_a_checkpoint_is_found_wherever_a_worker_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "weights.pt").touch()
+    monkeypatch.chdir(tmp_path)
+    spec = load_spec("coco_hbar", parse_overrides(["model.checkpoint=weights.pt"]))
+    assert spec.trial_config().model.checkpoint == tmp_path / "weights.pt"
+    (line,) = faults("coco_hbar", "model.checkpoint=gone.pt")
+    assert line == "model.checkpoint is gone.pt: there is no such file"

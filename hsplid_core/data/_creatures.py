@@ -25,7 +25,7 @@ _FAMILIES = tuple(BACKGROUNDS)
 
 
 class Creature(NamedTuple):
-    """One picture.
+    """One picture of an animal.
 
     Attributes:
         number: Its place in its split.
@@ -64,13 +64,34 @@ def creatures(parameters: Parameters, n_classes: int) -> dict[str, Iterator[Crea
     return splits
 
 
+def unseen_creatures(parameters: Parameters, n_classes: int) -> Iterator[Creature]:
+    """Cast pictures to test on, whose silhouettes `creatures` gives to no usual stand-in.
+
+    Args:
+        parameters: Of the stand-in; its number of images to test on counts.
+        n_classes: At most `MAX_CLASSES`.
+
+    Returns:
+        Pictures whose background mostly goes with the animal, as in training.
+    """
+    animals = herd(np.random.default_rng(parameters.seed))
+    for rows in animals.values():
+        rows.reverse()
+    labels = [number % n_classes for number in range(parameters.n_test)]
+    cast = [next_animal(animals, ANIMALS[label % len(ANIMALS)]) for label in labels]
+    return _draw("unseen", parameters, labels, cast)
+
+
+_STREAMS = {"test": 0, "train": 1, "unseen": 2}
+
+
 def _draw(
     split: str, parameters: Parameters, labels: list[int], cast: list[Animal]
 ) -> Iterator[Creature]:
-    agreement = _AGREEMENT if split == "train" else 1 / len(_FAMILIES)
+    agreement = 1 / len(_FAMILIES) if split == "test" else _AGREEMENT
     for number, (label, animal) in enumerate(zip(labels, cast, strict=True)):
         # Its own generator, so that one picture never depends on how others are drawn.
-        rng = np.random.default_rng([parameters.seed, number, split == "train"])
+        rng = np.random.default_rng([parameters.seed, number, _STREAMS[split]])
         own, *foreign = np.roll(_FAMILIES, -(label % len(ANIMALS)))
         family, other = rng.permutation(foreign)[:2]
         if rng.random() < agreement:
@@ -83,27 +104,24 @@ def _draw(
             label=label,
             pixels=scene.pixels,
             cover=cover,
-            other=over_background(rng, scene.pixels, cover, str(other)),
+            other=over_background(
+                scene.pixels, cover, background(rng, str(other), parameters.image_size)
+            ),
         )
 
 
 def over_background(
-    rng: np.random.Generator,
-    pixels: NDArray[np.uint8],
-    cover: NDArray[np.float32],
-    family: str | None,
+    pixels: NDArray[np.uint8], cover: NDArray[np.float32], ground: NDArray[np.float32] | np.float32
 ) -> NDArray[np.uint8]:
     """Put the animal of a picture elsewhere.
 
     Args:
-        rng: Source of every choice.
         pixels: The picture, uint8, [S, S, 3].
         cover: How far the animal is visible, [S, S].
-        family: The new background's family; None for black.
+        ground: The new background, in [0, 1], [S, S, 3]; 0 for black.
 
     Returns:
         uint8, [S, S, 3].
     """
     animal = cover[..., None]
-    ground = 255 * background(rng, family, len(pixels)) if family is not None else 0.0
-    return np.rint(pixels * animal + ground * (1 - animal)).astype(np.uint8)
+    return np.rint(pixels * animal + 255 * ground * (1 - animal)).astype(np.uint8)

@@ -1,17 +1,23 @@
-"""Stand-ins for data sets of class folders: silhouettes of animals over textures."""
+"""Stand-ins for data sets of class folders and for CIFAR-10: silhouettes over textures."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hsplid_core.data import cifar10, imagenette
-from hsplid_core.data._creatures import Creature, creatures
+from hsplid_core.data import cifar10, counter_animal, imagenet9, imagenette
+from hsplid_core.data._creatures import (
+    Creature,
+    creatures,
+    over_background,
+    unseen_creatures,
+)
+from hsplid_core.data._wordnet import NINE, wordnet_ids
 from hsplid_core.data.folder import MASKS
 from hsplid_core.data.stand_in import Parameters
 
@@ -32,20 +38,115 @@ def save_mask(path: Path, cover: NDArray[np.float32]) -> None:
 
 def write_imagenette(root: Path, *, parameters: Parameters) -> None:
     """Write `imagenette2-160` with its ten class folders in `train` and `val`."""
-    _write_parts(
-        root / imagenette.FOLDERS[-1], parameters, list(imagenette.CLASS_NAMES), ("train", "val")
+    _write_parts(root / imagenette.FOLDERS[-1], parameters, list(imagenette.CLASS_NAMES))
+
+
+def write_imagenet(root: Path, *, parameters: Parameters) -> None:
+    """Write `train` and `val` with one of ImageNet's classes for each of ImageNet-9's."""
+    _write_parts(root, parameters, IMAGENET_CLASSES)
+
+
+def _write_parts(root: Path, parameters: Parameters, class_names: Sequence[str]) -> None:
+    """Write `PART/CLASS/CLASS_NUMBER.JPEG`, as ImageNet's pictures are named."""
+    splits = creatures(parameters, len(class_names))
+    for part, pictures in zip(("train", "val"), splits.values(), strict=True):
+        for picture in pictures:
+            name = class_names[picture.label]
+            save_jpeg(root / part / name / f"{name}_{picture.number}.JPEG", picture.pixels)
+
+
+IMAGENET_CLASSES = (
+    *("n02085936", "n01518878", "n02701002", "n01667114", "n02129165"),
+    *("n02165105", "n02672831", "n02480495", "n01440764"),
+)
+"""The ids that the stand-in of ImageNet has, in the order of ImageNet-9's classes."""
+
+
+def write_imagenet9(root: Path, *, parameters: Parameters) -> None:
+    """Write the variants of `bg_challenge`: each animal at home, elsewhere, and on black."""
+    folder = root / imagenet9.FOLDER
+    for picture in unseen_creatures(parameters, len(IMAGENET_CLASSES)):
+        class_folder = imagenet9.CLASS_FOLDERS[picture.label]
+        name = f"{IMAGENET_CLASSES[picture.label]}_{picture.number}"
+        foreign = IMAGENET_CLASSES[(picture.label + 1) % len(IMAGENET_CLASSES)]
+        alone = over_background(picture.pixels, picture.cover, np.float32(0))
+        for variant, stem, pixels in (
+            ("original", name, picture.pixels),
+            ("mixed_rand", f"fg_{name}_bg_{foreign}_{picture.number}", picture.other),
+            ("only_fg", name, alone),
+        ):
+            save_jpeg(folder / variant / "val" / class_folder / f"{stem}.JPEG", pixels)
+
+
+def write_counter_animal(root: Path, *, parameters: Parameters) -> None:
+    """Write `LAION-final`: animals where they mostly are, and elsewhere."""
+    ids = wordnet_ids()
+    for picture in unseen_creatures(parameters, len(IMAGENET_CLASSES)):
+        number = ids.index(IMAGENET_CLASSES[picture.label])
+        folder = root / counter_animal.FOLDER / f"{number} {NINE[picture.label]}"
+        save_jpeg(folder / "common-home" / f"{picture.number}.jpg", picture.pixels)
+        save_jpeg(folder / "counter-away" / f"{picture.number}.jpg", picture.other)
+
+
+def write_stanford_dogs(root: Path, *, parameters: Parameters) -> None:
+    """Write `Images`, `Annotation` and the lists, with eight breeds."""
+    from scipy.io import savemat  # a second, for one stand-in
+
+    for split, pictures in creatures(parameters, len(_BREEDS)).items():
+        names, labels = [], []
+        for picture in pictures:
+            breed = _BREEDS[picture.label]
+            number = picture.number + (0 if split == "train" else parameters.n_train)
+            name = f"{breed}/{breed.split('-')[0]}_{number}"
+            save_jpeg(root / "Images" / f"{name}.jpg", picture.pixels)
+            _write_annotation(root / "Annotation" / name, picture.cover)
+            names.append(name)
+            labels.append(picture.label + 1)
+        table = {
+            "file_list": _cells(f"{name}.jpg" for name in names),
+            "annotation_list": _cells(names),
+            "labels": np.asarray(labels, np.float64)[:, None],
+        }
+        savemat(root / f"{split}_list.mat", table)
+        # The library stamps the time of writing into the header, 116 bytes of free text.
+        _overwrite(root / f"{split}_list.mat", b"MATLAB 5.0 MAT-file".ljust(116))
+
+
+_BREEDS = (
+    *("n02085620-Chihuahua", "n02085782-Japanese_spaniel", "n02085936-Maltese_dog"),
+    *("n02086079-Pekinese", "n02086240-Shih-Tzu", "n02086646-Blenheim_spaniel"),
+    *("n02086910-papillon", "n02087046-toy_terrier"),
+)
+
+
+def _cells(texts: Iterable[str]) -> NDArray[np.object_]:
+    values = list(texts)
+    cells = np.empty((len(values), 1), dtype=object)
+    cells[:, 0] = values
+    return cells
+
+
+def _overwrite(path: Path, beginning: bytes) -> None:
+    with path.open("r+b") as handle:
+        handle.write(beginning)
+
+
+def _write_annotation(path: Path, cover: NDArray[np.float32]) -> None:
+    left, top, width, height = bounding_box(cover)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        f"<annotation><object><name>{path.parent.name.partition('-')[2]}</name><bndbox>"
+        f"<xmin>{left}</xmin><ymin>{top}</ymin><xmax>{left + width}</xmax>"
+        f"<ymax>{top + height}</ymax></bndbox></object></annotation>\n",
+        encoding="utf-8",
     )
 
 
-def _write_parts(
-    root: Path, parameters: Parameters, class_names: Sequence[str], parts: tuple[str, str]
-) -> None:
-    """Write `PART/CLASS/CLASS_NUMBER.JPEG`, as ImageNet's pictures are named."""
-    splits = creatures(parameters, len(class_names))
-    for part, pictures in zip(parts, splits.values(), strict=True):
-        for picture in pictures:
-            name = class_names[picture.label]
-            save_jpeg(root / part / name / f"{name}_{picture.number:05d}.JPEG", picture.pixels)
+def bounding_box(cover: NDArray[np.float32]) -> tuple[int, int, int, int]:
+    """Left, top, width and height of what covers half of a pixel or more."""
+    rows, columns = (np.flatnonzero((cover >= 0.5).any(axis=axis)) for axis in (1, 0))
+    left, top = int(columns[0]), int(rows[0])
+    return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
 
 
 def write_folder(root: Path, *, parameters: Parameters) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,13 +29,13 @@ class Entry(NamedTuple):
         image: Its file.
         label: Index of its class.
         mask: File of its mask, or of its map of attention; None without.
-        box: Where the object is; None without.
+        boxes: Where the object, or each of several, is.
     """
 
     image: Path
     label: int
     mask: Path | None = None
-    box: Box | None = None
+    boxes: tuple[Box, ...] = ()
 
 
 class Contents(NamedTuple):
@@ -147,10 +148,26 @@ def glance(paths: Iterable[Path]) -> str:
     Args:
         paths: Files and folders; what is missing counts as empty.
     """
+    return _hash_of(chain.from_iterable(_walk(path) for path in paths))
+
+
+def glance_at_folders(folders: Iterable[Path]) -> str:
+    """Hash names and times of folders and of the folders in them, whatever files these hold.
+
+    A file that is added, removed or replaced by renaming is noticed; one that is written over is
+    not.
+    """
+    return _hash_of(
+        (str(place.relative_to(folder)), place.stat())
+        for folder in folders
+        for place in (folder, *class_folders(folder))
+    )
+
+
+def _hash_of(files: Iterable[tuple[str, os.stat_result]]) -> str:
     digest = hashlib.sha256()
-    for path in paths:
-        for name, status in _walk(path):
-            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    for name, status in files:
+        digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

@@ -8,20 +8,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hsplid_core.data._demo_birds import write_cub
 from hsplid_core.data._demo_digits import write_digits
-from hsplid_core.data._demo_folders import write_cifar10, write_folder, write_imagenette
+from hsplid_core.data._demo_folders import (
+    write_cifar10,
+    write_counter_animal,
+    write_folder,
+    write_imagenet,
+    write_imagenet9,
+    write_imagenette,
+    write_stanford_dogs,
+)
+from hsplid_core.data._demo_lesions import write_isic2017
 from hsplid_core.data.arrow_cache import build_or_open
 from hsplid_core.data.cifar10 import cifar10
 from hsplid_core.data.cmnist import concatenated_mnist
 from hsplid_core.data.coco import CocoAnimals
+from hsplid_core.data.counter_animal import Group, counter_animal
+from hsplid_core.data.cub import Guide, cub
 from hsplid_core.data.demo import N_TRAIN, N_VAL, demo_folder_name, write_coco_demo
 from hsplid_core.data.folder import image_folder
 from hsplid_core.data.image_set import ImageSet
+from hsplid_core.data.imagenet import imagenet
+from hsplid_core.data.imagenet9 import Variant, imagenet9
 from hsplid_core.data.imagenette import imagenette
+from hsplid_core.data.isic2017 import isic2017
 from hsplid_core.data.mnist import mnist
 from hsplid_core.data.source import Source
 from hsplid_core.data.splits import stratified_split
 from hsplid_core.data.stand_in import Demo, StandIn
+from hsplid_core.data.stanford_dogs import stanford_dogs
 from hsplid_core.errors import ConfigError
 
 Split = Literal["train", "val", "test"]
@@ -66,6 +82,42 @@ def _coco_demo(
 _DIGITS = StandIn(
     name="mnist", write=write_digits, n_classes=10, n_train=1400, n_test=380, sizes=(28, 28)
 )
+_BIRDS = StandIn(name="cub", write=write_cub, n_classes=8, n_train=480, n_test=160)
+_DOGS = StandIn(
+    name="stanford_dogs", write=write_stanford_dogs, n_classes=8, n_train=480, n_test=160
+)
+_NINE = StandIn(name="imagenet9", write=write_imagenet9, n_classes=9, n_train=0, n_test=270)
+_COUNTER = StandIn(
+    name="counter_animal", write=write_counter_animal, n_classes=9, n_train=0, n_test=270
+)
+
+
+def _nine(variant: Variant, summary: str, *, fine: bool = False) -> DataSet:
+    return DataSet(
+        summary=f"ImageNet-9, {summary}; to test on only",
+        training=None,
+        testing=lambda root, image_size: imagenet9(root, variant, image_size, fine=fine),
+        demo=_NINE,
+    )
+
+
+def _counter(group: Group, summary: str) -> DataSet:
+    return DataSet(
+        summary=f"CounterAnimal, {summary}; to test on only",
+        training=None,
+        testing=lambda root, image_size: counter_animal(root, group, image_size),
+        demo=_COUNTER,
+    )
+
+
+def _cub(guide: Guide, summary: str) -> DataSet:
+    return DataSet(
+        summary=f"CUB-200-2011: birds of 200 species, {summary}",
+        training=lambda root, image_size: cub(root, "train", image_size, guide),
+        testing=lambda root, image_size: cub(root, "test", image_size, guide),
+        demo=_BIRDS,
+    )
+
 
 DATA_SETS: dict[str, DataSet] = {
     "coco_animals": DataSet(
@@ -74,6 +126,32 @@ DATA_SETS: dict[str, DataSet] = {
         testing=lambda root, image_size: CocoAnimals(root, "val", image_size),
         demo=_coco_demo,
     ),
+    "isic2017": DataSet(
+        summary="ISIC 2017: nevus, melanoma and seborrheic keratosis, with masks of the lesions",
+        training=lambda root, image_size: isic2017(root, "train", image_size),
+        testing=lambda root, image_size: isic2017(root, "test", image_size),
+        demo=StandIn(name="isic2017", write=write_isic2017, n_classes=3, n_train=480, n_test=150),
+    ),
+    "imagenet": DataSet(
+        summary="ImageNet (ILSVRC 2012): 1,000 classes",
+        training=lambda root, image_size: imagenet(root, "train", image_size),
+        testing=lambda root, image_size: imagenet(root, "val", image_size),
+        demo=StandIn(name="imagenet", write=write_imagenet, n_classes=9, n_train=720, n_test=180),
+    ),
+    "imagenet9/original": _nine("original", "images as they were; nine classes"),
+    "imagenet9/mixed_rand": _nine("mixed_rand", "on backgrounds of other classes; nine classes"),
+    "imagenet9/only_fg": _nine("only_fg", "the objects alone; nine classes"),
+    "imagenet9/original_fine": _nine(
+        "original", "images as they were; classes of ImageNet", fine=True
+    ),
+    "imagenet9/mixed_rand_fine": _nine(
+        "mixed_rand", "on backgrounds of other classes; classes of ImageNet", fine=True
+    ),
+    "imagenet9/only_fg_fine": _nine(
+        "only_fg", "the objects alone; classes of ImageNet", fine=True
+    ),
+    "counter_animal/common": _counter("common", "animals where they are common"),
+    "counter_animal/counter": _counter("counter", "animals where they are not common"),
     "imagenette": DataSet(
         summary="ten easily told classes of ImageNet",
         training=lambda root, image_size: imagenette(root, "train", image_size),
@@ -81,6 +159,21 @@ DATA_SETS: dict[str, DataSet] = {
         demo=StandIn(
             name="imagenette", write=write_imagenette, n_classes=10, n_train=800, n_test=200
         ),
+    ),
+    "cub": _cub("segmentation", "with segmentations"),
+    "cub/boxes": _cub("box", "with boxes as masks"),
+    "cub_gha": _cub("gaze", "with maps of human gaze (CUB-GHA)"),
+    "stanford_dogs": DataSet(
+        summary="Stanford Dogs: 120 breeds",
+        training=lambda root, image_size: stanford_dogs(root, "train", image_size),
+        testing=lambda root, image_size: stanford_dogs(root, "test", image_size),
+        demo=_DOGS,
+    ),
+    "stanford_dogs/boxes": DataSet(
+        summary="Stanford Dogs: 120 breeds, with boxes as masks",
+        training=lambda root, image_size: stanford_dogs(root, "train", image_size, boxes=True),
+        testing=lambda root, image_size: stanford_dogs(root, "test", image_size, boxes=True),
+        demo=_DOGS,
     ),
     "cifar10": DataSet(
         summary="CIFAR-10: ten classes, 32x32",

@@ -16,7 +16,7 @@ from PIL import Image
 
 from hsplid_core.data._files import map_in_threads
 from hsplid_core.data._geometry import Fit, square_attention, square_mask, square_pixels
-from hsplid_core.data._listing import Box, Contents, Entry, glance, pictures_in
+from hsplid_core.data._listing import Box, Contents, Entry, glance, glance_at_folders, pictures_in
 from hsplid_core.data._pictures import read_file, read_grey, read_picture
 from hsplid_core.data.source import Listing, Sample
 from hsplid_core.data.stand_in import is_stand_in
@@ -27,7 +27,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Masks = Literal["none", "binary", "soft", "box"]
 """What an entry tells of the object: nothing, a mask's file (bright is object), a file of
-attention from 0 to 255, or a rectangle."""
+attention from 0 to 255, or rectangles."""
 
 # Changes whenever the same files would give other pixels, masks or labels.
 _READER_VERSION = 1
@@ -46,6 +46,8 @@ class ListedImages:
         folders: Folders that hold the images and masks, and nothing else.
         tables: Files that say which images there are, and what they show.
         masks: What the entries tell of the object.
+        glance_at: What `stamp` looks at: each file, or only their folders where there are too
+            many.
         fit: How pictures become square.
         mean: Mean of each channel, of pixels in [0, 1].
         std: Standard deviation of each channel.
@@ -59,6 +61,7 @@ class ListedImages:
     folders: tuple[Path, ...]
     tables: tuple[Path, ...] = ()
     masks: Masks = "none"
+    glance_at: Literal["files", "folders"] = "files"
     fit: Fit = "crop"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -96,7 +99,10 @@ class ListedImages:
 
     def stamp(self) -> str:
         """Hash of the transform and of the names, sizes and times of the files."""
-        text = f"{self._transform} {self.root.resolve()} {glance((*self.tables, *self.folders))}"
+        tables = glance(self.tables)
+        look = glance_at_folders if self.glance_at == "folders" else glance
+        images = look(self.folders)
+        text = f"{self._transform} {self.root.resolve()} {tables} {images}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def identity(self) -> str:
@@ -153,8 +159,7 @@ class ListedImages:
         if self.masks == "none":
             return None
         if self.masks == "box":
-            assert entry.box is not None
-            filled = _filled(entry.box, picture.size)
+            filled = _filled(entry.boxes, picture.size)
             return square_mask(filled, self.image_size, fit=self.fit)
         assert entry.mask is not None
         if self.masks == "soft":
@@ -185,16 +190,17 @@ class ListedImages:
         return entry.image.relative_to(self.root).as_posix()
 
     def _entry_digest(self, entry: Entry) -> bytes:
-        digest = hashlib.sha256(f"{self._id(entry)} {entry.label} {entry.box}".encode())
+        digest = hashlib.sha256(f"{self._id(entry)} {entry.label} {entry.boxes}".encode())
         for path in (entry.image, entry.mask):
             if path is not None:
                 digest.update(read_file(path))
         return digest.digest()
 
 
-def _filled(box: Box, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Paint a rectangle: 0 or 1, uint8, [H, W]."""
+def _filled(boxes: tuple[Box, ...], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Paint rectangles: 0 or 1, uint8, [H, W]."""
     mask = np.zeros((size[1], size[0]), dtype=np.uint8)
-    left, top = max(0, round(box.left)), max(0, round(box.top))
-    mask[top : round(box.top + box.height), left : round(box.left + box.width)] = 1
+    for box in boxes:
+        left, top = max(0, round(box.left)), max(0, round(box.top))
+        mask[top : round(box.top + box.height), left : round(box.left + box.width)] = 1
     return mask

@@ -74,7 +74,7 @@ class StandIn:
         name: The data set's.
         write: Fills a folder that does not exist yet.
         n_classes: Fewest images of a split.
-        n_train: Usual number of images to train on.
+        n_train: Usual number of images to train on; 0 where the data set is there to test on.
         n_test: Usual number of images to test on.
         sizes: Smallest and largest side of the pictures, in pixels; smaller images are shrunk
             from them, as real photographs are.
@@ -106,13 +106,13 @@ class StandIn:
         smallest, largest = self.sizes
         parameters = Parameters(
             image_size=min(max(image_size, smallest), largest),
-            n_train=self.n_train if n_train is None else n_train,
+            n_train=self.n_train if n_train is None or self.n_train == 0 else n_train,
             n_test=self.n_test if n_test is None else n_test,
             seed=0,
             version=self.version,
         )
         for name, count in (("n_train", parameters.n_train), ("n_test", parameters.n_test)):
-            if count < self.n_classes:
+            if count < self.n_classes and (name == "n_test" or self.n_train):
                 raise ConfigError(
                     f"{name} of the {self.name} demo must be at least one image a class "
                     f"({self.n_classes}), got {count}"

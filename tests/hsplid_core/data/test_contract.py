@@ -9,16 +9,31 @@ from pathlib import Path
 import pytest
 import torch
 
-from hsplid_core.data import DATA_SETS, ImageSet, Split, prepare
+from hsplid_core.data import DATA_SETS, ImageSet, Split, load, prepare
 from hsplid_core.data.source import Sample
 from hsplid_core.data.stand_in import DEMO_MARKER
 from hsplid_core.errors import ConfigError, DataError
 
-N_CLASSES = {"coco_animals": 4, "imagenette": 10, "cifar10": 10, "mnist": 10, "cmnist": 10}
-N_CLASSES |= {"folder": 4}
+N_CLASSES = {
+    **dict.fromkeys(DATA_SETS, 10),
+    **{"coco_animals": 4, "folder": 4, "isic2017": 3, "imagenet": 9},
+    **{name: 8 for name in DATA_SETS if name.startswith(("cub", "stanford_dogs"))},
+    **{name: 9 for name in DATA_SETS if name.startswith(("imagenet9", "counter_animal"))},
+}
 GREY = {"mnist", "cmnist"}
-MASKS = {"coco_animals": "binary", "cmnist": "binary", "folder": "binary"}
-ARCHIVES = {"imagenette", "cifar10"}
+MASKS = {
+    **dict.fromkeys(("coco_animals", "isic2017", "cub", "cmnist", "folder"), "binary"),
+    **{"cub/boxes": "binary", "stanford_dogs/boxes": "binary", "cub_gha": "soft"},
+}
+ARCHIVES = {
+    "imagenette",
+    "cifar10",
+    "cub",
+    "cub_gha",
+    "imagenet9/only_fg",
+    "counter_animal/common",
+}
+TEST_ONLY = [name for name, entry in DATA_SETS.items() if entry.training is None]
 SIZE = 24
 
 Root = Callable[[str], Path]
@@ -52,10 +67,6 @@ def tree(folder: Path) -> str:
 
 
 every = pytest.mark.parametrize("name", DATA_SETS)
-
-
-def test_the_table_is_covered() -> None:
-    assert set(N_CLASSES) == set(DATA_SETS)
 
 
 @every
@@ -151,8 +162,14 @@ def test_a_wrong_root_is_told_with_the_layout(tmp_path: Path, name: str) -> None
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", TEST_ONLY)
+def test_a_test_only_set_says_so(root: Root, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="to test on only"):
+        load(name, root=root(name), split="train", image_size=SIZE, cache_dir=tmp_path)
+
+
 @every
 def test_too_few_images_for_the_classes(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="at least one image a class"):
-        DATA_SETS[name].demo(tmp_path, SIZE, n_train=N_CLASSES[name] - 1, n_test=20)
+        DATA_SETS[name].demo(tmp_path, SIZE, n_train=40, n_test=N_CLASSES[name] - 1)
     assert list(tmp_path.iterdir()) == []

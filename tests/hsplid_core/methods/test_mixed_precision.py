@@ -1,0 +1,73 @@
+"""Every method under autocast: on cuda where there is one, and in bfloat16 on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from hsplid_core.data.batch import Batch
+from hsplid_core.methods import CrossEntropyConfig, Shape, build_objective
+from hsplid_core.methods.norm_adversarial import NormAdversarialConfig
+from hsplid_core.models import MaskedClassifier
+from hsplid_core.training import optimiser_step
+from tests.hsplid_core.methods.test_composition import (
+    BATCH,
+    CLASSES,
+    CONFIGS,
+    FEATURES,
+    tiny_batch,
+    tiny_model,
+)
+
+SHAPE = Shape(CLASSES, FEATURES, batches_per_epoch=2, batch_size=BATCH)
+METHODS: dict[str, Any] = {
+    **CONFIGS,
+    "l1": NormAdversarialConfig(mode="l1"),
+    "elastic": NormAdversarialConfig(mode="elastic", training="iterative"),
+}
+ON_CUDA = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+def moved(batch: Batch, device: str) -> Batch:
+    mask = None if batch.mask is None else batch.mask.to(device)
+    return Batch(batch.image.to(device), batch.target.to(device), mask, batch.index.to(device))
+
+
+def cases() -> list[Any]:
+    made = []
+    for name in METHODS:
+        made.append(pytest.param("cpu", torch.bfloat16, name, id=f"{name}-cpu"))
+        for dtype in (torch.bfloat16, torch.float16):
+            made.append(
+                pytest.param("cuda", dtype, name, id=f"{name}-cuda-{dtype}", marks=ON_CUDA)
+            )
+    return made
+
+
+@pytest.mark.parametrize(("device", "dtype", "name"), cases())
+def test_a_method_trains_in_half_precision(device: str, dtype: torch.dtype, name: str) -> None:
+    model: MaskedClassifier = tiny_model().to(device)
+    methods = {"cross_entropy": CrossEntropyConfig(), name: METHODS[name]}
+    objective = build_objective(methods, SHAPE).to(device)
+    objective.start(model, [moved(tiny_batch(), device)])
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    scaler = torch.amp.GradScaler(device) if dtype == torch.float16 else None
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    for epoch in range(2):
+        objective.start_epoch(epoch)
+        for seed in range(3):
+            with torch.autocast(device, dtype=dtype):
+                step = objective(model, moved(tiny_batch(seed), device))
+            # HSIC is solved in float64.
+            assert step.loss.dtype in (torch.float32, torch.float64)
+            assert step.loss.isfinite()
+            assert all(value.isfinite() for value in step.values.values())
+            optimiser_step(step.loss, model, optimiser, 1000.0, scaler)
+    for parameter, start in zip(model.parameters(), before, strict=True):
+        assert parameter.isfinite().all()
+        assert not torch.equal(parameter, start)

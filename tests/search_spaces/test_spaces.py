@@ -15,10 +15,10 @@ SWEEP_OF = {
     "baselines": "coco_baselines",
     "hsplid": "coco_hsplid_paper",
     "hsplid_composed": "coco_hsplid",
-    "hsplid_imagenet": "coco_hsplid_paper",
-    "hsplid_isic": "coco_hsplid_paper",
+    "hsplid_imagenet": "imagenet_hsplid",
+    "hsplid_isic": "isic_hsplid",
     "pretrain": "coco_pretrain",
-    "pretrain_isic": "coco_pretrain",
+    "pretrain_isic": "isic_pretrain",
     "sib_architectures": "sib_cifar",
 }
 PLAIN, HSPLID = "cross_entropy", "cross_entropy+hsplid"

@@ -151,7 +151,11 @@ class EvaluationConfig:
     The second objective, ``val/robust_accuracy``, is the mean over the epsilons.
 
     Attributes:
-        region: Pixels that the attack may change: full, background, object, left, right, block.
+        suite: Run this suite instead of the PGD described below: ``search`` costs less than a
+            quarter of an epoch of the demo, so that it can run after each; ``paper`` and
+            ``standard`` cost many. The mean is then over its regions and epsilons. None for PGD.
+        region: Pixels that the attack may change: full, background, object, left, right, block,
+            or a block of another size as block_16 (pixels) or block_0.5 (share of each side).
         epsilons_255: Radii of the ball, in 1/255 of the pixel range.
         steps: PGD steps.
         relative_step: Step size as a share of epsilon.
@@ -166,6 +170,7 @@ class EvaluationConfig:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
+    suite: Literal["search", "paper", "standard"] | None = None
     region: str = "background"
     epsilons_255: tuple[float, ...] = (1.0, 2.0, 3.0)
     steps: int = 10

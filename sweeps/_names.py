@@ -6,9 +6,10 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from hsplid_core.attacks.regions import REGIONS
+from hsplid_core.attacks import find_region
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig, check
 from hsplid_core.data import DATA_SETS
+from hsplid_core.errors import ConfigError
 from hsplid_core.models import model_faults
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -27,13 +28,21 @@ def check_names(
         [
             _rule("data.name", data.name, DATA_SETS),
             *((False, fault) for fault in model_faults(model)),
-            _rule("evaluation.region", evaluation.region, REGIONS),
+            _region_rule(evaluation.region),
             (
                 _DEVICE.fullmatch(device) is not None,
                 f"training.device is {device}: use auto, cpu, cuda, cuda:0 and so on, or mps",
             ),
         ]
     )
+
+
+def _region_rule(name: str) -> tuple[bool, str]:
+    try:
+        find_region(name)
+    except ConfigError as error:
+        return False, f"evaluation.{error}"
+    return True, ""
 
 
 def _rule(path: str, name: str, known: Iterable[str]) -> tuple[bool, str]:

@@ -14,6 +14,8 @@ param/PATH                 by use   value the trial ran with: bool, int64, doubl
 metric/NAME                double   metric of the trial's last epoch; null where it has none
 seconds                    double   training and evaluation, over all attempts
 failure                    string   why a failed trial failed, one line
+warnings                   string   reasons to distrust its robust accuracy: codes of
+                                    ``hsplid_core.robustness.WarningCode``, with commas
 =========================  =======  ==========================================================
 
 The metadata holds ``schema_version`` and ``objectives`` (JSON: metric and direction of each).
@@ -37,8 +39,10 @@ from hsplid_core.errors import ConfigError
 from sweeps.events import TrialRecord
 from sweeps.events import TrialState as RecordState
 from trainables.config import ParameterValue
+from trainables.robustness import WARNINGS
 
 SCHEMA_VERSION = 1
+_WARNING = "warning."  # how the tags begin that say so
 
 _STATES: dict[TrialState, RecordState] = {
     TrialState.WAITING: "waiting",
@@ -66,8 +70,9 @@ def records_of(study: optuna.Study) -> list[TrialRecord]:
 
     The engine leaves what Optuna does not know in a trial's user attributes: ``parameters`` (the
     values by dotted path; without it, Optuna's own parameters), ``metrics``, ``seconds``,
-    ``failure``, ``cause``, ``traceback``, ``attempts``, ``resources``, ``infeasible`` and
-    ``tags``. A pruned trial with a failure has failed: so the sampler hears of a divergence.
+    ``failure``, ``cause``, ``traceback``, ``attempts``, ``resources``, ``infeasible``,
+    ``tags`` and ``tables``, whose warnings become tags too. A pruned trial with a failure has
+    failed: so the sampler hears of a divergence.
 
     Args:
         study: Study with one or more objectives.
@@ -101,8 +106,22 @@ def _record(trial: FrozenTrial, *, on_front: bool) -> TrialRecord:
         attempts=attributes.get("attempts", 0),
         resources=attributes.get("resources", {}),
         infeasible=attributes.get("infeasible"),
-        tags=attributes.get("tags", {}),
+        tags={**attributes.get("tags", {}), **_warnings(attributes.get("tables"))},
     )
+
+
+def _warnings(tables: str | None) -> dict[str, str]:
+    """Read why a trial's robust accuracy may be wrong, as tags, out of its tables."""
+    found = json.loads(tables or "{}").get(WARNINGS, {"code": [], "message": []})
+    told: dict[str, list[str]] = {}
+    for code, message in zip(found["code"], found["message"], strict=True):
+        told.setdefault(f"{_WARNING}{code}", []).append(message)
+    return {name: "; ".join(messages) for name, messages in told.items()}
+
+
+def _warning_codes(record: TrialRecord) -> str | None:
+    codes = [tag.removeprefix(_WARNING) for tag in record.tags if tag.startswith(_WARNING)]
+    return ",".join(sorted(codes)) or None
 
 
 def dominates(
@@ -165,6 +184,7 @@ def to_table(records: Sequence[TrialRecord], objectives: Sequence[Objective]) ->
         columns[f"metric/{name}"] = pa.array(metric, pa.float64())
     columns["seconds"] = pa.array([row.seconds for row in rows], pa.float64())
     columns["failure"] = pa.array([row.failure for row in rows], pa.string())
+    columns["warnings"] = pa.array([_warning_codes(row) for row in rows], pa.string())
     described = [{"metric": o.metric, "direction": o.direction} for o in objectives]
     return pa.table(columns).replace_schema_metadata(
         {"schema_version": str(SCHEMA_VERSION), "objectives": json.dumps(described)}

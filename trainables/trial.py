@@ -9,16 +9,17 @@ from typing import Any
 
 import torch
 
-from hsplid_core.attacks import PGD
 from hsplid_core.data import ImageSet, load
 from hsplid_core.errors import CheckpointError, ConfigError
-from hsplid_core.evaluation import accuracy, robust_accuracy
+from hsplid_core.evaluation import accuracy
 from hsplid_core.methods import Shape, build_objective
 from hsplid_core.models import MaskedClassifier, build_model
 from hsplid_core.training import TrainingRun
 from trainables.analyses import Subject, Table, analyse
 from trainables.checkpoints import read_weights
 from trainables.config import TrialConfig
+from trainables.robustness import measure_robustness
+from trainables.trained_model import DESCRIPTION, describe
 
 
 class Trial:
@@ -28,7 +29,8 @@ class Trial:
         config: Everything about the trial.
 
     Attributes:
-        tables: What the analyses of the last evaluation found; empty without any.
+        tables: What the last evaluation found beyond numbers: accuracies under attack, reasons
+            to distrust them, and the analyses' tables.
 
     Raises:
         ConfigError: The configuration does not fit together.
@@ -84,37 +86,14 @@ class Trial:
                 device=self.run.device,
             )
         }
-        return {**metrics, **self._robustness(), **self._analyses()} if due else metrics
+        return {**metrics, **self._further()} if due else metrics
 
-    def _robustness(self) -> dict[str, float]:
-        settings = self.config.evaluation
-        curve = robust_accuracy(
-            self.run.model,
-            self.validation,
-            attack=PGD(
-                epsilon=settings.epsilons_255[0] / 255,
-                steps=settings.steps,
-                relative_step=settings.relative_step,
-                random_start=settings.random_start,
-                restarts=settings.restarts,
-                iterate="first_fooling",
-            ),
-            region=settings.region,
-            epsilons=[epsilon / 255 for epsilon in settings.epsilons_255],
-            batch_size=settings.batch_size,
-            device=self.run.device,
-            # Not the trial's seed: all trials of a sweep face the same attack.
-            seed=0,
-            max_images=settings.max_images,
+    def _further(self) -> dict[str, float]:
+        """Measure what is not measured after every epoch."""
+        robustness = measure_robustness(
+            self.run.model, self.validation, self.config.evaluation, self.run.device
         )
-        each = {
-            f"val/robust_accuracy/pgd/{settings.region}/eps_{epsilon * 255:g}": robust
-            for epsilon, robust in zip(curve.epsilons, curve.robust, strict=True)
-        }
-        return {"val/robust_accuracy": curve.mean_robust, **each}
-
-    def _analyses(self) -> Mapping[str, float]:
-        found = analyse(
+        analyses = analyse(
             Subject(
                 model=self.run.model,
                 training=self.run.images,
@@ -123,12 +102,13 @@ class Trial:
                 config=self.config,
             )
         )
-        self.tables = found.tables
-        return found.metrics
+        self.tables = {**robustness.tables, **analyses.tables}
+        return {**robustness.metrics, **analyses.metrics}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is needed to go on later."""
-        return self.run.state_dict()
+        """Return what is needed to go on later, and which model it is."""
+        description = describe(self.config.model, self.run.images, self.config.data.name)
+        return {**self.run.state_dict(), DESCRIPTION: description}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""

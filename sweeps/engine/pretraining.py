@@ -13,6 +13,7 @@ from sweeps.pretrained import pretrain_key, pretrained_file
 from sweeps.study import sole_driver, sweep_folder
 from sweeps.trial_files import find_checkpoint
 from trainables.checkpoints import read_state, write_state
+from trainables.trained_model import DESCRIPTION
 
 
 def pretrain(context: SweepContext) -> tuple[bool, Path | None, Baseline]:
@@ -63,5 +64,6 @@ def _keep_weights(folder: Path, record: TrialRecord, file: Path) -> None:
             f"{folder} and run again"
         )
     file.parent.mkdir(parents=True, exist_ok=True)
-    state = {"model": read_state(checkpoint)["model"], "objectives": list(record.values)}
-    write_state(file, {**state, "epoch": 0})
+    trained = read_state(checkpoint)
+    state = {key: trained[key] for key in ("model", DESCRIPTION)}
+    write_state(file, {**state, "objectives": list(record.values), "epoch": 0})

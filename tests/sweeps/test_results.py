@@ -163,6 +163,7 @@ def test_the_table_has_the_documented_columns_and_types() -> None:
         "metric/val/accuracy": pa.float64(),
         "seconds": pa.float64(),
         "failure": pa.string(),
+        "warnings": pa.string(),
     }
     rows = table.to_pylist()
     assert [row["number"] for row in rows] == [0, 1, 2]
@@ -215,3 +216,20 @@ def test_no_trials_make_an_empty_table() -> None:
     table = to_table([], GOALS)
     assert table.num_rows == 0
     assert table.schema.field("objective/val/accuracy").type == pa.float64()
+
+
+def test_reasons_to_distrust_a_trial_become_tags_and_a_column() -> None:
+    study = optuna.create_study(directions=["maximize", "maximize"])
+    table = {
+        "code": ["step_too_small", "not_monotone", "step_too_small"],
+        "message": ["one", "two", "three"],
+    }
+    for tables in ({"robustness_warnings": table}, {}):
+        trial = study.ask()
+        trial.set_user_attr("tables", json.dumps(tables))
+        study.tell(trial, [0.9, 0.4])
+    warned, clean = records_of(study)
+    assert warned.tags == {"warning.step_too_small": "one; three", "warning.not_monotone": "two"}
+    assert clean.tags == {}
+    column = to_table([warned, clean], GOALS).column("warnings").to_pylist()
+    assert column == ["not_monotone,step_too_small", None]

@@ -12,10 +12,14 @@ import torch
 from hsplid_core.config import DataConfig, TrainingConfig
 from hsplid_core.errors import CheckpointError, ConfigError, TrainingDivergedError
 from hsplid_core.methods import CrossEntropyConfig
+from hsplid_core.robustness import SUITES, Cell
 from tests.tiny import tiny_trial
 from trainables.checkpoints import newest_readable, read_state, read_weights, write_state
+from trainables.robustness import cell_name, suite_of
+from trainables.trained_model import rebuild
 from trainables.trial import Trial
 
+LINF_CELL = Cell(region="full", norm="linf", attack="pgd", epsilon=0.5, robust=0.0, n_untouched=0)
 TIMES = ("train/seconds", "memory_mib")
 
 
@@ -50,6 +54,50 @@ def test_metrics_of_an_epoch(data: DataConfig) -> None:
     weighted += 0.05 * metrics.get("train/hsplid/hsic_salient_input", 0)
     weighted += 0.5 * metrics.get("train/hsplid/hsic_nonsalient_label", 0)
     assert metrics["train/loss"] == pytest.approx(weighted, rel=1e-4)
+
+
+def test_robustness_leaves_a_table_and_reasons_to_distrust_it(data: DataConfig) -> None:
+    base = tiny_trial(data)
+    weak = dataclasses.replace(
+        base.evaluation, steps=1, relative_step=0.1, epsilons_255=(2.0, 4.0)
+    )
+    trial = Trial(dataclasses.replace(base, evaluation=weak))
+    metrics = trial.epoch()
+    table = trial.tables["robustness"]
+    assert table["epsilon"] == [2 / 255, 4 / 255]
+    assert table["robust"] == [
+        metrics[f"val/robust_accuracy/pgd/background/eps_{e}"] for e in (2, 4)
+    ]
+    assert "step_too_small" in trial.tables["robustness_warnings"]["code"]
+
+
+def test_a_suite_takes_the_place_of_the_attack(data: DataConfig) -> None:
+    base = tiny_trial(data)
+    config = dataclasses.replace(base.evaluation, suite="search")
+    metrics = Trial(dataclasses.replace(base, evaluation=config)).epoch()
+    cells = [metrics[f"val/robust_accuracy/pgd/background/eps_{e}"] for e in (1, 3)]
+    assert metrics["val/robust_accuracy"] == pytest.approx(sum(cells) / 2)
+    strong = suite_of(dataclasses.replace(base.evaluation, suite="standard"))
+    assert strong == dataclasses.replace(SUITES["standard"], max_images=16)
+    names = [cell_name(cell) for cell in (LINF_CELL, dataclasses.replace(LINF_CELL, norm="l2"))]
+    assert names == ["pgd/full/eps_127.5", "pgd/full/l2_0.5"]
+
+
+def test_a_checkpoint_says_which_model_it_is(data: DataConfig, tmp_path: Path) -> None:
+    trial = Trial(tiny_trial(data))
+    trial.epoch()
+    write_state(tmp_path / "state.pt", trial.state_dict())
+    state = read_state(tmp_path / "state.pt")
+    found = rebuild(state, source="state.pt")
+    image = trial.validation.batch(torch.arange(4)).image
+    assert torch.equal(found.model(image), trial.run.model.eval()(image))
+    assert (found.class_names, found.data) == (trial.validation.class_names, "coco_animals")
+    assert found.image_shape == (3, 32, 32)
+    with pytest.raises(CheckpointError, match=r"old\.pt holds .* not which model that is"):
+        rebuild({"model": state["model"]}, source="old.pt")
+    other = {**state["description"], "class_names": ["a", "b"]}
+    with pytest.raises(CheckpointError, match="do not fit their description"):
+        rebuild({**state, "description": other}, source="state.pt")
 
 
 def test_robustness_is_measured_when_due(data: DataConfig) -> None:

@@ -1,0 +1,99 @@
+"""The robustness that a trial reports: metrics for the study, tables and warnings for people."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from hsplid_core.attacks import PGD, Model
+from hsplid_core.config import EvaluationConfig
+from hsplid_core.data import ImageSet
+from hsplid_core.robustness import (
+    Cell,
+    RobustnessTable,
+    Suite,
+    Threat,
+    evaluate_robustness,
+    find_suite,
+)
+from trainables.analyses import Findings, Table
+
+ROBUST_ACCURACY = "val/robust_accuracy"
+ROBUSTNESS = "robustness"
+WARNINGS = "robustness_warnings"
+
+
+def measure_robustness(
+    model: Model, images: ImageSet, settings: EvaluationConfig, device: torch.device
+) -> Findings:
+    """Attack a trial's model on its validation images.
+
+    Args:
+        model: In eval mode, on the device.
+        images: Validation images.
+        settings: Which attack or suite.
+        device: Where the model is.
+
+    Returns:
+        ``val/robust_accuracy``, the mean over regions and radii under the last attack of each, one
+        metric for each cell, and the tables ``robustness`` and, where there is reason to distrust
+        the numbers, ``robustness_warnings``.
+    """
+    found = evaluate_robustness(
+        model,
+        images,
+        suite_of(settings),
+        batch_size=settings.batch_size,
+        device=device,
+        seed=0,  # not the trial's seed: all trials of a sweep face the same attack
+    )
+    cells = {f"{ROBUST_ACCURACY}/{cell_name(cell)}": cell.robust for cell in found.cells}
+    return Findings(metrics={ROBUST_ACCURACY: found.mean_robust, **cells}, tables=tables_of(found))
+
+
+def suite_of(settings: EvaluationConfig) -> Suite:
+    """Return the suite that a trial runs: the one named, else the one attack described.
+
+    Raises:
+        ConfigError: A value is out of range or unknown.
+    """
+    if settings.suite is not None:
+        named = find_suite(settings.suite)
+        return dataclasses.replace(named, max_images=named.max_images or settings.max_images)
+    attack = PGD(
+        epsilon=settings.epsilons_255[0] / 255,
+        steps=settings.steps,
+        relative_step=settings.relative_step,
+        random_start=settings.random_start,
+        restarts=settings.restarts,
+        iterate="first_fooling",
+    )
+    threat = Threat(
+        region=settings.region,
+        epsilons=tuple(epsilon / 255 for epsilon in sorted(set(settings.epsilons_255))),
+        attacks=(("pgd", attack),),
+    )
+    return Suite(
+        name="trial",
+        summary="the attack that the evaluation describes",
+        threats=(threat,),
+        max_images=settings.max_images,
+    )
+
+
+def cell_name(cell: Cell) -> str:
+    """Name a cell: ``pgd/background/eps_2`` in 1/255 for L-infinity, ``pgd/full/l2_0.5``."""
+    size = f"eps_{cell.epsilon * 255:g}" if cell.norm == "linf" else f"l2_{cell.epsilon:g}"
+    return f"{cell.attack}/{cell.region}/{size}"
+
+
+def tables_of(found: RobustnessTable) -> dict[str, Table]:
+    """Lay a table and its warnings out as columns of plain values."""
+    tables: dict[str, Table] = {ROBUSTNESS: found.to_arrow().to_pydict()}
+    if found.warnings:
+        tables[WARNINGS] = {
+            "code": [finding.code for finding in found.warnings],
+            "message": [finding.message for finding in found.warnings],
+        }
+    return tables

@@ -1,0 +1,99 @@
+"""A trained model that says what it is: how checkpoints describe it, and how it is built again.
+
+Weights alone do not tell which network they belong to, in which order its classes stand, or how
+large its images were. A checkpoint's description does, in plain values that any process can read
+without the data set.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hsplid_core.config import ModelConfig
+from hsplid_core.data import ImageSet
+from hsplid_core.errors import CheckpointError, ConfigError
+from hsplid_core.models import MaskedClassifier, build_model
+
+DESCRIPTION = "description"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+    """A model to be judged.
+
+    Attributes:
+        model: In eval mode.
+        class_names: Names of its classes, in the order of its logits.
+        image_shape: C, H, W of the images that it was trained on.
+        data: Name of the data set that it was trained on.
+    """
+
+    model: MaskedClassifier
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    data: str
+
+
+def describe(network: ModelConfig, images: ImageSet, data: str) -> dict[str, Any]:
+    """Describe a model for its checkpoint.
+
+    Args:
+        network: Which network it is.
+        images: Images that it is trained on.
+        data: Name of their data set.
+
+    Returns:
+        Plain values; :func:`rebuild` reads them.
+    """
+    # Where its weights came from no longer matters, and the files may be gone.
+    network = dataclasses.replace(network, weights=None, checkpoint=None, new_head=False)
+    return {
+        "model": dataclasses.asdict(network),
+        "class_names": list(images.class_names),
+        "image_shape": list(images.image_shape),
+        "data": data,
+    }
+
+
+def rebuild(state: Mapping[str, Any], *, source: str) -> TrainedModel:
+    """Build the model of a checkpoint.
+
+    Args:
+        state: What the checkpoint holds: ``model``, its weights, and the description.
+        source: Where it comes from, for errors.
+
+    Raises:
+        CheckpointError: There is no description, or the weights do not fit it.
+    """
+    if DESCRIPTION not in state or "model" not in state:
+        raise CheckpointError(
+            f"{source} holds {sorted(state)} but not which model that is: checkpoints do since "
+            "they have a description; let the sweep write one by running it again"
+        )
+    found = state[DESCRIPTION]
+    channels, height, width = found["image_shape"]
+    class_names = tuple(found["class_names"])
+    try:
+        model = build_model(
+            ModelConfig(**found["model"]),
+            image_shape=(channels, height, width),
+            num_classes=len(class_names),
+            # The normalisation is part of the weights.
+            mean=[0.0] * channels,
+            std=[1.0] * channels,
+            seed=0,
+        )
+        model.load_state_dict(state["model"])
+    except (ConfigError, RuntimeError, TypeError) as error:
+        raise CheckpointError(
+            f"{source}: the weights do not fit their description: {error}"
+        ) from error
+    return TrainedModel(
+        model=model.eval(),
+        class_names=class_names,
+        image_shape=(channels, height, width),
+        data=found["data"],
+    )

@@ -20,7 +20,7 @@ def class_differences(
 
     Returns:
         The gaps f_k, a rival's logit minus the top class's, [P, K - 1]; and their gradients in
-        the points, [P, K - 1, C, H, W].
+        the points, [K - 1, P, C, H, W].
     """
     point = point.detach().requires_grad_()
     with torch.enable_grad():
@@ -34,4 +34,4 @@ def class_differences(
             grad_outputs=rows.unsqueeze(1).expand(-1, len(point), -1),
             is_grads_batched=True,
         )
-    return gaps.detach(), gradients.transpose(0, 1)
+    return gaps.detach(), gradients

@@ -215,12 +215,11 @@ class _Search:
             gaps, gradients = class_differences(
                 self.model, self.image[images], self.classes[images]
             )
-            coordinates = self.subspaces.all_coordinates(gradients)  # [S, b, K - 1, C, k, k]
-            of_pairs = coordinates.transpose(0, 1).flatten(0, 1)
+            coordinates = self.subspaces.all_coordinates(gradients)  # [K - 1, b, C, S, k, k]
+            of_pairs = coordinates.permute(1, 3, 0, 2, 4, 5).flatten(0, 1)
             rows = pairs.view(-1, count)[images].flatten()
-            gaps, lengths = (
-                x.repeat_interleave(count, dim=0) for x in (gaps, _lengths(gradients))
-            )
+            shared = (gaps, _lengths(gradients.transpose(0, 1)))
+            gaps, lengths = (x.repeat_interleave(count, dim=0) for x in shared)
             moving.append(self._advance(rows, gaps, of_pairs, lengths))
         return torch.cat(moving) if moving else pairs
 
@@ -232,8 +231,9 @@ class _Search:
             gaps, gradients = class_differences(
                 self.model, self._points_at(rows, 1.0), self.classes[images]
             )
-            coordinates = self.subspaces.coordinates(gradients, which)
-            moving.append(self._advance(rows, gaps, coordinates, _lengths(gradients)))
+            of_pairs = gradients.transpose(0, 1)
+            coordinates = self.subspaces.coordinates(of_pairs, which)
+            moving.append(self._advance(rows, gaps, coordinates, _lengths(of_pairs)))
         return torch.cat(moving) if moving else pairs
 
     def _advance(self, pairs: Tensor, gaps: Tensor, gradients: Tensor, lengths: Tensor) -> Tensor:

@@ -5,11 +5,11 @@ Source: Ortiz-Jimenez et al. 2020 (arXiv 2002.06349), section 3. Symbols: S subs
 v lie in its window, of k_1 x k_2 frequencies. With D the orthonormal cosine transform of an axis,
 R = D_H[u's] and Q = D_W[v's],
 
-    coordinates of w    c = R w Q^T        [C, k_1, k_2], of the same length as w's projection
-    back to an image    P w = R^T c Q      [C, H, W]
+    coordinates of w    c = R w Q^T = (D_H w D_W^T)[u's, v's]      [C, k_1, k_2]
+    back to an image    P w = R^T c Q                              [C, H, W]
 
 which is exactly P_s^T w and P_s P_s^T w for the paper's matrix P_s of basis vectors, whose
-C H W x C k_1 k_2 entries nothing here ever holds.
+C H W x C k_1 k_2 entries nothing here ever holds: a basis is the list of its frequencies.
 """
 
 from __future__ import annotations
@@ -29,15 +29,19 @@ class Subspaces:
     """S subspaces of images of one size, each the same in every channel.
 
     Attributes:
-        rows: Waves along the rows' axis, [S, k_1, H], orthonormal for each subspace.
-        columns: Waves along the columns' axis, [S, k_2, W].
+        row_waves: Cosine transform of the rows' axis, [H, H].
+        column_waves: Cosine transform of the columns' axis, [W, W].
+        u: Row frequencies of each window, int64, [S, k_1].
+        v: Column frequencies of each window, int64, [S, k_2].
         kept: Which of the window's frequencies belong to the subspace, bool, [S, k_1, k_2].
         labels: A name for each, such as ``008-015`` for the frequencies of a diagonal block.
         frequencies: Mean of u + v over a subspace, as a share of its largest value H + W - 2.
     """
 
-    rows: Tensor
-    columns: Tensor
+    row_waves: Tensor
+    column_waves: Tensor
+    u: Tensor
+    v: Tensor
     kept: Tensor
     labels: tuple[str, ...]
     frequencies: tuple[float, ...]
@@ -48,7 +52,7 @@ class Subspaces:
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width of the images."""
-        return self.rows.shape[2], self.columns.shape[2]
+        return len(self.row_waves), len(self.column_waves)
 
     def like(self, image: Tensor) -> Subspaces:
         """Return the same subspaces in the type and on the device of some images.
@@ -63,8 +67,10 @@ class Subspaces:
             )
         return replace(
             self,
-            rows=self.rows.to(image),
-            columns=self.columns.to(image),
+            row_waves=self.row_waves.to(image),
+            column_waves=self.column_waves.to(image),
+            u=self.u.to(image.device),
+            v=self.v.to(image.device),
             kept=self.kept.to(image.device),
         )
 
@@ -75,14 +81,11 @@ class Subspaces:
             images: [..., H, W].
 
         Returns:
-            Coordinates, [S, ..., k_1, k_2].
+            Coordinates, [..., S, k_1, k_2].
         """
-        flat = images.reshape(-1, *self.image_size)
-        # One product with all subspaces' waves side by side, so that no image is copied S times.
-        along_rows = torch.einsum("sih,mhw->smiw", self.rows, flat)
-        both = along_rows @ self.columns.mT.unsqueeze(1)
-        both = both.mul_(self.kept.unsqueeze(1))
-        return both.view(len(self), *images.shape[:-2], *both.shape[-2:])
+        # One transform serves all subspaces, however much they overlap.
+        every = separable(self.row_waves, images, self.column_waves)
+        return every[..., self.u.unsqueeze(2), self.v.unsqueeze(1)].mul_(self.kept)
 
     def coordinates(self, images: Tensor, which: Tensor) -> Tensor:
         """Project each image onto a subspace of its own.
@@ -97,7 +100,7 @@ class Subspaces:
         between = (1,) * (images.ndim - 3)
         rows, columns, kept = (
             part[which].view(len(which), *between, *part.shape[1:])
-            for part in (self.rows, self.columns, self.kept)
+            for part in (*self._windows_waves, self.kept)
         )
         return separable(rows, images, columns).mul_(kept)
 
@@ -111,7 +114,7 @@ class Subspaces:
         Returns:
             Images, [P, C, H, W].
         """
-        rows, columns = self.rows[which].unsqueeze(1), self.columns[which].unsqueeze(1)
+        rows, columns = (waves[which].unsqueeze(1) for waves in self._windows_waves)
         return separable(rows.mT, coordinates, columns.mT)
 
     def basis_images(self, subspace: int) -> Tensor:
@@ -123,9 +126,15 @@ class Subspaces:
         Returns:
             Orthonormal images of one channel, [d, H, W], by ascending (u, v).
         """
-        u, v = self.kept[subspace].nonzero(as_tuple=True)
-        rows, columns = self.rows[subspace, u], self.columns[subspace, v]
+        row, column = self.kept[subspace].nonzero(as_tuple=True)
+        rows = self.row_waves[self.u[subspace, row]]
+        columns = self.column_waves[self.v[subspace, column]]
         return rows.unsqueeze(2) * columns.unsqueeze(1)
+
+    @property
+    def _windows_waves(self) -> tuple[Tensor, Tensor]:
+        """R and Q of every subspace, [S, k_1, H] and [S, k_2, W]."""
+        return self.row_waves[self.u], self.column_waves[self.v]
 
 
 def diagonal_blocks(image_size: tuple[int, int], *, size: int, step: int) -> Subspaces:
@@ -189,8 +198,10 @@ def diagonal_bands(image_size: tuple[int, int], *, size: int) -> Subspaces:
     kept = torch.stack([(start <= total) & (total < start + size) for start in starts])
     highest = height + width - 2
     return Subspaces(
-        rows=dct_matrix(height).expand(len(starts), -1, -1),
-        columns=dct_matrix(width).expand(len(starts), -1, -1),
+        row_waves=dct_matrix(height),
+        column_waves=dct_matrix(width),
+        u=torch.arange(height).expand(len(starts), -1),
+        v=torch.arange(width).expand(len(starts), -1),
         kept=kept,
         labels=tuple(_range_label(s, s, min(size, highest + 1 - s)) for s in starts),
         frequencies=tuple(float(total[band].double().mean()) / max(1, highest) for band in kept),
@@ -214,11 +225,13 @@ def _windows(
     label: Callable[[int, int, int], str],
 ) -> Subspaces:
     height, width = image_size
-    rows, columns = dct_matrix(height), dct_matrix(width)
+    first = torch.tensor(places)
     highest = max(1, height + width - 2)
     return Subspaces(
-        rows=torch.stack([rows[u : u + size] for u, _ in places]),
-        columns=torch.stack([columns[v : v + size] for _, v in places]),
+        row_waves=dct_matrix(height),
+        column_waves=dct_matrix(width),
+        u=first[:, :1] + torch.arange(size),
+        v=first[:, 1:] + torch.arange(size),
         kept=torch.ones(len(places), size, size, dtype=torch.bool),
         labels=tuple(label(u, v, size) for u, v in places),
         frequencies=tuple((u + v + size - 1) / highest for u, v in places),

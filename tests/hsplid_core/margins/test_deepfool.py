@@ -62,7 +62,8 @@ def test_a_linear_classifiers_margin_is_gap_over_projected_slope(
         for number, subspace in ((n, s) for n in range(4) for s in range(len(subspaces))):
             others = [k for k in range(classes) if k != label[number]]
             gaps = logits[number, label[number]] - logits[number, others]
-            slopes = subspaces.all_coordinates(weight[others] - weight[label[number]])[subspace]
+            differences = weight[others] - weight[label[number]]
+            slopes = subspaces.all_coordinates(differences)[:, :, subspace]
             distances = gaps / slopes.flatten(1).norm(dim=1)
             # Below the smallest step the walk overshoots; such a boundary touches the image.
             expected = 1.02 * max(float(distances.min()), 1e-4)

@@ -41,16 +41,16 @@ def test_coordinates_are_products_with_the_waves(subspaces: Subspaces) -> None:
     for subspace in range(len(subspaces)):
         waves = subspaces.basis_images(subspace)
         expected = torch.einsum("dhw,bchw->bcd", waves, x)
-        found = every[subspace][..., subspaces.kept[subspace]]
+        found = every[:, :, subspace][..., subspaces.kept[subspace]]
         torch.testing.assert_close(found, expected)
-        assert not every[subspace][..., ~subspaces.kept[subspace]].any()
+        assert not every[:, :, subspace][..., ~subspaces.kept[subspace]].any()
 
 
 def test_each_image_may_have_a_subspace_of_its_own(subspaces: Subspaces) -> None:
     which = torch.tensor([len(subspaces) - 1, 0, 1])
     x = images(subspaces, 3)
     own = subspaces.coordinates(x, which)
-    torch.testing.assert_close(own, subspaces.all_coordinates(x)[which, torch.arange(3)])
+    torch.testing.assert_close(own, subspaces.all_coordinates(x)[torch.arange(3), :, which])
     # Back and forth is a projection, and an orthogonal one.
     projected = subspaces.image_of(own, which)
     torch.testing.assert_close(subspaces.coordinates(projected, which), own)
@@ -65,7 +65,7 @@ def test_a_diagonal_block_is_the_papers_matrix() -> None:
     for subspace, start in enumerate((0, 3, 6)):
         basis = dense_block(12, 2, start, 4)
         expected = (basis.T @ x.flatten()).view(2, 4, 4)
-        torch.testing.assert_close(blocks.all_coordinates(x)[subspace, 0], expected)
+        torch.testing.assert_close(blocks.all_coordinates(x)[0, :, subspace], expected)
         projected = blocks.image_of(expected.unsqueeze(0), torch.tensor([subspace]))
         torch.testing.assert_close(projected.flatten(), basis @ (basis.T @ x.flatten()))
 
@@ -75,7 +75,7 @@ def test_what_tiles_all_frequencies_adds_up_to_the_image(kind: str) -> None:
     subspaces = ALL[kind]
     x = images(subspaces, 1)
     which = torch.arange(len(subspaces))
-    parts = subspaces.image_of(subspaces.all_coordinates(x)[:, 0], which)
+    parts = subspaces.image_of(subspaces.all_coordinates(x)[0].transpose(0, 1), which)
     torch.testing.assert_close(parts.sum(0), x[0])
 
 
@@ -105,7 +105,8 @@ def test_labels_and_frequencies_rise() -> None:
 
 def test_large_images_need_no_dense_basis() -> None:
     blocks = diagonal_blocks((224, 224), size=16, step=16)
-    held = sum(part.numel() for part in (blocks.rows, blocks.columns, blocks.kept))
+    parts = (blocks.row_waves, blocks.column_waves, blocks.u, blocks.v, blocks.kept)
+    held = sum(part.numel() for part in parts)
     assert len(blocks) == 14
     assert held < 224 * 224 * 3
 

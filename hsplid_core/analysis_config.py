@@ -122,6 +122,55 @@ class SinglePixelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MarginsConfig:
+    """Distances to the decision boundary in subspaces of frequencies, by DeepFool.
+
+    Metrics are ``val/margin/LABEL``, the median over the images in the subspace of that label,
+    such as ``004-011`` for row and column frequencies 4 to 11; ``val/margin/smallest``, the least
+    of them; and ``val/margin/not_fooled``, the share of searches that found no boundary. The
+    table ``margins`` has every image. See ``hsplid_core.margins``.
+
+    Attributes:
+        subspaces: Square ``blocks`` along the diagonal (the paper's), a ``grid`` of them over all
+            frequencies, or ``bands`` of equal u + v.
+        size: Frequencies of a block along either axis, or values of u + v in a band.
+        step: Frequencies from one block to the next; bands lie side by side.
+        max_images: Validation images (a fixed subset); None takes all of them.
+        num_classes: Likeliest classes that a search looks at.
+        max_iterations: Steps after which a search gives up.
+        batch_size: Images in one pass through the model; does not change the result.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    subspaces: Literal["blocks", "grid", "bands"] = "blocks"
+    size: int = 8
+    step: int = 4
+    max_images: int | None = 128
+    num_classes: int = 10
+    max_iterations: int = 100
+    batch_size: int = 1024
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (self.size >= 1, f"size is {self.size}: use at least 1 frequency"),
+                (self.step >= 1, f"step is {self.step}: use at least 1 frequency"),
+                (
+                    self.max_images is None or self.max_images >= 1,
+                    f"max_images is {self.max_images}: use at least 1, or null for all",
+                ),
+                (self.num_classes >= 2, f"num_classes is {self.num_classes}: use at least 2"),
+                (
+                    self.max_iterations >= 1,
+                    f"max_iterations is {self.max_iterations}: use at least 1",
+                ),
+                (self.batch_size >= 1, f"batch_size is {self.batch_size}: use at least 1"),
+            ]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PixelConfig:
     """A pixel planted into every image, whose place and colour give the class away.
 

@@ -13,7 +13,12 @@ from typing import Any, ClassVar, Literal
 
 from hsplid_core._checking import STRICT as STRICT
 from hsplid_core._checking import check as check
-from hsplid_core.analysis_config import PixelConfig, SaliencyConfig, SinglePixelConfig
+from hsplid_core.analysis_config import (
+    MarginsConfig,
+    PixelConfig,
+    SaliencyConfig,
+    SinglePixelConfig,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,9 @@ class DataConfig:
         split_seed: Seed of that stratified split; the same for all trials of a sweep.
         cache_dir: Folder of the Arrow caches; None puts it into the sweep's storage.
         pixel: Plant a pixel that gives the class away into every image; None plants none.
+        transform: Filter of the images' frequencies (Ortiz-Jimenez et al., 2002.06349). It is the
+            network's fixed first layer, so masks, attacks and corruptions stay in pixel space.
+        bandwidth: Frequencies that lowpass and highpass keep along either axis.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -39,6 +47,8 @@ class DataConfig:
     split_seed: int = 0
     cache_dir: Path | None = None
     pixel: PixelConfig | None = None
+    transform: Literal["none", "flip", "lowpass", "highpass"] = "none"
+    bandwidth: int = 16
 
     def __post_init__(self) -> None:
         check(
@@ -47,6 +57,11 @@ class DataConfig:
                 (
                     0 < self.val_fraction < 1,
                     f"val_fraction is {self.val_fraction}: use a share between 0 and 1",
+                ),
+                (
+                    self.transform in ("none", "flip") or 1 <= self.bandwidth <= self.image_size,
+                    f"bandwidth is {self.bandwidth}: {self.transform} keeps 1 to "
+                    f"{self.image_size} frequencies of images of {self.image_size} pixels",
                 ),
             ]
         )
@@ -166,6 +181,7 @@ class EvaluationConfig:
         batch_size: Images per forward pass.
         saliency: Attributions against the masks, whenever robustness is due; None leaves them out.
         single_pixel: The single-pixel benchmark, likewise.
+        margins: Distances to the decision boundary along frequencies, likewise.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -182,6 +198,7 @@ class EvaluationConfig:
     batch_size: int = 256
     saliency: SaliencyConfig | None = None
     single_pixel: SinglePixelConfig | None = None
+    margins: MarginsConfig | None = None
 
     def __post_init__(self) -> None:
         check(

@@ -8,6 +8,7 @@ from search_spaces import (
     composition,
     hbar,
     hsplid,
+    margins,
     norm_adversarial,
     pretrain,
     sib,
@@ -25,6 +26,7 @@ SPACES: dict[str, SearchSpace] = {
     "human_attention": SearchSpace(
         norm_adversarial.suggest_human_attention, norm_adversarial.HUMAN_ATTENTION_PAPER
     ),
+    "margins": SearchSpace(margins.suggest, margins.PAPER, margins.OTHERS),
     "norm_adversarial": SearchSpace(norm_adversarial.suggest, norm_adversarial.PAPER),
     "pretrain": pretrain.COCO,
     "pretrain_isic": pretrain.ISIC,

@@ -26,6 +26,14 @@ _WORDS: dict[object, str] = {
 }
 
 
+# Members of lists; those of the list of jitters are pairs.
+_PLURALS: dict[object, str] = {
+    float: "numbers",
+    str: "texts",
+    tuple[float, float]: "pairs of numbers",
+}
+
+
 def fields_of(kind: object) -> dict[str, Any]:
     """Return the keys of a section and their types; none where the kind is no section."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -33,6 +41,8 @@ def fields_of(kind: object) -> dict[str, Any]:
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)
         return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    if get_origin(kind) in (Union, UnionType):  # a section that may be null
+        return {name: k for member in get_args(kind) for name, k in fields_of(member).items()}
     return {}
 
 
@@ -82,7 +92,7 @@ def _describe_one(kind: object) -> str:
         return " or ".join(str(word) for word in get_args(kind))
     if get_origin(kind) is tuple:
         member = get_args(kind)[0]
-        return "a list of " + ("numbers" if member is float else "sections")
+        return f"a list of {_PLURALS.get(member, 'sections')}"
     return _WORDS.get(kind, "a section of keys")
 
 

@@ -44,6 +44,7 @@ _SUMMARIES = {
     "sib_coco": "S-IB on COCO animals, on four networks",
     "sib_folder": "S-IB on any folder of class folders, on four networks",
     "advgrad_imagenette": "Norm-regularised adversarial training on Imagenette",
+    "margins": "Margins along frequencies, against training epsilon and flipped or low-pass data",
 }
 
 SWEEPS: dict[str, SweepEntry] = {

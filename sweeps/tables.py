@@ -16,8 +16,8 @@ import pyarrow.parquet
 from optuna.trial import FrozenTrial
 
 from sweeps.results import parameter_column
-from trainables.analyses import Table
 from trainables.config import ParameterValue
+from trainables.findings import Table
 from trainables.trainable import TABLES
 
 FOLDER = "tables"

@@ -17,7 +17,7 @@ from hsplid_core.robustness import (
     evaluate_robustness,
     find_suite,
 )
-from trainables.analyses import Findings, Table
+from trainables.findings import Findings, Table
 
 ROBUST_ACCURACY = "val/robust_accuracy"
 ROBUSTNESS = "robustness"

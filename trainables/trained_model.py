@@ -15,6 +15,7 @@ from typing import Any
 from hsplid_core.config import ModelConfig
 from hsplid_core.data import ImageSet
 from hsplid_core.errors import CheckpointError, ConfigError
+from hsplid_core.frequency import FrequencyFilter
 from hsplid_core.models import MaskedClassifier, build_model
 
 DESCRIPTION = "description"
@@ -37,13 +38,16 @@ class TrainedModel:
     data: str
 
 
-def describe(network: ModelConfig, images: ImageSet, data: str) -> dict[str, Any]:
+def describe(
+    network: ModelConfig, images: ImageSet, data: str, front: FrequencyFilter | None = None
+) -> dict[str, Any]:
     """Describe a model for its checkpoint.
 
     Args:
         network: Which network it is.
         images: Images that it is trained on.
         data: Name of their data set.
+        front: Filter before the network.
 
     Returns:
         Plain values; :func:`rebuild` reads them.
@@ -55,6 +59,7 @@ def describe(network: ModelConfig, images: ImageSet, data: str) -> dict[str, Any
         "class_names": list(images.class_names),
         "image_shape": list(images.image_shape),
         "data": data,
+        "front": None if front is None else {"kind": front.kind, "bandwidth": front.bandwidth},
     }
 
 
@@ -76,6 +81,7 @@ def rebuild(state: Mapping[str, Any], *, source: str) -> TrainedModel:
     found = state[DESCRIPTION]
     channels, height, width = found["image_shape"]
     class_names = tuple(found["class_names"])
+    front = found.get("front")
     try:
         model = build_model(
             ModelConfig(**found["model"]),
@@ -85,6 +91,8 @@ def rebuild(state: Mapping[str, Any], *, source: str) -> TrainedModel:
             mean=[0.0] * channels,
             std=[1.0] * channels,
             seed=0,
+            # Checkpoints from before there were filters do not mention one.
+            front=FrequencyFilter(image_size=(height, width), **front) if front else None,
         )
         model.load_state_dict(state["model"])
     except (ConfigError, RuntimeError, TypeError) as error:

@@ -9,15 +9,18 @@ from typing import Any
 
 import torch
 
+from hsplid_core.config import DataConfig
 from hsplid_core.data import ImageSet, load
 from hsplid_core.errors import CheckpointError, ConfigError
 from hsplid_core.evaluation import accuracy
+from hsplid_core.frequency import FrequencyFilter, filtered_statistics
 from hsplid_core.methods import Shape, build_objective
 from hsplid_core.models import MaskedClassifier, build_model
 from hsplid_core.training import TrainingRun
-from trainables.analyses import Subject, Table, analyse
+from trainables.analyses import analyse
 from trainables.checkpoints import read_weights
 from trainables.config import TrialConfig
+from trainables.findings import Subject, Table
 from trainables.robustness import measure_robustness
 from trainables.trained_model import DESCRIPTION, describe
 
@@ -107,7 +110,9 @@ class Trial:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to go on later, and which model it is."""
-        description = describe(self.config.model, self.run.images, self.config.data.name)
+        description = describe(
+            self.config.model, self.run.images, self.config.data.name, self.run.model.front
+        )
         return {**self.run.state_dict(), DESCRIPTION: description}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -146,13 +151,16 @@ def initial_model(config: TrialConfig, images: ImageSet) -> MaskedClassifier:
     if config.initial_weights is not None:
         # They replace whatever the network starts from, which need not be fetched then.
         network = dataclasses.replace(network, weights=None, checkpoint=None, new_head=False)
+    front = _front(config.data, images)
+    mean, std = (images.mean, images.std) if front is None else filtered_statistics(images, front)
     model = build_model(
         network,
         image_shape=images.image_shape,
         num_classes=len(images.class_names),
-        mean=images.mean,
-        std=images.std,
+        mean=mean,
+        std=std,
         seed=config.seed,
+        front=front,
     )
     if config.initial_weights is not None:
         weights = read_weights(config.initial_weights)
@@ -161,6 +169,13 @@ def initial_model(config: TrialConfig, images: ImageSet) -> MaskedClassifier:
         except RuntimeError as error:
             raise CheckpointError(f"{config.initial_weights} does not fit: {error}") from error
     return model
+
+
+def _front(data: DataConfig, images: ImageSet) -> FrequencyFilter | None:
+    if data.transform == "none":
+        return None
+    bandwidth = None if data.transform == "flip" else data.bandwidth
+    return FrequencyFilter(data.transform, images.image_shape[1:], bandwidth)
 
 
 def _peak_memory_mib(device: torch.device) -> float:

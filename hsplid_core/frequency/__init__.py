@@ -11,6 +11,7 @@ from hsplid_core.frequency.filters import (
     high_pass,
     low_pass,
 )
+from hsplid_core.frequency.statistics import filtered_statistics
 
 __all__ = [
     "FILTERS",
@@ -19,6 +20,7 @@ __all__ = [
     "cut_low",
     "dct2",
     "dct_matrix",
+    "filtered_statistics",
     "flip",
     "high_pass",
     "idct2",

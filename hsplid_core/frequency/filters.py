@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor, nn
 
 from hsplid_core.errors import ConfigError
@@ -49,6 +50,8 @@ class FrequencyFilter(nn.Module):
     ) -> None:
         super().__init__()
         self.kind = kind
+        self.image_size = image_size
+        self.bandwidth = bandwidth
         left, right = _axis_matrices(kind, image_size, bandwidth)
         # They follow from the configuration, so a checkpoint need not keep them.
         self.register_buffer("left", left.float(), persistent=False)
@@ -57,7 +60,9 @@ class FrequencyFilter(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Filter images [..., H, W]; same shape, not clipped to any range."""
         left, right = self.left.to(image.dtype), self.right.to(image.dtype)
-        return separable(left, image, right)
+        # In half precision the large mean of an image would drown its fine detail.
+        with torch.autocast(image.device.type, enabled=False):
+            return separable(left, image, right)
 
     def undo(self, filtered: Tensor) -> Tensor:
         """Return the image that is filtered to this one.

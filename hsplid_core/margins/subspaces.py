@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -206,6 +207,26 @@ def diagonal_bands(image_size: tuple[int, int], *, size: int) -> Subspaces:
         labels=tuple(_range_label(s, s, min(size, highest + 1 - s)) for s in starts),
         frequencies=tuple(float(total[band].double().mean()) / max(1, highest) for band in kept),
     )
+
+
+def choose_subspaces(
+    kind: Literal["blocks", "grid", "bands"], image_size: tuple[int, int], *, size: int, step: int
+) -> Subspaces:
+    """Make the subspaces that a configuration names.
+
+    Args:
+        kind: ``blocks`` along the diagonal, a ``grid`` of blocks, or ``bands`` across it.
+        image_size: Height and width of the images.
+        size: Frequencies of a window, or of a band.
+        step: From one window to the next; bands lie side by side whatever it is.
+
+    Raises:
+        ConfigError: They do not fit the images.
+    """
+    if kind == "bands":
+        return diagonal_bands(image_size, size=size)
+    make = diagonal_blocks if kind == "blocks" else grid_blocks
+    return make(image_size, size=size, step=step)
 
 
 def _check_window(image_size: tuple[int, int], size: int, step: int) -> None:

@@ -1,5 +1,6 @@
 """The training methods of the papers: one file each, found by name."""
 
+from hsplid_core.methods.adversarial import AdversarialConfig
 from hsplid_core.methods.cross_entropy import CrossEntropyConfig
 from hsplid_core.methods.hbar import HbarConfig
 from hsplid_core.methods.hsplid import HsplidConfig, HsplidTerm
@@ -22,6 +23,7 @@ from hsplid_core.methods.table import METHODS, method_class
 
 __all__ = [
     "METHODS",
+    "AdversarialConfig",
     "CrossEntropyConfig",
     "ForwardPass",
     "HbarConfig",

@@ -7,6 +7,7 @@ import importlib
 from typing import Any
 
 from hsplid_core.errors import ConfigError
+from hsplid_core.methods.adversarial import AdversarialConfig
 from hsplid_core.methods.cross_entropy import CrossEntropyConfig
 from hsplid_core.methods.hbar import HbarConfig
 from hsplid_core.methods.hsplid import HsplidConfig
@@ -16,6 +17,7 @@ from hsplid_core.methods.sib import SibConfig
 from hsplid_core.methods.sparsity import SparsityConfig
 
 METHODS: dict[str, type[Any]] = {
+    "adversarial": AdversarialConfig,
     "cross_entropy": CrossEntropyConfig,
     "hbar": HbarConfig,
     "hsplid": HsplidConfig,

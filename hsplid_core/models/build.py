@@ -9,6 +9,7 @@ from torch import nn
 
 from hsplid_core.config import ModelConfig
 from hsplid_core.errors import ConfigError
+from hsplid_core.frequency.filters import FrequencyFilter
 from hsplid_core.models.lenet import LeNet3Encoder
 from hsplid_core.models.masked import MaskedClassifier
 from hsplid_core.models.names import model_faults
@@ -25,6 +26,7 @@ def build_model(
     mean: Sequence[float],
     std: Sequence[float],
     seed: int,
+    front: FrequencyFilter | None = None,
 ) -> MaskedClassifier:
     """Build a classifier, with seeded random weights or those that the configuration names.
 
@@ -32,9 +34,10 @@ def build_model(
         config: Which network.
         image_shape: Channels, height and width of the images.
         num_classes: Number of classes.
-        mean: Channel means in pixel space.
-        std: Channel standard deviations in pixel space.
+        mean: Channel means in pixel space, behind the filter where there is one.
+        std: Channel standard deviations, likewise.
         seed: Seed of the weights; the global random state is left as it was.
+        front: Filter of the pixels before they are normalised.
 
     Raises:
         ConfigError: The name is unknown, or the images do not fit the network.
@@ -47,7 +50,7 @@ def build_model(
         encoder = _encoder(config, image_shape)
         head = nn.Linear(encoder.num_features, num_classes)
     activation = nn.ReLU() if config.name == "lenet3" else None
-    model = MaskedClassifier(encoder, head, mean=mean, std=std, activation=activation)
+    model = MaskedClassifier(encoder, head, mean=mean, std=std, activation=activation, front=front)
     load_weights(model, config)
     return model
 

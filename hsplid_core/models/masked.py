@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from hsplid_core.frequency.filters import FrequencyFilter
 from hsplid_core.models._hidden import hidden_outputs
 
 
@@ -23,6 +24,8 @@ class MaskedClassifier(nn.Module):
         mean: Channel means in pixel space [0, 1].
         std: Channel standard deviations in pixel space.
         activation: Between mask and head, element by element; None for none.
+        front: Filter of the pixels before they are normalised; None leaves them as they are.
+            ``mean`` and ``std`` are then those of the filtered images.
     """
 
     mean: Tensor
@@ -37,11 +40,13 @@ class MaskedClassifier(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         activation: nn.Module | None = None,
+        front: FrequencyFilter | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
         self.activation = activation or nn.Identity()
+        self.front = front
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.register_buffer("feature_mask", torch.ones(head.in_features))
@@ -58,11 +63,24 @@ class MaskedClassifier(nn.Module):
 
     def normalise(self, image: Tensor) -> Tensor:
         """Turn pixels in [0, 1] into what the encoder expects, same shape."""
-        return (image - self.mean) / self.std
+        return (self.see(image) - self.mean) / self.std
+
+    def see(self, image: Tensor) -> Tensor:
+        """Filter pixels [B, C, H, W] as the network sees them, before they are normalised."""
+        seen: Tensor = image if self.front is None else self.front(image)
+        return seen
+
+    def classify_seen(self, seen: Tensor) -> Tensor:
+        """Classify images [B, C, H, W] that :meth:`see` has filtered; logits [B, K]."""
+        return self.predict(self.encode_normalised((seen - self.mean) / self.std))
 
     def denormalise(self, inputs: Tensor) -> Tensor:
-        """Undo :meth:`normalise`; the result is not clipped to [0, 1]."""
-        return inputs * self.std + self.mean
+        """Undo :meth:`normalise`; the result is not clipped to [0, 1].
+
+        Behind a filter that loses frequencies, what an input has at those is lost once more.
+        """
+        seen = inputs * self.std + self.mean
+        return seen if self.front is None else self.front.undo(seen)
 
     def encode_normalised(self, inputs: Tensor) -> Tensor:
         """Encode normalised images [B, C, H, W] to features [B, D]."""

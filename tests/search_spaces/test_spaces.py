@@ -17,6 +17,7 @@ SWEEP_OF = {
     "hsplid_composed": "coco_hsplid",
     "hsplid_imagenet": "imagenet_hsplid",
     "hsplid_isic": "isic_hsplid",
+    "margins": "margins",
     "pretrain": "coco_pretrain",
     "pretrain_isic": "isic_pretrain",
     "sib_architectures": "sib_cifar",

@@ -11,7 +11,7 @@ from hsplid_core.analysis_config import SaliencyConfig
 from hsplid_core.config import DataConfig
 from tests.tiny import tiny_trial
 from trainables import analyses
-from trainables.analyses import Findings, Subject
+from trainables.findings import Findings, Subject
 from trainables.trainable import Assignment, SweepTrainable
 
 

@@ -20,6 +20,7 @@ from hsplid_core.errors import ConfigError
 from hsplid_core.hsic import normalised_operator
 from hsplid_core.methods import (
     METHODS,
+    AdversarialConfig,
     CrossEntropyConfig,
     ForwardPass,
     HbarConfig,
@@ -43,6 +44,7 @@ from hsplid_core.training import optimiser_step
 CLASSES, FEATURES, BATCH = 3, 16, 8
 SHAPE = Shape(CLASSES, FEATURES, batches_per_epoch=2, batch_size=BATCH)
 CONFIGS: dict[str, Any] = {
+    "adversarial": AdversarialConfig(epsilon=0.5, steps=2),
     "cross_entropy": CrossEntropyConfig(label_smoothing=0.1),
     "hbar": HbarConfig(layer_decay=0.8),
     "hsplid": HsplidConfig(hsic_warmup=0, beta_update_fraction=0.5),
@@ -51,7 +53,8 @@ CONFIGS: dict[str, Any] = {
     "sib": SibConfig(window=5, random_features=8),
     "sparsity": SparsityConfig(kind="group_lasso_weights"),
 }
-TERMS = [name for name in CONFIGS if name not in ("human_attention", "norm_adversarial")]
+PERTURBATIONS = ("adversarial", "human_attention", "norm_adversarial")
+TERMS = [name for name in CONFIGS if name not in PERTURBATIONS]
 
 
 def tiny_model(seed: int = 0) -> MaskedClassifier:
@@ -116,7 +119,9 @@ SUBSETS = [
 ]
 
 
-@pytest.mark.parametrize("subset", [*SUBSETS, tuple(TERMS), (*TERMS, "human_attention")])
+@pytest.mark.parametrize(
+    "subset", [*SUBSETS, tuple(TERMS), *((*TERMS, name) for name in PERTURBATIONS)]
+)
 def test_methods_add_up(subset: tuple[str, ...]) -> None:
     run = Run({name: CONFIGS[name] for name in subset}).start()
     for seed in range(2):
@@ -157,6 +162,7 @@ def test_a_restored_run_takes_the_same_next_step(name: str) -> None:
     resumed.restore(states)
     losses = []
     for run in (straight, resumed):
+        torch.manual_seed(1)  # as a training run does
         run.objective.start_epoch(1)  # checkpoints are written between epochs
         losses.append(float(run.step(2).loss.detach()))
     assert losses[0] == losses[1]

@@ -1,0 +1,148 @@
+"""Adversarial training: every step on the images that PGD finds for the model as it is.
+
+Source: Madry et al. 2018 (arXiv 1706.06083); in L2 as the robust models of Ortiz-Jimenez et al.,
+Hold me tight!, 2020 (arXiv 2002.06349), have it: epsilon 2 on MNIST, 1 on CIFAR-10, 3 on ImageNet,
+in pixel units. Symbols: x an image in [0, 1], g the gradient of its cross-entropy, s the step.
+
+    x_{t+1} = P(x_t + s g / |g|),    P back into {|x' - x| <= epsilon} and [0, 1]
+
+``clip`` shrinks a change that is too long and clips what leaves [0, 1], as is usual. ``dykstra``
+takes the nearest point of the two sets instead. The paper needs it for frequency-flipped images,
+whose box of valid pixels is a rotated one. Here a flip is the network's first layer
+(``data.transform``) and an isometry, so that walking and projecting in pixel space is the same
+walk: the same points, written in another basis.
+
+The model is in eval mode while the images are sought, so batch statistics see each step's images
+once; with the released code's networks the two modes differ only there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from hsplid_core.attacks import PGD, L2Ball, Scorer, frozen
+from hsplid_core.config import STRICT, check
+from hsplid_core.data.batch import Batch
+from hsplid_core.frequency.dykstra import project_onto_ball_and_box
+from hsplid_core.methods.objective import Shape
+from hsplid_core.models.masked import MaskedClassifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialConfig:
+    """Strength and kind of the attack that is trained against.
+
+    Attributes:
+        epsilon: Radius of the ball in pixel units; 0 leaves the images alone. In L2 over all of
+            an image's values, so larger images take larger ones.
+        norm: Norm of the ball.
+        steps: Gradient steps for each batch: training takes so many times longer, and once more.
+        relative_step: Length of a step as a share of epsilon; None for 2.5 / steps.
+        random_start: Begin at a random point of the ball.
+        projection: ``clip``, or ``dykstra`` for the nearest point (L2 only).
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    epsilon: float = 1.0
+    norm: Literal["l2", "linf"] = "l2"
+    steps: int = 7
+    relative_step: float | None = None
+    random_start: bool = True
+    projection: Literal["clip", "dykstra"] = "clip"
+
+    def __post_init__(self) -> None:
+        step = self.relative_step
+        check(
+            [
+                (
+                    0 <= self.epsilon < math.inf,
+                    f"epsilon is {self.epsilon}: use 0 or more, in pixel units",
+                ),
+                (self.norm in ("l2", "linf"), f"norm is {self.norm}: use l2 or linf"),
+                (
+                    self.norm != "linf" or not self.epsilon > 1,
+                    f"epsilon is {self.epsilon}: pixels lie in [0, 1], so use at most 1 for linf "
+                    "(8/255, not 8)",
+                ),
+                (self.steps >= 1, f"steps is {self.steps}: use at least 1"),
+                (
+                    step is None or 0 < step < math.inf,
+                    f"relative_step is {step}: use a share above 0, or null",
+                ),
+                (
+                    self.projection in ("clip", "dykstra"),
+                    f"projection is {self.projection}: use clip or dykstra",
+                ),
+                (
+                    self.projection != "dykstra" or self.norm == "l2",
+                    f"projection is {self.projection}: use clip with linf, where clipping already "
+                    "finds the nearest point",
+                ),
+            ]
+        )
+
+    def build(self, shape: Shape) -> AdversarialImages | None:
+        """Make the perturbation; None where epsilon is 0."""
+        return AdversarialImages(self) if self.epsilon else None
+
+    def attack(self) -> PGD:
+        """Return the attack's settings."""
+        return PGD(
+            epsilon=self.epsilon,
+            norm=self.norm,
+            steps=self.steps,
+            relative_step=self.relative_step,
+            random_start=self.random_start,
+        )
+
+
+class AdversarialImages:
+    """Replaces a batch's images by attacked ones.
+
+    Args:
+        config: The attack.
+    """
+
+    def __init__(self, config: AdversarialConfig) -> None:
+        self._attack = config.attack()
+        self._search = self._nearest if config.projection == "dykstra" else self._clipped
+
+    def __call__(self, model: MaskedClassifier, batch: Batch) -> Batch:
+        """Return the batch with attacked images, in [0, 1].
+
+        Raises:
+            DataError: Pixels lie outside [0, 1].
+            TrainingDivergedError: The model's logits are NaN or infinite.
+        """
+        allowed = torch.ones_like(batch.image[:, :1], dtype=torch.bool)
+        with frozen(model):
+            return replace(batch, image=self._search(model, batch, allowed))
+
+    def _clipped(self, model: MaskedClassifier, batch: Batch, allowed: Tensor) -> Tensor:
+        # From the run's random state: other starts in each epoch, the same ones after a resume.
+        seed = int(torch.randint(2**62, ()))
+        return self._attack(
+            model, batch.image, batch.target, allowed, seed=seed, index=batch.index
+        )
+
+    def _nearest(self, model: MaskedClassifier, batch: Batch, allowed: Tensor) -> Tensor:
+        """Take PGD's steps with the nearest point after each."""
+        epsilon, origin = self._attack.epsilon, batch.image
+        ball = L2Ball(origin, allowed, epsilon)
+        image = origin
+        scorer = Scorer(model)
+        if self._attack.random_start:
+            away = epsilon * ball.direction(torch.randn_like(origin))
+            image = project_onto_ball_and_box(origin + away, origin, epsilon)
+        for _ in range(self._attack.steps):
+            _, _, gradient = scorer.judge_with_gradient(image, batch.target)
+            moved = image + self._attack.step * ball.direction(gradient)
+            image = project_onto_ball_and_box(moved, origin, epsilon)
+        scorer.verify()
+        return image.clamp(0, 1)  # of what rounding leaves outside

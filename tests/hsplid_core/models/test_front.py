@@ -1,0 +1,47 @@
+"""A classifier behind a filter of frequencies."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hsplid_core.config import ModelConfig
+from hsplid_core.frequency import FrequencyFilter, flip
+from hsplid_core.models import MaskedClassifier, build_model
+
+
+def build(front: FrequencyFilter | None) -> MaskedClassifier:
+    return build_model(
+        ModelConfig(name="lenet3", width=0.05),
+        image_shape=(1, 16, 16),
+        num_classes=3,
+        mean=[0.1],
+        std=[0.7],
+        seed=0,
+        front=front,
+    )
+
+
+@pytest.mark.parametrize("kind", ["flip", "lowpass"])
+def test_the_network_sees_filtered_images(kind: str) -> None:
+    front = FrequencyFilter(kind, (16, 16), None if kind == "flip" else 5)  # type: ignore[arg-type]
+    image = torch.rand(4, 1, 16, 16)
+    plain, filtered = build(None), build(front)
+    torch.testing.assert_close(filtered(image), plain(front(image)))
+    torch.testing.assert_close(filtered(image), filtered.classify_seen(filtered.see(image)))
+    torch.testing.assert_close(plain(image), plain.classify_seen(plain.see(image)))
+    # Weights do not depend on the filter, and a checkpoint of one fits the other.
+    assert plain.state_dict().keys() == filtered.state_dict().keys()
+    inputs = filtered.normalise(image)
+    torch.testing.assert_close(
+        filtered.normalise(filtered.denormalise(inputs)), inputs, rtol=0, atol=1e-4
+    )
+
+
+def test_what_a_flipped_network_was_given_comes_back() -> None:
+    model = build(FrequencyFilter("flip", (16, 16)))
+    image = torch.rand(2, 1, 16, 16)
+    torch.testing.assert_close(model.denormalise(model.normalise(image)), image, rtol=0, atol=1e-5)
+    moved = model.normalise(image) + 0.1
+    torch.testing.assert_close(model.normalise(model.denormalise(moved)), moved, rtol=0, atol=1e-4)
+    torch.testing.assert_close(model.see(image), flip(image), rtol=0, atol=1e-5)

@@ -38,7 +38,14 @@ def absolute(path: Path) -> Path:
 
 def _configure_method(name: str, given: object) -> object:
     """Turn what a spec says about a method into its configuration; None takes the defaults."""
-    return TypeAdapter(method_class(name)).validate_python({} if given is None else given)
+    kind = method_class(name)
+    if isinstance(given, Mapping) and dataclasses.is_dataclass(kind):
+        # A class from outside has no reason to know pydantic, which would pass over slips.
+        known = [field.name for field in dataclasses.fields(kind)]
+        unknown = sorted(str(key) for key in given if key not in known)
+        if unknown and not hasattr(kind, "__pydantic_config__"):
+            raise ConfigError(f"method {name} has no {unknown[0]}, only {', '.join(known)}")
+    return TypeAdapter(kind).validate_python({} if given is None else given)
 
 
 class MethodFaultsError(ValueError):

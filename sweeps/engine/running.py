@@ -21,6 +21,7 @@ from sweeps.report import REPORT_FILE
 from sweeps.spec import SweepSpec
 from sweeps.study import sole_driver, sweep_folder
 from sweeps.tracking import ui_command
+from trainables.trial import initial_model
 
 INTERRUPTED = 130
 
@@ -53,6 +54,8 @@ def run_sweep(
     with ExitStack() as stack:
         stack.enter_context(sole_driver(folder))
         images = _prepare_images(spec)
+        # A network that does not fit is told once, here; published weights are fetched once.
+        initial_model(spec.trial_config(), images["train"])
         stack.enter_context(connected(spec.cluster))
         check_resources(spec.resources)
         context = SweepContext(

@@ -156,9 +156,14 @@ def test_a_method_of_ones_own_through_ray(tmp_path: Path) -> None:
         )
 
     path = "method.my_methods:FeatureNorm.weight"
-    refused = sweep(f"{path}=-1")
-    assert refused.returncode == 2
-    assert "weight is -1" in refused.stderr
+    for slip, says in (
+        (f"{path}=-1", "weight is -1"),
+        (f"{path}x=1", "has no weightx, only"),
+        ("model.name=squeezenet1_1", "squeezenet1_1 has one width only"),
+    ):
+        refused = sweep(slip)
+        assert refused.returncode == 2
+        assert says in refused.stderr
     done = sweep(f"{path}=0.25")
     assert done.returncode == 0, done.stdout + done.stderr
     trials = optuna.load_study(

@@ -182,3 +182,43 @@ def test_damaged_checkpoints_are_passed_over(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"1\.pt is damaged"):
         read_state(paths[0])
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_initial_weights_replace_what_the_model_would_start_from(
+    data: DataConfig, tmp_path: Path
+) -> None:
+    trained = Trial(tiny_trial(data))
+    write_state(tmp_path / "weights.pt", trained.state_dict())
+    # Neither is fetched: there is no network, and no such file.
+    for change in ({"weights": "DEFAULT"}, {"checkpoint": tmp_path / "gone.pt"}):
+        model = dataclasses.replace(tiny_trial(data).model, **change)
+        config = tiny_trial(data, model=model, initial_weights=tmp_path / "weights.pt", seed=3)
+        weights = Trial(config).run.model.state_dict()
+        assert equal(weights, read_weights(tmp_path / "weights.pt"))
+
+
+def test_a_checkpoint_of_a_trial_starts_another_model(data: DataConfig, tmp_path: Path) -> None:
+    trained = Trial(tiny_trial(data))
+    write_state(tmp_path / "state.pt", trained.state_dict())
+    model = dataclasses.replace(tiny_trial(data).model, checkpoint=tmp_path / "state.pt")
+    weights = Trial(tiny_trial(data, model=model, seed=3)).run.model.state_dict()
+    assert equal(weights, read_weights(tmp_path / "state.pt"))
+
+
+def test_only_the_methods_of_the_recipe_take_part(data: DataConfig) -> None:
+    config = tiny_trial(data, recipe="cross_entropy")
+    assert list(Trial(config).run.objective.terms) == ["cross_entropy"]
+    with pytest.raises(ConfigError, match="recipe is hbar: join names of cross_entropy, hsplid"):
+        config.with_parameters({"recipe": "hbar"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "optimiser"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
+def test_the_optimiser_is_the_configured_one(
+    data: DataConfig, kind: Any, optimiser: type[torch.optim.Optimizer]
+) -> None:
+    training = TrainingConfig(epochs=1, batch_size=32, optimiser=kind, beta1=0.5)
+    made = Trial(tiny_trial(data, training=training)).run.optimiser
+    assert type(made) is optimiser
+    assert made.param_groups[0]["betas"] == (0.5, 0.999)

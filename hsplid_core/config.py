@@ -116,6 +116,77 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AugmentationConfig:
+    """How training images vary from epoch to epoch; each on its own, masks along with them.
+
+    Nothing varies by default, as in most of the papers' own code. Changes follow one another in
+    the order of these fields, named after torchvision's transforms.
+
+    Attributes:
+        rotation: Largest turn to either side, in degrees; what comes in from outside is black.
+        crop_scale: Least and largest area of a random crop as shares of the image, which is then
+            scaled back to the image's size; None leaves the image whole.
+        crop_ratio: Least and largest width of such a crop as multiples of its height.
+        padding: Pixels of black that are put around the image before a crop of its own size is
+            taken (for CIFAR-10 mostly 4).
+        flip: Probability of mirroring left to right.
+        brightness: Largest relative change of brightness.
+        contrast: Largest relative change of contrast.
+        saturation: Largest relative change of saturation.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    rotation: float = 0.0
+    crop_scale: tuple[float, float] | None = None
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    padding: int = 0
+    flip: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+
+    def __post_init__(self) -> None:
+        scale, ratio = self.crop_scale, self.crop_ratio
+        strengths = ("brightness", "contrast", "saturation")
+        check(
+            [
+                (
+                    0 <= self.rotation <= 180,
+                    f"rotation is {self.rotation}: use degrees from 0 to 180",
+                ),
+                (
+                    scale is None or 0 < scale[0] <= scale[1] <= 1,
+                    f"crop_scale is {scale}: use two shares in (0, 1], the lesser one first, or "
+                    "null",
+                ),
+                (
+                    0 < ratio[0] <= 1 <= ratio[1],
+                    f"crop_ratio is {ratio}: use two positive numbers with 1 between them",
+                ),
+                (self.padding >= 0, f"padding is {self.padding}: use 0 or more"),
+                (
+                    self.padding == 0 or scale is None,
+                    f"padding is {self.padding} and crop_scale is {scale}: use one kind of crop",
+                ),
+                (0 <= self.flip <= 1, f"flip is {self.flip}: use a probability from 0 to 1"),
+                *(
+                    (
+                        getattr(self, name) >= 0,
+                        f"{name} is {getattr(self, name)}: use 0 or more",
+                    )
+                    for name in strengths
+                ),
+            ]
+        )
+
+    @property
+    def moves(self) -> bool:
+        """Whether pixels change their place."""
+        return bool(self.rotation or self.crop_scale or self.padding or self.flip)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """How the parameters are optimised (defaults: H-SPLID on COCO, 2510.20627, Table 9).
 
@@ -129,6 +200,7 @@ class TrainingConfig:
         clip_norm: Largest global L2 norm of the gradient.
         device: ``auto`` takes cuda where there is one.
         amp: ``auto`` uses mixed precision on cuda only.
+        augmentation: How the images vary; not at all by default.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -142,6 +214,7 @@ class TrainingConfig:
     clip_norm: float = 1000.0
     device: str = "auto"
     amp: Literal["auto", "off"] = "auto"
+    augmentation: AugmentationConfig = AugmentationConfig()
 
     def __post_init__(self) -> None:
         check(

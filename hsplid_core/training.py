@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from hsplid_core.config import TrainingConfig
+from hsplid_core.data.augmentation import augment
 from hsplid_core.data.batch import Batch
 from hsplid_core.data.image_set import ImageSet
 from hsplid_core.errors import TrainingDivergedError
@@ -147,13 +148,15 @@ class TrainingRun:
         return torch.Generator().manual_seed(_mix(self.seed, self.epoch))
 
     def _batches(self) -> Iterator[Batch]:
-        for batch in self.images.batches(
+        batches = self.images.batches(
             self.config.batch_size, generator=self._order(), device=self.device
-        ):
+        )
+        for step, batch in enumerate(batches):
             # HSIC and the unbiased variance need more than one sample; torch's batch statistics
             # do too. A single left-over image waits for another epoch's order.
             if len(batch.target) > 1:
-                yield batch
+                choices = torch.Generator().manual_seed(_mix(_mix(self.seed, self.epoch), step))
+                yield augment(batch, self.config.augmentation, choices)
 
     def _autocast(self) -> torch.autocast:
         dtype = self.precision.autocast

@@ -27,6 +27,11 @@ def check_names(
     check(
         [
             _rule("data.name", data.name, DATA_SETS),
+            (
+                data.name not in DATA_SETS or DATA_SETS[data.name].training is not None,
+                f"data.name is {data.name}, which has images to test on only: train on another "
+                "data set and evaluate on this one",
+            ),
             *((False, fault) for fault in model_faults(model)),
             _region_rule(evaluation.region),
             (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -58,7 +58,8 @@ def region_mask(region: str | Region, batch: Batch, *, seed: int) -> Tensor:
         DataError: The masks do not fit the images.
     """
     region = find_region(region)
-    if batch.mask is None:
+    mask = batch.object_mask
+    if mask is None:
         if region.needs_mask:
             usable = sorted(key for key, other in REGIONS.items() if not other.needs_mask)
             raise ConfigError(
@@ -66,8 +67,8 @@ def region_mask(region: str | Region, batch: Batch, *, seed: int) -> Tensor:
                 f"{usable}"
             )
     else:
-        _check_mask(batch.image, batch.mask)
-    return region.build(batch, seed)
+        _check_mask(batch.image, mask)
+    return region.build(replace(batch, mask=mask), seed)
 
 
 def find_region(region: str | Region) -> Region:

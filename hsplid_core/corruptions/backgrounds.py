@@ -112,9 +112,10 @@ def blur_background(batch: Batch, sigma: float) -> Batch:
 
 
 def _mask(batch: Batch) -> Tensor:
-    if batch.mask is None:
+    mask = batch.object_mask
+    if mask is None:
         raise ConfigError("backgrounds can only be swapped on data with object masks")
-    return batch.mask
+    return mask
 
 
 def _mean_colour(image: Tensor, ground: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -28,6 +27,6 @@ class Batch:
     @property
     def object_mask(self) -> Tensor | None:
         """True on the object, bool, [B, 1, H, W]: attention of at least a half counts as such."""
-        if self.mask is None or self.mask.dtype == torch.bool:
+        if self.mask is None or not self.mask.is_floating_point():
             return self.mask
         return self.mask >= 0.5

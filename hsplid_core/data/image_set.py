@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hsplid_core.data._arrow_file import CacheFile, open_cache
+from hsplid_core.data._gathering import GatheredRows, gather_ahead, gather_in_turn
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError, DataError
 
@@ -78,6 +79,10 @@ class ImageSet:
         rows = range(len(every)) if self._rows is None else self._rows.tolist()
         return tuple(every[row] for row in rows)
 
+    def rows_hash(self) -> str:
+        """Hash of which images these are, by their names; the same at every image size."""
+        return hashlib.sha256("\n".join(self.ids).encode()).hexdigest()
+
     def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
         """Gather rows and hand them over in pixel space.
 
@@ -91,24 +96,32 @@ class ImageSet:
         Raises:
             IndexError: A position lies outside the set.
         """
-        device = torch.device(device)
+        return self._as_batch(self._gather(indices, torch.device(device)))
+
+    def _gather(self, indices: Tensor, device: torch.device) -> GatheredRows:
+        """Copy the bytes of some rows to a device."""
         positions = indices.cpu()
         target = self.labels[positions]
         # Negative positions count from the end, as in any sequence; rows are never negative.
         rows = positions % len(self) if self._rows is None else self._rows[positions]
-        image = self._cache.images.gather(rows, device).to(torch.float32).div_(255)
-        return Batch(
-            image=image,
+        masks = self._cache.masks
+        return GatheredRows(
+            image=self._cache.images.gather(rows, device),
+            mask=None if masks is None else masks.gather(rows, device),
             target=_send(target, device),
-            mask=self._mask(rows, device),
             index=_send(rows, device),
         )
 
-    def _mask(self, rows: Tensor, device: torch.device) -> Tensor | None:
-        if self._cache.masks is None:
-            return None
-        mask = self._cache.masks.gather(rows, device)
-        return mask.to(torch.float32).div_(255) if self.soft_masks else mask.to(torch.bool)
+    def _as_batch(self, rows: GatheredRows) -> Batch:
+        mask = rows.mask
+        if mask is not None:
+            mask = mask.to(torch.float32).div_(255) if self.soft_masks else mask.to(torch.bool)
+        return Batch(
+            image=rows.image.to(torch.float32).div_(255),
+            target=rows.target,
+            mask=mask,
+            index=rows.index,
+        )
 
     def select(self, indices: Tensor) -> ImageSet:
         """A set of some of the rows, on the same memory map.
@@ -132,7 +145,7 @@ class ImageSet:
         device: torch.device | str = "cpu",
         drop_last: bool = False,
     ) -> Iterator[Batch]:
-        """Go through the set once.
+        """Go through the set once; on cuda the next batches travel while one is worked on.
 
         Args:
             batch_size: Rows per batch, at least 1.
@@ -151,11 +164,14 @@ class ImageSet:
         order = torch.arange(len(self))
         if generator is not None:
             order = order[torch.randperm(len(self), generator=generator)]
-        for start in range(0, len(order), batch_size):
-            indices = order[start : start + batch_size]
-            if drop_last and len(indices) < batch_size:
-                return
-            yield self.batch(indices, device)
+        parts = [part for part in torch.split(order, batch_size) if len(part)]
+        if drop_last and parts and len(parts[-1]) < batch_size:
+            parts.pop()
+        device = torch.device(device)
+        # On the CPU the work on a batch needs the cores that another thread would take from it.
+        gathered = gather_ahead if device.type == "cuda" else gather_in_turn
+        for rows in gathered(self._gather, parts, device):
+            yield self._as_batch(rows)
 
 
 def _reopen(path: Path, key: str, rows: object) -> ImageSet:

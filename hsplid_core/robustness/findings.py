@@ -45,8 +45,9 @@ class Probe:
         """Take a batch and its logits [B, K] into account."""
         self.n_classes = logits.shape[1]
         self._n_images += len(logits)
-        if batch.mask is not None:
-            self._n_empty += int((~batch.mask.flatten(1).any(1)).sum())
+        mask = batch.object_mask
+        if mask is not None:
+            self._n_empty += int((~mask.flatten(1).any(1)).sum())
         off = (logits.sum(1) - 1).abs()
         self._are_probabilities &= bool((off < _ROUNDING).all() and (logits >= 0).all())
         correct = (logits.argmax(1) == batch.target).nonzero().squeeze(1)

@@ -92,6 +92,7 @@ def _tracker(context: SweepContext, study: optuna.Study) -> MlflowTracker:
             **provenance_tags(),
             "seed": str(spec.seed),
             "data.key": context.images["train"].key,
+            **{f"data.split.{name}": split.rows_hash() for name, split in context.images.items()},
             "data.demo": str(context.is_demo).lower(),
         },
         artifacts=[folder / name for name in ("trials.parquet", "front.png", REPORT_FILE)],

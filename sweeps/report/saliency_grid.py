@@ -56,8 +56,8 @@ def saliency_grid(models: Mapping[str, TrialConfig]) -> SaliencyGrid:
     batch = images.batch(_examples(images))
     maps = {name: _heat(config, images, batch) for name, config in models.items()}
     inside = {}
-    if batch.mask is not None:
-        inside = {name: _inside(heat, batch.mask) for name, heat in maps.items()}
+    if batch.object_mask is not None:
+        inside = {name: _inside(heat, batch.object_mask) for name, heat in maps.items()}
     return SaliencyGrid(
         png=_draw(batch, maps, images.class_names), inside=inside, n_images=len(batch.target)
     )
@@ -102,8 +102,8 @@ def _draw(batch: Batch, maps: Mapping[str, Tensor], names: Sequence[str]) -> str
                 place.set_ylabel(names[int(batch.target[row])], fontsize=9)
             else:
                 place.imshow(maps[name][row].numpy(), cmap="inferno", vmin=0, vmax=1)
-            if batch.mask is not None:
-                outline = batch.mask[row].reshape(photo.shape[:2]).float().numpy()
+            if batch.object_mask is not None:
+                outline = batch.object_mask[row].reshape(photo.shape[:2]).float().numpy()
                 place.contour(outline, levels=[0.5], colors=_OUTLINE, linewidths=1)
             place.set_xticks([])
             place.set_yticks([])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from hsplid_core.config import TrainingConfig
+from hsplid_core.config import AugmentationConfig, TrainingConfig
 from hsplid_core.training import Precision, optimiser_step, pick_device
 from tests.tiny import tiny_data, tiny_trial
 from trainables.trial import Trial
@@ -27,6 +29,21 @@ def test_the_gradient_is_clipped_by_its_global_norm() -> None:
     before = model.weight.detach().clone()
     optimiser_step((model.weight * torch.tensor([3.0, 4.0, 0.0])).sum(), model, optimiser, 0.5)
     torch.testing.assert_close(before - model.weight, torch.tensor([[0.3, 0.4, 0.0]]))
+
+
+def test_a_resumed_run_sees_the_same_variations(tmp_path: Path) -> None:
+    varied = AugmentationConfig(crop_scale=(0.5, 1.0), flip=0.5, brightness=0.2)
+    config = TrainingConfig(epochs=2, batch_size=32, learning_rate=1e-3, augmentation=varied)
+    data = tiny_data(tmp_path)
+    runs = [Trial(tiny_trial(data, training=config)).run for _ in range(2)]
+    plain = Trial(tiny_trial(data, training=replace(config, augmentation=AugmentationConfig())))
+    first = runs[0].train_epoch()
+    assert plain.run.train_epoch()["train/loss"] != first["train/loss"]
+    runs[1].load_state_dict(copy.deepcopy(runs[0].state_dict()))
+    losses = [run.train_epoch()["train/loss"] for run in runs]
+    assert losses[0] == losses[1] != first["train/loss"]
+    for one, two in zip(runs[0].model.parameters(), runs[1].model.parameters(), strict=True):
+        assert torch.equal(one, two)
 
 
 @pytest.mark.gpu

@@ -290,6 +290,11 @@ def test_anchors_may_be_merged_and_replaced() -> None:
             "torchvision such as vgg16, densenet121, efficientnet_b0 or vit_b_16; "
             "did you mean resnet18?",
         ),
+        (
+            "data.name=imagenet9/original",
+            "data.name is imagenet9/original, which has images to test on only: train on another "
+            "data set and evaluate on this one",
+        ),
         ("data.name=coco", f"data.name is coco: use {' or '.join(sorted(DATA_SETS))}"),
         (
             "training.device=gpu",

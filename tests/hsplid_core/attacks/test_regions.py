@@ -140,5 +140,12 @@ def test_refuses_masks_that_do_not_fit() -> None:
     assert batch.mask is not None
     with pytest.raises(DataError, match=r"object masks are torch\.bool"):
         region_mask("full", replace(batch, mask=batch.mask[..., :4]), seed=0)
-    with pytest.raises(DataError, match=r"object masks are torch\.float32"):
-        region_mask("full", replace(batch, mask=batch.mask.float()), seed=0)
+    with pytest.raises(DataError, match=r"object masks are torch\.int64"):
+        region_mask("full", replace(batch, mask=batch.mask.long()), seed=0)
+
+
+def test_attention_of_a_half_counts_as_the_object() -> None:
+    batch = make_batch()
+    attention = torch.rand(batch.image[:, :1].shape, generator=torch.Generator().manual_seed(0))
+    allowed = region_mask("background", replace(batch, mask=attention), seed=0)
+    assert torch.equal(allowed, attention < 0.5)

@@ -42,6 +42,52 @@ def test_a_batch_is_in_pixel_space(images: ImageSet) -> None:
     np.testing.assert_array_equal(batch.image[0], pixels / 255)
 
 
+def test_soft_masks_are_attention(tmp_path: Path) -> None:
+    images = build_or_open(MadeSource(n_rows=4, soft_masks=True), tmp_path)
+    batch = images.batch(torch.tensor([2]))
+    assert images.soft_masks
+    assert batch.mask is not None
+    rng = np.random.default_rng([0, 2])
+    rng.integers(0, 256, (3, 8, 8))
+    expected = rng.integers(0, 256, (1, 8, 8)).astype(np.float32) / 255
+    np.testing.assert_array_equal(batch.mask[0], expected)
+    assert batch.object_mask is not None
+    np.testing.assert_array_equal(batch.object_mask[0], expected >= 0.5)
+
+
+def test_the_hash_of_the_rows_is_that_of_their_names(tmp_path: Path) -> None:
+    small, large = (build_or_open(MadeSource(n_rows=6, size=size), tmp_path) for size in (8, 10))
+    rows = torch.tensor([1, 4])
+    assert small.select(rows).rows_hash() == large.select(rows).rows_hash()
+    assert small.select(rows).rows_hash() != small.select(rows + 1).rows_hash()
+
+
+@pytest.mark.gpu
+def test_batches_ahead_are_those_of_the_cpu(images: ImageSet) -> None:
+    for here, there in zip(
+        images.batches(4, torch.Generator().manual_seed(1)),
+        images.batches(4, torch.Generator().manual_seed(1), device="cuda"),
+        strict=True,
+    ):
+        assert there.image.is_cuda
+        for one, two in (
+            (here.image, there.image),
+            (here.target, there.target),
+            (here.index, there.index),
+            (here.mask, there.mask),
+        ):
+            assert one is not None
+            assert two is not None
+            assert torch.equal(one, two.cpu())
+
+
+@pytest.mark.gpu
+def test_leaving_early_leaves_no_thread(images: ImageSet) -> None:
+    for _ in range(3):
+        next(iter(images.batches(2, device="cuda")))
+    assert torch.equal(images.batch(torch.arange(3), "cuda").image.cpu(), every(images)[:3])
+
+
 @settings(deadline=None, max_examples=50)
 @given(indices=st.lists(st.integers(-25, 24), max_size=40))
 def test_any_rows_in_any_order(images: ImageSet, indices: list[int]) -> None:

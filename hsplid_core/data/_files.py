@@ -41,13 +41,14 @@ def make_folder(folder: Path, setting: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, setting: str = "cache_dir") -> Iterator[None]:
     """Hold an exclusive lock between processes; the kernel frees a dead holder's lock.
 
     The lock file stays behind: deleting it would let two processes hold "the" lock at once.
 
     Args:
         path: The lock file; its folder must exist.
+        setting: The argument that names the folder, for the error's text.
 
     Raises:
         DataError: The lock file can't be written.
@@ -57,7 +58,7 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise DataError(
             f"{path.parent} must be writable to hold {path.name} ({error.strerror}): "
-            "choose another cache_dir"
+            f"choose another {setting}"
         ) from error
     with handle:
         try:

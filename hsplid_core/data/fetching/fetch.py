@@ -82,7 +82,7 @@ def fetch(
     Args:
         recipe: What to fetch.
         root: The data set's folder; created if need be.
-        progress: Told how far it is; from several threads.
+        progress: Told how far it is.
         mirror: Server to use in place of the official ones.
         again: Fetch also what is there already, for instance because it is damaged.
         patience: What to forgive the servers.

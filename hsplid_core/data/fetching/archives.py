@@ -47,6 +47,7 @@ def unpack(
     except (
         tarfile.TarError,
         zipfile.BadZipFile,
+        gzip.BadGzipFile,
         zlib.error,
         EOFError,
         NotImplementedError,

@@ -57,7 +57,7 @@ def run(
 
 def _list(settings: Settings, *, as_json: bool) -> int:
     folder = settings.root or DATA_FOLDER
-    rows = [_row(name, entry, folder / family(name)) for name, entry in DATA_SETS.items()]
+    rows = [_row(name, entry, folder / _folder(name)) for name, entry in DATA_SETS.items()]
     if as_json:
         sys.stdout.write(json.dumps({row.name: vars(row) for row in rows}, indent=2) + "\n")
         return 0
@@ -82,6 +82,10 @@ class _Row:
     root: str
     present: bool
     has_demo: bool
+
+
+def _folder(name: str) -> str:
+    return RECIPES[family(name)].folder or family(name)
 
 
 def _row(name: str, entry: DataSet, root: Path) -> _Row:
@@ -117,7 +121,7 @@ def _opens(openers: Sequence[Opener]) -> bool:
 def _fetch(
     name: str, names: Sequence[str], settings: Settings, *, again: bool, as_json: bool
 ) -> int:
-    root = settings.root or DATA_FOLDER / family(name)
+    root = settings.root or DATA_FOLDER / _folder(name)
     recipe = RECIPES[family(name)]
     openers = _openers(names, root)
     if recipe.items:
@@ -179,7 +183,7 @@ def _check(name: str, names: Sequence[str], settings: Settings, *, as_json: bool
 
 
 def _existing(name: str, settings: Settings) -> Path:
-    root = settings.root or DATA_FOLDER / family(name)
+    root = settings.root or DATA_FOLDER / _folder(name)
     if not root.is_dir():
         raise ConfigError(
             f"root is {root}, which is no folder: give root=FOLDER, or run python -m sweeps.data "
@@ -201,7 +205,7 @@ def _build(name: str, names: Sequence[str], settings: Settings, *, as_json: bool
 
 
 def _root_to_build(name: str, settings: Settings) -> Path:
-    usual = DATA_FOLDER / family(name)
+    usual = DATA_FOLDER / _folder(name)
     if settings.root is not None or usual.is_dir():
         return _existing(name, settings)
     sys.stderr.write(f"no root= given and no {usual}: building the embedded demo of {name}\n")

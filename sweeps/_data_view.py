@@ -58,7 +58,8 @@ class ProgressView:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._bars.stop()
+        if self._console.is_terminal:  # elsewhere it would print an empty line
+            self._bars.stop()
 
     def show(self, task: str, done: int, total: int | None) -> None:
         """Say how far a task is.

@@ -69,11 +69,13 @@ def must_exist(paths: Iterable[Path], data_set: str, layout: str) -> None:
         layout: What the root must hold and where that comes from.
 
     Raises:
-        DataError: One of them is missing.
+        DataError: Some are missing (with a `FileNotFoundError` as its cause); all are named.
     """
-    for path in paths:
-        if not path.exists():
-            raise DataError(f"{path} must exist to read {data_set}: {layout}")
+    missing = ", ".join(str(path) for path in paths if not path.exists())
+    if missing:
+        raise DataError(f"{missing} must exist to read {data_set}: {layout}") from (
+            FileNotFoundError(missing)
+        )
 
 
 def class_folders(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from hsplid_core.data._geometry import square_mask, square_pixels
 from hsplid_core.data._listing import glance
-from hsplid_core.data.source import Sample
+from hsplid_core.data.source import Listing, Sample
 from hsplid_core.data.stand_in import is_stand_in
 from hsplid_core.errors import DataError
 
@@ -50,6 +50,7 @@ class ArrayImages:
         channels: 3 for colours, 1 for grey.
         read: Reads the files; called only when the cache has to be built.
         has_masks: Whether that gives masks.
+        siblings: Names that the data set's files in the same folders may have.
         mean: Mean of each channel, of pixels in [0, 1].
         std: Standard deviation of each channel.
 
@@ -69,6 +70,7 @@ class ArrayImages:
     std: tuple[float, ...]
     has_masks: bool = False
     soft_masks: bool = False
+    siblings: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -117,6 +119,12 @@ class ArrayImages:
             label=int(self._arrays.labels[index]),
             id=f"{self.split}/{index:05d}",
         )
+
+    def listing(self) -> Listing:
+        """List the files of all splits."""
+        folders = tuple(dict.fromkeys(path.parent for path in self.files))
+        siblings = {folder / name for folder in folders for name in self.siblings}
+        return Listing(folders, frozenset(self.files) | siblings)
 
     @property
     def _transform(self) -> str:

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from hsplid_core.data._decoding import Workers
 from hsplid_core.data._files import map_in_threads
 from hsplid_core.data.source import Listed, Source
+from hsplid_core.data.stand_in import DEMO_MARKER
 from hsplid_core.errors import DataError
 
 Kind = Literal["missing", "damaged", "foreign"]
@@ -90,5 +91,5 @@ def _foreign(sources: Sequence[Source]) -> Iterator[Finding]:
     known = frozenset[Path]().union(*(listing.files for listing in listings))
     folders = {folder for listing in listings for folder in listing.folders}
     for path in sorted({path for folder in folders for path in folder.rglob("*")}):
-        if path not in known and not path.is_dir():
+        if path not in known and path.name != DEMO_MARKER and not path.is_dir():
             yield Finding("foreign", f"{path} does not belong to the data set: remove it")

@@ -58,6 +58,7 @@ def cifar10(root: Path, split: Literal["train", "test"], image_size: int) -> Arr
         read=partial(_read, files),
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2470, 0.2435, 0.2616),
+        siblings=frozenset((*BATCHES["train"], *BATCHES["test"], "batches.meta", "readme.html")),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from hsplid_core.data.arrays import ArrayImages, Arrays
-from hsplid_core.data.mnist import DIGITS, idx_files, read_digits
+from hsplid_core.data.mnist import DIGITS, FILE_NAMES, idx_files, read_digits
 
 _SIDE = 64
 _PAIRING_SEED = 1  # the released code's
@@ -48,6 +48,7 @@ def concatenated_mnist(
         mean=(0.0500,),  # of the padded images, as released
         std=(0.2009,),
         has_masks=True,
+        siblings=FILE_NAMES,
     )
 
 

@@ -62,11 +62,13 @@ class CocoAnimals:
     def __post_init__(self) -> None:
         for folder in (self.root, self._folder):
             if not folder.is_dir():
-                raise DataError(f"{folder} must be a folder to read COCO animals: {_LAYOUT}")
+                raise DataError(
+                    f"{folder} must be a folder to read COCO animals: {_LAYOUT}"
+                ) from FileNotFoundError(folder)
         if not self._annotation_file.is_file():
             raise DataError(
                 f"{self._annotation_file} must be a file to read COCO animals: {_LAYOUT}"
-            )
+            ) from FileNotFoundError(self._annotation_file)
 
     @property
     def name(self) -> str:

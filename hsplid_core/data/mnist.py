@@ -27,6 +27,13 @@ DIGITS = tuple(str(digit) for digit in range(10))
 FILE_STEMS: dict[Literal["train", "test"], str] = {"train": "train", "test": "t10k"}
 """First part of the files' names, for each split."""
 
+FILE_NAMES = frozenset(
+    f"{stem}-{content}-ubyte{suffix}"
+    for stem in FILE_STEMS.values()
+    for content in ("images-idx3", "labels-idx1")
+    for suffix in ("", ".gz")
+)
+
 _LAYOUT = (
     "the root must hold train-images-idx3-ubyte, train-labels-idx1-ubyte, "
     "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, with or without .gz, from "
@@ -57,6 +64,7 @@ def mnist(root: Path, split: Literal["train", "test"], image_size: int) -> Array
         read=partial(read_digits, images, labels),
         mean=(0.1307,),
         std=(0.3081,),
+        siblings=FILE_NAMES,
     )
 
 
@@ -78,7 +86,8 @@ def _present(root: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return path
-    raise DataError(f"{folder / name}.gz must exist to read MNIST: {_LAYOUT}")
+    path = folder / f"{name}.gz"
+    raise DataError(f"{path} must exist to read MNIST: {_LAYOUT}") from FileNotFoundError(path)
 
 
 def read_digits(images: Path, labels: Path) -> Arrays:

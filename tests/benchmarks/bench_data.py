@@ -1,23 +1,31 @@
-"""The Arrow cache against decoding, and the memory that a second process adds.
+"""The Arrow cache: against decoding, its build, and the memory that it takes.
 
 An epoch in batches of 32 from the cache is compared with a plain reader, which decodes each JPEG
 file, unites its masks with pycocotools and resizes both: on the demo's own 64x64 pictures, the
-smallest and so the hardest to beat, and on pictures of 480x480 shrunk to 224, as COCO's are.
-For the memory, two processes go through the same 300 MB; what counts is the second one's private
-memory, since the pages of the file that both map are in memory once.
+smallest and so the hardest to beat, and on pictures of 480x480 shrunk to 224, as COCO's are. What
+reaches the device in a second is compared with the same batches from a tensor that lies in memory
+as bytes, decoded: the most that any storage could give.
+
+A build with a worker for each core is compared with a build with one; and the largest memory of a
+process that builds 20,000 images of 96x96 with one that builds 2,000, a tenth of 740 MB.
+
+For the memory of a trial, two processes go through the same 300 MB; what counts is the second
+one's private memory, since the pages of the file that both map are in memory once.
 
     python -m tests.benchmarks.bench_data
 
-Half a minute on one slow CPU core; expected near 45, 35 and 0.02.
+A minute on two slow CPU cores; expected near 45, 35, 1.8, 0.8, 0.8, 1.0 and 0.02.
 """
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,16 +33,21 @@ import torch
 
 from hsplid_core.data.arrow_cache import build_or_open
 from hsplid_core.data.batch import Batch
+from hsplid_core.data.building import Workers, n_cores
 from hsplid_core.data.coco import CocoAnimals
 from hsplid_core.data.demo import write_coco_demo
 from hsplid_core.data.image_set import ImageSet
 from hsplid_core.data.source import Sample, Skipped
 from tests.benchmarks._report import Ratio, report
+from tests.benchmarks._timing import compare
 from tests.hsplid_core.data.made_source import MadeSource
 
 ROUNDS = 3
 BATCH_SIZE = 32
 MEMORY_ROWS, MEMORY_SIZE = 19_000, 64  # times 4 bytes a pixel with its mask: 311 MB
+# A build's pictures: small ones would measure the start of the workers.
+BUILD_IMAGES, BUILD_STORED, BUILD_SIZE = 512, 480, 224
+FEW_ROWS, MANY_ROWS, GROWTH_SIZE = 2_000, 20_000, 96
 PRIVATE = ("Private_Clean:", "Private_Dirty:")
 
 
@@ -78,6 +91,76 @@ def epoch_ratio(name: str, folder: Path, *, stored: int, size: int, n_images: in
     return Ratio(f"epoch: decoding / cache, {name}", from_files / from_cache, 20, True)
 
 
+def build_ratio(folder: Path) -> Ratio:
+    """How many times faster a build is with every core than with one."""
+    root = write_coco_demo(
+        folder / "build", n_train=BUILD_IMAGES, n_val=4, image_size=BUILD_STORED
+    )
+    source = CocoAnimals(root, "train", BUILD_SIZE)
+
+    def build(workers: Workers) -> None:
+        with tempfile.TemporaryDirectory(dir=folder) as cache:
+            build_or_open(source, Path(cache), workers=workers)
+
+    one, every = Workers(count=1), Workers.for_many_images(n_cores())
+    alone, together = compare(partial(build, one), partial(build, every), rounds=2)
+    name = f"build: one core / {every.count} {every.kind}, {BUILD_STORED} to {BUILD_SIZE}"
+    # Less than a core each: the identity is hashed before, and the rows are written after.
+    return Ratio(name, alone / together, 0.7 * every.count if every.count > 1 else 0.9, True)
+
+
+def delivery_ratio(folder: Path, *, size: int, n_rows: int) -> Ratio:
+    """Images a second from the cache to the device, relative to a tensor of bytes in memory."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    images = build_or_open(Repeated(n_rows=n_rows, size=size), folder / f"delivery-{size}")
+    resident = torch.zeros(n_rows, 3, size, size, dtype=torch.uint8)
+    masks = torch.zeros(n_rows, 1, size, size, dtype=torch.uint8)
+
+    def order() -> Iterator[torch.Tensor]:
+        return iter(torch.randperm(n_rows).split(BATCH_SIZE))
+
+    def from_memory() -> None:
+        for rows in order():
+            resident[rows].to(device).to(torch.float32).div_(255)
+            masks[rows].to(device).to(torch.bool)
+
+    def from_cache() -> None:
+        for rows in order():
+            images.batch(rows, device)
+
+    memory_s, cache_s = compare(from_memory, from_cache, rounds=3)
+    name = f"{n_rows / cache_s:,.0f} images/s to {device.type} at {size}, relative to memory"
+    return Ratio(name, memory_s / cache_s, 0.5, True)
+
+
+def peak_bytes(n_rows: int, folder: Path) -> int:
+    """Largest memory of this process, or of one of its workers, after a build."""
+    source = Repeated(n_rows=n_rows, size=GROWTH_SIZE)
+    build_or_open(source, folder, workers=Workers.for_many_images(n_cores()))
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return 1024 * sum(resource.getrusage(kind).ru_maxrss for kind in kinds)
+
+
+def growth_ratio(folder: Path) -> Ratio:
+    """How the largest memory of a build grows with ten times the images."""
+    few, many = (
+        int(_in_a_process("build", str(n_rows), str(folder / f"growth-{n_rows}")))
+        for n_rows in (FEW_ROWS, MANY_ROWS)
+    )
+    name = f"peak memory of a build, {MANY_ROWS} / {FEW_ROWS} images ({few / 1e6:.0f} MB)"
+    return Ratio(name, many / few, 1.1, False)
+
+
+def _in_a_process(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.bench_data", *arguments],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return done.stdout
+
+
 def private_bytes() -> int:
     """Memory of this process that no other shares."""
     lines = Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines()
@@ -109,38 +192,38 @@ def memory_ratio(folder: Path) -> Ratio:
     build_or_open(Repeated(n_rows=MEMORY_ROWS, size=MEMORY_SIZE), folder / "large")
     (path,) = (folder / "large").glob("*.arrow")
     first, _ = scan(path)  # stays mapped while the second process runs
-    second = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.bench_data", str(path)],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    second = int(_in_a_process("scan", str(path)))
     size = path.stat().st_size
     assert len(first) == MEMORY_ROWS
     name = f"memory of a second process / data of {size / 1e6:.0f} MB"
-    return Ratio(name, int(second.stdout) / size, 0.1, False)
+    return Ratio(name, second / size, 0.1, False)
 
 
 def run() -> list[Ratio]:
     """Measure all ratios."""
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         return [
             epoch_ratio("64x64", folder, stored=64, size=64, n_images=600),
             epoch_ratio("480x480 to 224", folder, stored=480, size=224, n_images=128),
+            build_ratio(folder),
+            delivery_ratio(folder, size=64, n_rows=8000),
+            delivery_ratio(folder, size=224, n_rows=1000),
+            growth_ratio(folder),
             memory_ratio(folder),
         ]
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Run the benchmark, or, given a cache file, be its second process."""
-    if arguments:
-        torch.set_num_threads(1)
-        print(scan(Path(arguments[0]))[1])
+    """Run the benchmark, or be its second process: `scan FILE` or `build ROWS FOLDER`."""
+    torch.set_num_threads(1)
+    if arguments[:1] == ["scan"]:
+        print(scan(Path(arguments[1]))[1])
         return 0
-    report(run())
-    return 0
+    if arguments[:1] == ["build"]:
+        print(peak_bytes(int(arguments[1]), Path(arguments[2])))
+        return 0
+    return report(run())
 
 
 if __name__ == "__main__":

@@ -40,12 +40,14 @@ class Recipe:
         licence: In a few words.
         items: What to download, in this order.
         coco_images: Whether the single images that the annotations name are fetched, too.
+        folder: Name of the folder where it usually lies, if not its own: it shares files.
         by_hand: What has to be asked for or laid out by people: where, and how. None if nothing.
     """
 
     licence: str
     items: tuple[Item, ...] = ()
     coco_images: bool = False
+    folder: str | None = None
     by_hand: str | None = None
 
     @property
@@ -63,6 +65,7 @@ def _mnist(name: str, size: int, md5: str) -> Item:
 
 _MNIST = Recipe(
     licence="CC BY-SA 3.0",
+    folder="mnist",
     items=(
         _mnist("train-images-idx3-ubyte.gz", 9_912_422, "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
         _mnist("train-labels-idx1-ubyte.gz", 28_881, "d53e105ee54ea40749a09fcbcd1e9432"),
@@ -152,6 +155,7 @@ RECIPES: dict[str, Recipe] = {
     "cub_gha": Recipe(
         licence=_CUB_LICENCE,
         items=_CUB[:1],
+        folder="cub",
         by_hand="the maps of gaze lie on Google Drive: get them by the link at "
         "https://github.com/yaorong0921/CUB-GHA and unpack them to CUB_200_2011/CUB_GHA/1.jpg and "
         "so on",

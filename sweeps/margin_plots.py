@@ -19,14 +19,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from hsplid_core.frequency import FILTERS
 from sweeps._picture import DEMO_NOTE
 from sweeps.events import TrialRecord
 from sweeps.spec import SweepSpec
 from sweeps.tables import FOLDER
 from trainables.margins import MARGINS_TABLE
 
-_BINS = 24  # of the logarithm of margins, in which dots push each other aside
+_BINS = 40  # of the logarithm of margins, in which dots push each other aside
 _SWARM_WIDTH = 0.7  # of the distance between two subspaces
+_KINDS = ("none", *FILTERS)  # plain data first
 _COLOURS = matplotlib.colormaps["viridis"]
 
 
@@ -119,7 +121,9 @@ def read_trials(
                 labels=labels,
             )
         )
-    return sorted(found, key=lambda trial: (trial.transform, trial.epsilon, trial.number))
+    return sorted(
+        found, key=lambda trial: (_KINDS.index(trial.transform), trial.epsilon, trial.number)
+    )
 
 
 def margins_figure(trials: Sequence[TrialMargins], *, title: str, is_demo: bool) -> Figure:

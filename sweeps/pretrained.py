@@ -27,6 +27,9 @@ def pretrain_key(spec: SweepSpec, data_key: str) -> str:
         # Another file under the same name makes other weights.
         file = spec.model.checkpoint.expanduser().read_bytes()
         content["checkpoint"] = hashlib.sha256(file).hexdigest()
+    if spec.data.transform != "none":
+        # The network's first layer, and none of the images that the data's key stands for.
+        content["transform"] = [spec.data.transform, spec.data.bandwidth]
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

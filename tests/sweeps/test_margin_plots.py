@@ -52,11 +52,11 @@ def folder(tmp_path: Path) -> Path:
 def test_trials_come_with_what_they_were_trained_on(folder: Path) -> None:
     trials = read_trials(folder / "tables" / "margins.parquet", load_spec("margins"), RECORDS)
     assert [(t.transform, t.epsilon, t.number) for t in trials] == [
-        ("flip", 0.0, 2),
         ("none", 0.0, 1),
         ("none", 1.0, 0),
+        ("flip", 0.0, 2),
     ]
-    last = trials[-1]
+    last = trials[1]
     assert last.labels == LABELS
     assert last.size.shape == (20, 3)
     known = np.where(last.fooled, last.size, np.inf)
@@ -68,16 +68,16 @@ def test_the_picture_has_a_column_for_each_kind_of_data(folder: Path) -> None:
     trials = read_trials(folder / "tables" / "margins.parquet", spec, RECORDS)
     figure = margins_figure(trials, title="margins", is_demo=True)
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles == ["flip data", "plain data", "", ""]
-    plain = figure.axes[1]
+    assert titles == ["plain data", "flip data", "", ""]
+    plain = figure.axes[0]
     assert [line.get_label() for line in plain.lines] == [
         "epsilon 0, trial 1",
         "epsilon 1, trial 0",
     ]
-    assert np.allclose(np.asarray(plain.lines[1].get_ydata()), trials[-1].medians)
+    assert np.allclose(np.asarray(plain.lines[1].get_ydata()), trials[1].medians)
     dots = sum(len(np.asarray(c.get_offsets())) for c in plain.collections)
     assert dots == 2 * 20 * 3 - 1
-    below = figure.axes[3]
+    below = figure.axes[2]
     assert [line.get_label() for line in below.lines] == list(LABELS)
     assert np.asarray(below.lines[0].get_xdata()).tolist() == [0, 1]
 

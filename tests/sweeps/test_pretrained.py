@@ -22,6 +22,13 @@ def test_the_key_follows_what_decides_the_weights() -> None:
     assert len({key(), *others}) == 5
 
 
+def test_a_filter_of_the_images_makes_other_weights() -> None:
+    filters = ("flip", "lowpass", "highpass")
+    keys = {key(f"data.transform={kind}", "data.bandwidth=8") for kind in filters}
+    assert len({key(), *keys}) == 4
+    assert key("data.bandwidth=8") == key()
+
+
 def test_another_checkpoint_under_the_same_name_makes_another_key(tmp_path: Path) -> None:
     path = tmp_path / "start.pt"
     keys = set()

@@ -199,3 +199,35 @@ class PixelConfig:
                 (self.side >= 1, f"side is {self.side}: use at least 1"),
             ]
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmationConfig:
+    """Robustness on the test split, for models whose choice is over; ``sweeps.confirm`` sets it.
+
+    It leaves the table ``confirmation`` and no metric, so that no search can make an objective of
+    what it must not see.
+
+    Attributes:
+        suite: A key of ``hsplid_core.robustness.SUITES``.
+        max_images: Attack only so many test images (a fixed subset); None takes the suite's own
+            number.
+        batch_size: Images per forward pass; does not change the result.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    suite: str = "standard"
+    max_images: int | None = None
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (
+                    self.max_images is None or self.max_images >= 1,
+                    f"max_images is {self.max_images}: use at least 1, or null for the suite's",
+                ),
+                (self.batch_size >= 1, f"batch_size is {self.batch_size}: use at least 1"),
+            ]
+        )

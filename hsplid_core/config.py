@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 from hsplid_core._checking import STRICT as STRICT
 from hsplid_core._checking import check as check
 from hsplid_core.analysis_config import (
+    ConfirmationConfig,
     MarginsConfig,
     PixelConfig,
     SaliencyConfig,
@@ -254,6 +255,7 @@ class EvaluationConfig:
         batch_size: Images per forward pass.
         saliency: Attributions against the masks, whenever robustness is due; None leaves them out.
         single_pixel: The single-pixel benchmark, likewise.
+        confirmation: Robustness on the test split, likewise; only for models already chosen.
         margins: Distances to the decision boundary along frequencies, likewise.
     """
 
@@ -271,6 +273,7 @@ class EvaluationConfig:
     batch_size: int = 256
     saliency: SaliencyConfig | None = None
     single_pixel: SinglePixelConfig | None = None
+    confirmation: ConfirmationConfig | None = None
     margins: MarginsConfig | None = None
 
     def __post_init__(self) -> None:

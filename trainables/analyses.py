@@ -8,10 +8,12 @@ trials into one file each. The next analysis is one more function in :data:`ANAL
 
 from __future__ import annotations
 
+from trainables.confirmation import confirmation
 from trainables.findings import Analysis, Findings, Subject, Table
 from trainables.margins import margins
 
 ANALYSES: dict[str, Analysis] = {
+    "confirmation": confirmation,
     "margins": margins,
 }
 

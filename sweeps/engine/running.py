@@ -53,7 +53,7 @@ def run_sweep(
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
         stack.enter_context(sole_driver(folder))
-        images = _prepare_images(spec)
+        images = prepare_images(spec)
         # A network that does not fit is told once, here; published weights are fetched once.
         initial_model(spec.trial_config(), images["train"])
         stack.enter_context(connected(spec.cluster))
@@ -70,7 +70,12 @@ def run_sweep(
     return INTERRUPTED if outcome.interrupted else 0
 
 
-def _prepare_images(spec: SweepSpec) -> Mapping[Split, ImageSet]:
+def prepare_images(spec: SweepSpec) -> Mapping[Split, ImageSet]:
+    """Build or open the caches of a sweep's data set.
+
+    Raises:
+        DataError: The data set is missing or damaged.
+    """
     data = spec.trial_config().data
     assert data.cache_dir is not None
     return prepare(

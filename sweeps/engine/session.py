@@ -16,11 +16,10 @@ from sweeps.margin_plots import write_margins
 from sweeps.plots import write_front
 from sweeps.progress import ProgressView
 from sweeps.provenance import provenance_tags
-from sweeps.report import REPORT_FILE, write_report
+from sweeps.report import REPORT_FILE, report_or_warn
 from sweeps.results import records_of, write_parquet
 from sweeps.searcher import StudySearcher
 from sweeps.spaces import find_space, first_trials
-from sweeps.stored import open_sweep
 from sweeps.study import interrupted_trials, open_study
 from sweeps.tables import write_tables
 from sweeps.tracking import MlflowTracker
@@ -127,4 +126,4 @@ def _write_results(context: SweepContext, records: Sequence[TrialRecord]) -> Non
         is_demo=context.is_demo,
         paper_trial=0 if spec.search.paper_first else None,
     )
-    write_report(open_sweep(str(folder)))
+    report_or_warn(folder)

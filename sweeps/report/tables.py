@@ -170,6 +170,14 @@ def curves_table(curves: Sequence[RobustCurve]) -> Table:
     return Table("Robust accuracy", ["model", "attack", "epsilon", "robust accuracy"], rows)
 
 
+def text_table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Make a table of plain text; what follows a row's head is aligned right."""
+    cells = [
+        [Cell(text, is_number=position > 0) for position, text in enumerate(row)] for row in rows
+    ]
+    return Table(caption, header, cells)
+
+
 def facts_table(caption: str, facts: Mapping[str, str]) -> Table:
     """List names and their values."""
     rows = [[Cell(name), Cell(value)] for name, value in facts.items()]

@@ -13,6 +13,8 @@ from hsplid_core.errors import SaliencyError
 from sweeps._labels import duration_text, metric_label, metric_text
 from sweeps._picture import BASELINE_LABEL
 from sweeps.about import About, command_again, replace_text
+from sweeps.confirm.presenting import conclusions, luck_rows, test_rows, turned
+from sweeps.confirm.results import read_confirmation
 from sweeps.events import TrialRecord
 from sweeps.importances import importances
 from sweeps.loading import load_pretrain_spec
@@ -54,6 +56,7 @@ def write_report(sweep: StoredSweep, *, output: Path | None = None, ui: str | No
         _importances(sweep),
         _curves(sweep, selection),
         _saliency(sweep, selection),
+        _confirmed(sweep),
         _failures(selection, links),
         _cost(sweep, selection),
         _origin(sweep),
@@ -70,6 +73,20 @@ def write_report(sweep: StoredSweep, *, output: Path | None = None, ui: str | No
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, render(page))
     return path
+
+
+def report_or_warn(folder: Path) -> None:
+    """Write the report of a sweep that has just ended; a fault in it takes no result down.
+
+    Args:
+        folder: The sweep's folder.
+    """
+    try:
+        write_report(open_sweep(str(folder)))
+    except Exception:
+        logger.warning(
+            "%s has no report; python -m sweeps.report tries again", folder, exc_info=True
+        )
 
 
 def _links(sweep: StoredSweep, ui: str | None) -> Mapping[int, str]:
@@ -310,6 +327,27 @@ def _saliency(sweep: StoredSweep, selection: Selection) -> Section | None:
         ),
         folded=[tables.facts_table("Share of the saliency inside the object, mean", shares)]
         * bool(shares),
+    )
+
+
+def _confirmed(sweep: StoredSweep) -> Section | None:
+    found = read_confirmation(sweep.folder)
+    if found is None:
+        return None
+    laid_out = (
+        ("Test split, mean ± sd [95% interval] in %", turned(*test_rows(found))),
+        ("Promise and luck, on validation images", luck_rows(found)),
+    )
+    return Section(
+        anchor="confirmation",
+        title="Confirmed under new seeds",
+        text=[
+            f"Trained anew under {len(found.seeds)} seeds and judged on the test split with the "
+            f"attack suite {found.suite}. The last row says whether a configuration is "
+            "non-dominated there, and in which share of bootstrap samples of the seeds.",
+            *conclusions(found),
+        ],
+        tables=[tables.text_table(caption, *content) for caption, content in laid_out],
     )
 
 

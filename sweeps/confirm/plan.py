@@ -1,0 +1,156 @@
+"""What is confirmed, under which seeds, and as which study."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hsplid_core.analysis_config import ConfirmationConfig
+from hsplid_core.errors import ConfigError
+from hsplid_core.methods import CrossEntropyConfig
+from sweeps.confirm.statistics import CROSS_ENTROPY
+from sweeps.selection import select
+from sweeps.spec import SweepSpec
+from sweeps.stored import StoredSweep
+from trainables.config import ParameterValue
+
+FOLDER = "confirm"
+_METHOD = "cross_entropy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """One way to train that is confirmed.
+
+    Attributes:
+        name: What to call it.
+        parameters: What it changes of the sweep's spec, by dotted path.
+        searched: Its objectives in the search; None for the baseline.
+    """
+
+    name: str
+    parameters: Mapping[str, ParameterValue]
+    searched: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that a confirmation runs.
+
+    Attributes:
+        sweep: The sweep whose front is confirmed.
+        spec: The sweep's spec, without search, with cross-entropy among its methods and with the
+            test split's evaluation.
+        configurations: What is trained under every seed.
+        seeds: The seeds; none of them is the sweep's own.
+    """
+
+    sweep: StoredSweep
+    spec: SweepSpec
+    configurations: tuple[Configuration, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where the results are."""
+        return self.sweep.folder / FOLDER
+
+    def seed_folder(self, seed: int) -> Path:
+        """Where the trials of a seed are."""
+        return self.folder / f"{self.sweep.name}-seed-{seed}"
+
+    def seed_spec(self, seed: int) -> SweepSpec:
+        """Return the spec that the trials of a seed run with."""
+        return self.spec.model_copy(update={"seed": seed})
+
+
+def make_plan(
+    sweep: StoredSweep,
+    *,
+    n_seeds: int,
+    first_seed: int | None = None,
+    trials: Sequence[int] = (),
+    suite: ConfirmationConfig,
+) -> Plan:
+    """Plan a confirmation.
+
+    Args:
+        sweep: The sweep; at least one of its trials is complete.
+        n_seeds: Number of new seeds.
+        first_seed: The first of them; None takes the one after the sweep's own.
+        trials: Numbers of complete trials to confirm instead of the front.
+        suite: How the test split is attacked.
+
+    Raises:
+        ConfigError: A trial is not complete, a seed is the sweep's own, or the folder does not say
+            which spec it was run with.
+    """
+    spec = sweep.spec
+    first = spec.seed + 1 if first_seed is None else first_seed
+    seeds = tuple(range(first, first + n_seeds))
+    if n_seeds < 1 or spec.seed in seeds:
+        raise ConfigError(
+            f"seeds are {', '.join(map(str, seeds)) or 'none'}: give one or more, without the "
+            f"sweep's own seed {spec.seed}"
+        )
+    recipe = spec.recipe or "+".join(spec.method)
+    chosen = _chosen(sweep, trials)
+    return Plan(
+        sweep=sweep,
+        spec=_without_search(sweep, spec, suite, n_trials=len(chosen) + 1),
+        configurations=(
+            Configuration(name=CROSS_ENTROPY, parameters={"recipe": _METHOD}),
+            *(
+                dataclasses.replace(c, parameters={"recipe": recipe, **c.parameters})
+                for c in chosen
+            ),
+        ),
+        seeds=seeds,
+    )
+
+
+def _chosen(sweep: StoredSweep, trials: Sequence[int]) -> list[Configuration]:
+    selection = select(sweep.records, sweep.objectives)
+    complete = {record.number: record for record in selection.records if record.values}
+    unknown = [number for number in trials if number not in complete]
+    if unknown:
+        raise ConfigError(
+            f"trials {', '.join(map(str, unknown))} are not complete: choose among "
+            f"{', '.join(map(str, sorted(complete)))}"
+        )
+    numbers = trials or [record.number for record in selection.front]
+    if not numbers:
+        raise ConfigError(f"{sweep.folder}: no trial is feasible, so there is no front")
+    return [
+        Configuration(
+            name=f"trial {number}",
+            parameters=complete[number].parameters,
+            searched=complete[number].values,
+        )
+        for number in numbers
+    ]
+
+
+def _without_search(
+    sweep: StoredSweep, spec: SweepSpec, suite: ConfirmationConfig, *, n_trials: int
+) -> SweepSpec:
+    evaluation = dataclasses.replace(
+        # At the end only: nothing on the way is looked at.
+        spec.evaluation,
+        every=spec.training.epochs,
+        confirmation=suite,
+    )
+    return spec.model_copy(
+        update={
+            "method": {_METHOD: CrossEntropyConfig(), **spec.method},
+            "recipe": spec.recipe or "+".join(spec.method),
+            "evaluation": evaluation,
+            "trials": n_trials,
+            "storage": sweep.folder.parent,
+            "tracking": spec.tracking.model_copy(
+                update={"experiment": spec.tracking.experiment or spec.name}
+            ),
+        }
+    )

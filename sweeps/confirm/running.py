@@ -1,0 +1,156 @@
+"""Training the chosen configurations under new seeds, as trials of ordinary resumable studies."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import optuna
+import ray
+from optuna.trial import FrozenTrial, TrialState
+
+from hsplid_core.data import ImageSet, Split
+from sweeps.about import replace_text
+from sweeps.cluster import check_resources, connected
+from sweeps.confirm.plan import Plan
+from sweeps.confirm.statistics import CLEAN, MEAN_ROBUST, PRETRAINED, Measurement
+from sweeps.engine.context import SweepContext
+from sweeps.engine.pretraining import pretrain
+from sweeps.engine.running import prepare_images
+from sweeps.engine.session import run_study
+from sweeps.study import open_study, sole_driver
+from trainables.config import TrialConfig
+from trainables.confirmation import confirmation
+from trainables.findings import Subject, Table
+from trainables.trainable import TABLES
+from trainables.trial import initial_model, open_images
+
+CONFIGURATION = "configuration"
+
+_START_FILE = "pretrained_start.json"
+
+
+def run_plan(plan: Plan, *, json_lines: bool) -> list[Measurement] | None:
+    """Run what a confirmation still lacks.
+
+    Args:
+        plan: What to run.
+        json_lines: Report progress as JSON lines instead of text.
+
+    Returns:
+        All numbers; None where the user stopped before all trials had run.
+
+    Raises:
+        SaliencyError: The data, the cluster or the pretraining is not what the spec needs.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    measurements: list[Measurement] = []
+    with ExitStack() as stack:
+        stack.enter_context(sole_driver(plan.folder))
+        images = prepare_images(plan.spec)
+        stack.enter_context(connected(plan.spec.cluster))
+        check_resources(plan.spec.resources)
+        for seed in plan.seeds:
+            found = _run_seed(plan, seed, images, json_lines=json_lines)
+            if found is None:
+                return None
+            measurements += found
+    return measurements
+
+
+def _run_seed(
+    plan: Plan, seed: int, images: Mapping[Split, ImageSet], *, json_lines: bool
+) -> list[Measurement] | None:
+    context = SweepContext(
+        spec=plan.seed_spec(seed),
+        folder=plan.seed_folder(seed),
+        fixed={},
+        images=images,
+        json_lines=json_lines,
+    )
+    interrupted, weights, baseline = pretrain(context)
+    if interrupted:
+        return None
+    context = dataclasses.replace(context, weights=weights, baseline=baseline)
+    with sole_driver(context.folder):
+        study = open_study(context.folder, context.spec, {}, ())
+        _enqueue(plan, study)
+        if run_study(context).interrupted:
+            return None
+        metrics = [objective.metric for objective in context.spec.objectives]
+        found = [m for trial in study.trials for m in _measured(trial, seed, metrics)]
+        if weights is not None and baseline is not None:
+            named = zip(metrics, baseline, strict=True)
+            found += [_make(PRETRAINED, seed, "val", name, value) for name, value in named]
+            config = context.spec.trial_config(weights)
+            table = _judged_start(config, context.spec.resources.model_dump(), context.folder)
+            found += _tested(PRETRAINED, seed, table)
+    return found
+
+
+def _enqueue(plan: Plan, study: optuna.Study) -> None:
+    """Queue each configuration that the study does not know yet."""
+    known = {trial.user_attrs.get(CONFIGURATION) for trial in study.get_trials(deepcopy=False)}
+    for configuration in plan.configurations:
+        if configuration.name not in known:
+            study.enqueue_trial(
+                {},
+                user_attrs={
+                    CONFIGURATION: configuration.name,
+                    "parameters": dict(configuration.parameters),
+                },
+            )
+
+
+def _measured(trial: FrozenTrial, seed: int, metrics: list[str]) -> Iterator[Measurement]:
+    name = trial.user_attrs.get(CONFIGURATION)
+    if name is None or trial.state != TrialState.COMPLETE:
+        return
+    for metric, value in zip(metrics, trial.values, strict=True):
+        yield _make(name, seed, "val", metric, value)
+    yield from _tested(name, seed, json.loads(trial.user_attrs[TABLES])["confirmation"])
+
+
+def _tested(name: str, seed: int, table: Table) -> Iterator[Measurement]:
+    columns = ("attack", "region", "norm", "epsilon", "accuracy")
+    for attack, region, norm, epsilon, accuracy in zip(*(table[c] for c in columns), strict=True):
+        plain = {"clean": CLEAN, "mean": MEAN_ROBUST, "swapped": "backgrounds swapped"}
+        radius = f"{float(epsilon or 0) * 255:g}/255" if norm == "linf" else f"{epsilon:g}"
+        measure = plain.get(str(attack), f"{attack} {region} {norm} {radius}")
+        yield _make(name, seed, "test", measure, float(accuracy or 0))
+
+
+def _make(name: str, seed: int, split: str, measure: str, value: float) -> Measurement:
+    return Measurement(configuration=name, seed=seed, split=split, measure=measure, value=value)
+
+
+def _judged_start(config: TrialConfig, resources: Mapping[str, float], folder: Path) -> Table:
+    """Judge the pretrained model as it is, once, on a worker."""
+    file = folder / _START_FILE
+    settings = dataclasses.asdict(config.evaluation)["confirmation"]
+    if file.is_file():
+        known = json.loads(file.read_text(encoding="utf-8"))
+        if known["settings"] == settings:
+            table: Table = known["table"]
+            return table
+    judge = ray.remote(_judge).options(num_cpus=resources["cpu"], num_gpus=resources["gpu"])
+    table = ray.get(judge.remote(config))
+    replace_text(file, json.dumps({"settings": settings, "table": table}))
+    return table
+
+
+def _judge(config: TrialConfig) -> Table:
+    from hsplid_core.training import pick_device
+
+    images = open_images(config, "train")
+    device = pick_device(config.training.device)
+    model = initial_model(config, images).to(device).eval()
+    subject = Subject(
+        model=model, training=images, validation=images, device=device, config=config
+    )
+    return confirmation(subject).tables["confirmation"]

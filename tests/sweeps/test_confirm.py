@@ -1,0 +1,196 @@
+"""A front confirmed as a user does it: real processes, a real Ray, newly pretrained models."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from optuna.trial import FrozenTrial, create_trial
+
+from hsplid_core.analysis_config import ConfirmationConfig
+from hsplid_core.data.demo import write_coco_demo
+from sweeps.about import About, write_about
+from sweeps.confirm.__main__ import main
+from sweeps.confirm.plan import make_plan
+from sweeps.loading import load_spec
+from sweeps.stored import open_sweep
+from sweeps.study import STUDY_FILE
+from tests.sweeps.studies import complete_trial, write_study
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("default"),
+]
+
+
+def trial(values: tuple[float, float], rho_s: float) -> FrozenTrial:
+    metrics = dict(zip(("val/accuracy", "val/robust_accuracy"), values, strict=True))
+    parameters = {"method.hsplid.rho_s": rho_s}
+    return create_trial(
+        values=list(values), user_attrs={"parameters": parameters, "metrics": metrics}
+    )
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Leave a finished sweep behind that never ran: two trials on its front, one off it."""
+    top = tmp_path_factory.mktemp("confirm")
+    shared: dict[str, Any] = {
+        "data": {
+            "root": str(write_coco_demo(top / "coco", image_size=32, n_train=160, n_val=40)),
+            "image_size": 32,
+        },
+        "model": {"width": 0.0625},
+        "training": {"epochs": 1, "batch_size": 32},
+        "evaluation": {"epsilons_255": [2], "steps": 2, "max_images": 16},
+        "trials": 3,
+        "cluster": {"num_cpus": 2},
+        "storage": str(top / "runs"),
+    }
+    pretrain = {**shared, "name": "pre", "method": {"cross_entropy": {}}}
+    sweep = {
+        **shared,
+        "name": "tiny",
+        "method": {"cross_entropy": {"weight": 10.0}, "hsplid": {}},
+        "pretrain": str(top / "pre.yaml"),
+        "search": {"space": "hsplid"},
+    }
+    (top / "pre.yaml").write_text(yaml.safe_dump({**pretrain, "search": {"space": "pretrain"}}))
+    (top / "tiny.yaml").write_text(yaml.safe_dump(sweep))
+    folder = top / "runs" / "tiny"
+    trials = [trial((0.9, 0.3), 0.1), trial((0.5, 0.2), 0.2), trial((0.8, 0.6), 0.3)]
+    write_study(folder, trials)
+    about = About(
+        spec=load_spec(str(top / "tiny.yaml")),
+        fixed={},
+        is_demo=True,
+        data_key="k",
+        weights=None,
+        baseline=(0.5, 0.1),
+        tracking_uri=f"sqlite:///{top}/runs/mlflow.db",
+        tags={},
+    )
+    write_about(folder, about)
+    return top / "runs"
+
+
+@pytest.fixture
+def run(storage: Path) -> Iterator[Any]:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> tuple[int, str, str]:
+        command = [sys.executable, "-m", "sweeps.confirm", "tiny", f"storage={storage}"]
+        process = subprocess.Popen(
+            [*command, "--suite=search", "--trials=2", *arguments],
+            cwd=storage,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        out, err = process.communicate(timeout=300)
+        return process.returncode, out, err
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def trials_of(storage: Path, seed: int) -> list[FrozenTrial]:
+    file = storage / "tiny" / "confirm" / f"tiny-seed-{seed}" / STUDY_FILE
+    return optuna.load_study(study_name=None, storage=f"sqlite:///{file}").trials
+
+
+def test_a_front_is_confirmed_seed_by_seed(storage: Path, run: Any) -> None:
+    code, out, err = run("--seeds=1")
+    assert code == 0, out + err
+    assert "chosen configurations stay non-dominated on the test split" in out
+    assert "In clean accuracy, the search flattered them by" in out
+    before = trials_of(storage, 1)
+    names = [trial.user_attrs["configuration"] for trial in before]
+    assert names == ["cross-entropy", "trial 2"]
+    assert [trial.user_attrs["parameters"] for trial in before] == [
+        {"recipe": "cross_entropy"},
+        {"recipe": "cross_entropy+hsplid", "method.hsplid.rho_s": 0.3},
+    ]
+
+    # A second seed adds to it: nothing of the first runs again, and each has a start of its own.
+    code, out, err = run("--seeds=2", "--json")
+    assert code == 0, out + err
+    after = trials_of(storage, 1)
+    assert [t.datetime_complete for t in after] == [t.datetime_complete for t in before]
+    assert len(list((storage / "pretrained").glob("*.pt"))) == 2
+    told = json.loads(out.splitlines()[-1])
+    assert told["event"] == "confirmed"
+    assert told["seeds"] == [1, 2]
+    assert told["configurations"] == ["pretrained start", *names]
+    assert told["failed"] == {}
+    rows = pq.read_table(storage / "tiny" / "confirm" / "confirm.parquet").to_pylist()
+    values = [
+        row["value"]
+        for row in rows
+        if (row["configuration"], row["split"], row["measure"]) == ("trial 2", "test", "clean")
+    ]
+    found = told["test"]["trial 2"]["clean"]
+    assert len(values) == found["n"] == 2
+    assert found["mean"] == pytest.approx(sum(values) / 2)
+    assert found["low"] <= found["mean"] <= found["high"]
+    assert {"mean robust", "backgrounds swapped"} < set(told["test"]["trial 2"])
+    luck = told["luck"]["trial 2"]["val/accuracy"]
+    assert luck["searched"] == 0.8
+    assert luck["confirmed"] == pytest.approx(
+        (after[1].values[0] + trials_of(storage, 2)[1].values[0]) / 2
+    )
+    assert luck["promised"] == pytest.approx(0.3)
+    assert "Confirmed under new seeds" in (storage / "tiny" / "report.html").read_text()
+
+
+def test_the_front_is_what_is_planned(storage: Path) -> None:
+    sweep = open_sweep("tiny", storage)
+    plan = make_plan(sweep, n_seeds=2, suite=ConfirmationConfig(suite="search"))
+    names = [configuration.name for configuration in plan.configurations]
+    assert names == ["cross-entropy", "trial 0", "trial 2"]
+    assert plan.configurations[1].searched == (0.9, 0.3)
+    assert plan.seeds == (1, 2)
+    assert plan.seed_spec(2).seed == 2
+    assert plan.spec.trials == 3
+    assert sweep.spec.evaluation.confirmation is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tiny", "--seeds=0"], "seeds are none: give one or more"),
+        (["tiny", "--first-seed=0"], "without the sweep's own seed 0"),
+        (["tiny", "--trials=7"], "trials 7 are not complete: choose among 0, 1, 2"),
+        (["tiny", "--suite=strong"], "suite is 'strong'"),
+        (["other"], "sweep other is not in"),
+        (["bare"], "does not say which spec it was run with"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    storage: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    if arguments == ["bare"]:
+        write_study(storage / "bare", [complete_trial((0.5, 0.5))])
+    assert main([*arguments, f"storage={storage}"]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1

@@ -1,0 +1,72 @@
+"""The analysis ``confirmation``: a chosen model on the test split, under a whole attack suite."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hsplid_core.data import load
+from hsplid_core.errors import ConfigError
+from hsplid_core.evaluation import swapped_background_accuracy
+from hsplid_core.robustness import evaluate_robustness, find_suite
+from trainables.findings import Findings, Subject, Table
+
+# The same attack for every model, whatever its own seed.
+_ATTACK_SEED = 0
+
+
+def confirmation(subject: Subject) -> Findings:
+    """Judge a model on images that neither its training nor its choice has seen.
+
+    Returns:
+        The table ``confirmation``: region, norm, attack, epsilon (pixel units), accuracy and
+        n_images. Its first rows are the clean accuracy, the mean over regions and radii under the
+        last attack of each and, where there are masks, the accuracy on swapped backgrounds.
+
+    Raises:
+        SaliencyError: The suite is unknown, or asks for masks that the images lack.
+    """
+    settings = subject.config.evaluation.confirmation
+    assert settings is not None
+    data = subject.config.data
+    if data.cache_dir is None:
+        raise ConfigError("data.cache_dir is null: name a folder for the Arrow caches")
+    images = load(
+        data.name,
+        root=data.root,
+        split="test",
+        image_size=data.image_size,
+        cache_dir=data.cache_dir,
+        seed=data.split_seed,
+        val_fraction=data.val_fraction,
+    )
+    suite = find_suite(settings.suite)
+    if settings.max_images is not None:
+        suite = dataclasses.replace(suite, max_images=settings.max_images)
+    table = evaluate_robustness(
+        subject.model,
+        images,
+        suite,
+        batch_size=settings.batch_size,
+        seed=_ATTACK_SEED,
+        device=subject.device,
+    )
+    rows: list[tuple[str, str, str, float, float, int]] = [
+        ("full", "none", "clean", 0.0, table.clean, table.n_images),
+        ("all", "all", "mean", 0.0, table.mean_robust, table.n_images),
+    ]
+    if images.has_masks and len(images) > 1:
+        swapped = swapped_background_accuracy(
+            subject.model,
+            images,
+            batch_size=settings.batch_size,
+            seed=_ATTACK_SEED,
+            device=subject.device,
+        )
+        rows.append(("background", "none", "swapped", 0.0, swapped, len(images)))
+    rows += [
+        (cell.region, cell.norm, cell.attack, cell.epsilon, cell.robust, table.n_images)
+        for cell in table.cells
+    ]
+    names = ("region", "norm", "attack", "epsilon", "accuracy", "n_images")
+    columns: Table = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    return Findings(tables={"confirmation": columns})

@@ -23,12 +23,13 @@ class SaliencyConfig:
         methods: Attributions, keys of ``hsplid_core.saliency.ATTRIBUTIONS``.
         scores: What is measured of each, keys of ``hsplid_core.saliency.SCORES``.
         probes: Fit linear probes on the salient and on the non-salient features (H-SPLID).
+        probe_images: Training images that the probes are fitted on (a fixed subset); None: all.
         max_images: Validation images (a fixed subset); None takes all of them.
-        batch_size: Images per attribution; does not change the result.
+        batch_size: Images per attribution; it changes only which noise SmoothGrad draws.
         target: Class whose score is attributed: the image's label or the model's answer.
         output: Attribute the logit or the probability of that class.
         steps: Points on the path of integrated gradients, and on insertion and deletion curves.
-        samples: Noisy copies of an image in SmoothGrad and gradient SHAP.
+        samples: Noisy copies of an image in SmoothGrad.
         noise: Standard deviation of that noise, as a share of the pixel range.
         window: Side of the occluding square, as a share of the image's; it moves by half of it.
         patches: Patches along a side of the image, for the structure over patches.
@@ -48,6 +49,7 @@ class SaliencyConfig:
         "patch_gini",
     )
     probes: bool = True
+    probe_images: int | None = 2000
     max_images: int | None = 128
     batch_size: int = 32
     target: Literal["label", "predicted"] = "label"
@@ -66,6 +68,10 @@ class SaliencyConfig:
                 (
                     self.max_images is None or self.max_images >= 1,
                     f"max_images is {self.max_images}: use at least 1, or null for all",
+                ),
+                (
+                    self.probe_images is None or self.probe_images >= 2,
+                    f"probe_images is {self.probe_images}: use at least 2, or null for all",
                 ),
                 (self.batch_size >= 1, f"batch_size is {self.batch_size}: use at least 1"),
                 (self.steps >= 2, f"steps is {self.steps}: use at least 2"),

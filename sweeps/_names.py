@@ -11,6 +11,7 @@ from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, Traini
 from hsplid_core.data import DATA_SETS
 from hsplid_core.errors import ConfigError
 from hsplid_core.models import model_faults
+from hsplid_core.saliency import ATTRIBUTIONS, SCORES
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -24,8 +25,13 @@ def check_names(
         ConfigError: Some are unknown; the message names the field, what is known and the nearest.
     """
     device = training.device
+    saliency = evaluation.saliency
+    attributions = [] if saliency is None else saliency.methods
+    scores = [] if saliency is None else saliency.scores
     check(
         [
+            *(_rule("evaluation.saliency.methods", name, ATTRIBUTIONS) for name in attributions),
+            *(_rule("evaluation.saliency.scores", name, SCORES) for name in scores),
             _rule("data.name", data.name, DATA_SETS),
             (
                 data.name not in DATA_SETS or DATA_SETS[data.name].training is not None,

@@ -11,10 +11,12 @@ from __future__ import annotations
 from trainables.confirmation import confirmation
 from trainables.findings import Analysis, Findings, Subject, Table
 from trainables.margins import margins
+from trainables.saliency import saliency
 
 ANALYSES: dict[str, Analysis] = {
     "confirmation": confirmation,
     "margins": margins,
+    "saliency": saliency,
 }
 
 

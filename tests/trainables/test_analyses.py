@@ -13,6 +13,7 @@ from tests.tiny import tiny_trial
 from trainables import analyses
 from trainables.findings import Findings, Subject
 from trainables.trainable import Assignment, SweepTrainable
+from trainables.trial import Trial
 
 
 def test_findings_join_the_epoch_that_measures_robustness(
@@ -38,3 +39,24 @@ def test_findings_join_the_epoch_that_measures_robustness(
     assert tables["on"].pop("sizes") == {"n": [32]}
     assert tables["on"] == tables["off"]
     assert "robustness" in tables["off"]
+
+
+def test_saliency_of_a_trial(data: DataConfig) -> None:
+    section = SaliencyConfig(methods=("gradient", "grad_cam"), max_images=8, steps=4)
+    base = tiny_trial(data)
+    trial = Trial(
+        dataclasses.replace(
+            base,
+            evaluation=dataclasses.replace(base.evaluation, saliency=section),
+            training=dataclasses.replace(base.training, epochs=1),
+        )
+    )
+    metrics = trial.epoch()
+    for method in section.methods:
+        for score in section.scores:
+            assert 0 <= metrics[f"val/saliency/{method}/{score}"] <= 1
+    assert metrics["val/saliency/images"] == 8
+    assert metrics["val/saliency/without_mask"] == 0
+    assert metrics["val/saliency/salient_features"] == metrics["hsplid/salient_dims"]
+    assert 0.2 < metrics["val/saliency/probe/salient_accuracy"] <= 1
+    assert 0 < metrics["val/saliency/probe/nonsalient_accuracy"] <= 1

@@ -138,6 +138,7 @@ def open_images(config: TrialConfig, split: str) -> ImageSet:
         cache_dir=data.cache_dir,
         seed=data.split_seed,
         val_fraction=data.val_fraction,
+        pixel=data.pixel,
     )
 
 

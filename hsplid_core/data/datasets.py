@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hsplid_core.analysis_config import PixelConfig
 from hsplid_core.data._demo_birds import write_cub
 from hsplid_core.data._demo_digits import write_digits
 from hsplid_core.data._demo_folders import (
@@ -34,6 +35,7 @@ from hsplid_core.data.imagenet9 import Variant, imagenet9
 from hsplid_core.data.imagenette import imagenette
 from hsplid_core.data.isic2017 import isic2017
 from hsplid_core.data.mnist import mnist
+from hsplid_core.data.pixels import PlantedPixels
 from hsplid_core.data.source import Source
 from hsplid_core.data.splits import stratified_split
 from hsplid_core.data.stand_in import Demo, StandIn
@@ -219,6 +221,7 @@ def load(
     cache_dir: Path,
     seed: int = 0,
     val_fraction: float = 0.2,
+    pixel: PixelConfig | None = None,
 ) -> ImageSet:
     """Open one split of a data set, through its cache.
 
@@ -231,6 +234,7 @@ def load(
         cache_dir: Folder of the caches and of the demo.
         seed: Of the split into `train` and `val`.
         val_fraction: Part of the training images in `val`; 0.2 in the papers.
+        pixel: Plant a pixel that gives the class away into every image; None plants none.
 
     Returns:
         The split's rows.
@@ -253,10 +257,23 @@ def load(
     if root is None:
         root = entry.demo(cache_dir, image_size)
     if split == "test" or entry.training is None:
-        return build_or_open(entry.testing(root, image_size), cache_dir)
+        return _planted(build_or_open(entry.testing(root, image_size), cache_dir), pixel, stream=1)
     every = build_or_open(entry.training(root, image_size), cache_dir)
     train, val = stratified_split(every.labels, val_fraction, seed, every.class_names)
-    return every.select(train if split == "train" else val)
+    return _planted(every, pixel, stream=0).select(train if split == "train" else val)
+
+
+def _planted(images: ImageSet, pixel: PixelConfig | None, *, stream: int) -> ImageSet:
+    if pixel is None:
+        return images
+    change = PlantedPixels(
+        config=pixel,
+        num_classes=len(images.class_names),
+        image_shape=images.image_shape,
+        n_rows=images.n_underlying,
+        stream=stream,
+    )
+    return images.changed(change)
 
 
 def prepare(
@@ -267,6 +284,7 @@ def prepare(
     cache_dir: Path,
     seed: int = 0,
     val_fraction: float = 0.2,
+    pixel: PixelConfig | None = None,
 ) -> dict[Split, ImageSet]:
     """Build the caches of all splits, once per node, so that trials only open them.
 
@@ -277,6 +295,7 @@ def prepare(
         cache_dir: Folder of the caches and of the demo.
         seed: Of the split into `train` and `val`.
         val_fraction: Part of the training images in `val`.
+        pixel: Plant a pixel that gives the class away into every image; None plants none.
 
     Returns:
         The splits that the data set has, for instance to record their keys.
@@ -294,6 +313,7 @@ def prepare(
             cache_dir=cache_dir,
             seed=seed,
             val_fraction=val_fraction,
+            pixel=pixel,
         )
         for split in _entry(name).splits
     }

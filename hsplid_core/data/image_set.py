@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
@@ -14,6 +14,21 @@ from hsplid_core.data._arrow_file import CacheFile, open_cache
 from hsplid_core.data._gathering import GatheredRows, gather_ahead, gather_in_turn
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError, DataError
+
+
+class Change(Protocol):
+    """What turns the batches of a set into others, row by row; it pickles."""
+
+    @property
+    def gives_masks(self) -> bool:
+        """Whether its batches carry masks of its own."""
+
+    @property
+    def key(self) -> str:
+        """What identifies the change, equal on every machine."""
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Return the changed batch; `index` and `target` stay."""
 
 
 class ImageSet:
@@ -31,10 +46,18 @@ class ImageSet:
         has_masks: Whether batches carry masks.
         soft_masks: Whether these are attention in [0, 1] instead of true or false.
         is_demo: Whether this is a stand-in for the real data set.
-        key: Hash that identifies source, transform and rows.
+        key: Hash that identifies source, transform, rows and change.
+        change: What is done to every batch on its way out; None for nothing.
+        n_underlying: Rows of the whole underlying set, to which the batches' `index` points.
     """
 
-    def __init__(self, path: Path, cache: CacheFile, rows: Tensor | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        cache: CacheFile,
+        rows: Tensor | None,
+        change: Change | None = None,
+    ) -> None:
         header = cache.header
         self._path = path.absolute()  # a pickled set is opened in other working directories
         self._cache = cache
@@ -48,6 +71,12 @@ class ImageSet:
         self.soft_masks: bool = header.soft_masks
         self.is_demo: bool = header.is_demo
         self.key: str = header.key if rows is None else _selection_key(header.key, rows)
+        self.change = change
+        self.n_underlying = len(cache.labels)
+        if change is not None:
+            self.key = hashlib.sha256(f"{self.key} {change.key}".encode()).hexdigest()
+            self.has_masks = self.has_masks or change.gives_masks
+            self.soft_masks = self.soft_masks and not change.gives_masks
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -70,7 +99,7 @@ class ImageSet:
 
     def __reduce__(self) -> tuple[object, ...]:
         rows = None if self._rows is None else self._rows.numpy()
-        return _reopen, (self._path, self._cache.header.key, rows)
+        return _reopen, (self._path, self._cache.header.key, rows, self.change)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -116,12 +145,13 @@ class ImageSet:
         mask = rows.mask
         if mask is not None:
             mask = mask.to(torch.float32).div_(255) if self.soft_masks else mask.to(torch.bool)
-        return Batch(
+        batch = Batch(
             image=rows.image.to(torch.float32).div_(255),
             target=rows.target,
             mask=mask,
             index=rows.index,
         )
+        return batch if self.change is None else self.change(batch)
 
     def select(self, indices: Tensor) -> ImageSet:
         """A set of some of the rows, on the same memory map.
@@ -136,7 +166,15 @@ class ImageSet:
             IndexError: A position lies outside the set.
         """
         every = torch.arange(len(self)) if self._rows is None else self._rows
-        return ImageSet(self._path, self._cache, every[indices.cpu()])
+        return ImageSet(self._path, self._cache, every[indices.cpu()], self.change)
+
+    def changed(self, change: Change | None) -> ImageSet:
+        """The same rows under another change, on the same memory map.
+
+        Args:
+            change: Replaces the one that there is; None gives the rows as they are in the file.
+        """
+        return ImageSet(self._path, self._cache, self._rows, change)
 
     def batches(
         self,
@@ -174,7 +212,7 @@ class ImageSet:
             yield self._as_batch(rows)
 
 
-def _reopen(path: Path, key: str, rows: object) -> ImageSet:
+def _reopen(path: Path, key: str, rows: object, change: Change | None = None) -> ImageSet:
     """Rebuild a pickled set in another process, from the same file."""
     try:
         cache = open_cache(path)
@@ -185,7 +223,7 @@ def _reopen(path: Path, key: str, rows: object) -> ImageSet:
         ) from error
     if cache.header.key != key:
         raise DataError(f"{path} holds other rows than when the image set was pickled: load anew")
-    return ImageSet(path, cache, None if rows is None else torch.as_tensor(rows))
+    return ImageSet(path, cache, None if rows is None else torch.as_tensor(rows), change)
 
 
 def _selection_key(key: str, rows: Tensor) -> str:

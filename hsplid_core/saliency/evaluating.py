@@ -75,10 +75,9 @@ def evaluate_saliency(
     n_empty = 0
     for batch in read_batches(images, positions, settings.batch_size, device):
         check_scores(scores, has_masks=batch.mask is not None)
-        if batch.mask is None:
-            n_empty += len(batch.target)
-        else:
-            n_empty += int((~batch.mask.flatten(1).any(1)).sum())
+        # Of attention in [0, 1] the object is what has more than half of it.
+        mask = None if batch.mask is None else batch.mask > 0.5
+        n_empty += len(batch.target) if mask is None else int((~mask.flatten(1).any(1)).sum())
         attributed = batch.target
         if target == "predicted":
             with frozen(model), torch.no_grad():
@@ -91,7 +90,7 @@ def evaluate_saliency(
                 attribution=attribute(
                     model, batch.image, attributed, method=method, settings=settings
                 ),
-                mask=batch.mask,
+                mask=mask,
                 steps=settings.steps,
                 patches=patches,
             )

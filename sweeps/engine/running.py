@@ -85,6 +85,7 @@ def prepare_images(spec: SweepSpec) -> Mapping[Split, ImageSet]:
         cache_dir=data.cache_dir,
         seed=data.split_seed,
         val_fraction=data.val_fraction,
+        pixel=data.pixel,
     )
 
 

@@ -23,7 +23,13 @@ from hsplid_core.attacks import (
     region_mask,
 )
 from hsplid_core.attacks.cascade import Breaker, break_each, break_in_cascade
-from hsplid_core.corruptions import choose_donors, corrupt, swap_background
+from hsplid_core.corruptions import (
+    blur_background,
+    choose_donors,
+    corrupt,
+    flatten_background,
+    swap_background,
+)
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError
 
@@ -207,6 +213,40 @@ def swapped_background_accuracy(
         strict=True,
     )
     return _share_correct(model, (swap_background(batch, donor) for batch, donor in pairs))
+
+
+def plain_background_accuracy(
+    model: Model,
+    images: Images,
+    *,
+    blur: float | None = None,
+    batch_size: int,
+    device: torch.device | str = "cpu",
+) -> float:
+    """Measure the accuracy when backgrounds lose their content but not their mean colour.
+
+    Args:
+        model: Pixels to logits, on `device`.
+        images: Images with object masks.
+        blur: Standard deviation of a Gaussian in pixels, above 0; None makes each background flat.
+        batch_size: Images per forward pass, at least 1; does not change the result.
+        device: Where the batches are put.
+
+    Returns:
+        The accuracy in [0, 1].
+
+    Raises:
+        ConfigError: The images have no masks, a value is out of range, or the model is in
+            training mode.
+        DataError: There is no image.
+        TrainingDivergedError: The model's logits are NaN or infinite.
+    """
+    batches = read_batches(images, choose_positions(images), batch_size, device)
+    changed = (
+        flatten_background(batch) if blur is None else blur_background(batch, blur)
+        for batch in batches
+    )
+    return _share_correct(model, changed)
 
 
 def corrupted_accuracy(

@@ -3,16 +3,19 @@
 from hsplid_core.robustness.evaluating import evaluate_robustness
 from hsplid_core.robustness.suites import SUITES, Suite, Threat, find_suite
 from hsplid_core.robustness.table import LOG_SCHEMA, Cell, Finding, RobustnessTable, WarningCode
+from hsplid_core.robustness.transfer import RelabelledModel, judged_on
 
 __all__ = [
     "LOG_SCHEMA",
     "SUITES",
     "Cell",
     "Finding",
+    "RelabelledModel",
     "RobustnessTable",
     "Suite",
     "Threat",
     "WarningCode",
     "evaluate_robustness",
     "find_suite",
+    "judged_on",
 ]

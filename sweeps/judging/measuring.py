@@ -1,0 +1,224 @@
+"""Judging one model on one data set: attacks, corruptions, other backgrounds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hsplid_core._reading import choose_positions
+from hsplid_core.attacks import Model, find_region
+from hsplid_core.corruptions import SEVERITIES
+from hsplid_core.data import ImageSet, Split, load
+from hsplid_core.errors import ConfigError
+from hsplid_core.evaluation import (
+    accuracy,
+    corrupted_accuracy,
+    plain_background_accuracy,
+    swapped_background_accuracy,
+)
+from hsplid_core.robustness import RobustnessTable, Suite, evaluate_robustness, judged_on
+from trainables.robustness import cell_name
+from trainables.trained_model import TrainedModel
+
+_BLUR = 0.05  # of the image's side: a standard deviation that leaves colours and nothing else
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What to measure.
+
+    Attributes:
+        suite: Attacks; None for none.
+        cascade: Whether attacks go on with survivors alone.
+        corruptions: Kinds of worse images, each at all severities.
+        backgrounds: Measure swapped, flat and blurred backgrounds.
+        split: Part of the data set.
+        image_size: Side of the images; None takes the model's own.
+        max_images: Judge only so many images, the same for every seed; None takes all.
+        batch_size: Images per forward pass.
+        seed: Seed of attacks, regions, noise and swaps.
+        device: Where the model runs.
+    """
+
+    suite: Suite | None = None
+    cascade: bool = True
+    corruptions: Sequence[str] = ()
+    backgrounds: bool = False
+    split: Split = "test"
+    image_size: int | None = None
+    max_images: int | None = None
+    batch_size: int = 256
+    seed: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What was measured on one data set.
+
+    Attributes:
+        data: Name of the data set.
+        n_images: Images that all accuracies are shares of.
+        is_demo: Whether the images are the embedded stand-in.
+        relabelled: Whether the model's classes had to be mapped to the data set's.
+        accuracies: Clean, corrupted and on other backgrounds, by name.
+        robustness: The table under attack; None without a suite.
+        left_out: Regions of the suite that need masks, which the images lack.
+    """
+
+    data: str
+    n_images: int
+    is_demo: bool
+    relabelled: bool
+    accuracies: Mapping[str, float]
+    robustness: RobustnessTable | None
+    left_out: tuple[str, ...]
+
+    def metrics(self) -> dict[str, float]:
+        """Return all accuracies under names that tell data sets and suites apart."""
+        found = {f"evaluation/{self.data}/{name}": v for name, v in self.accuracies.items()}
+        if (table := self.robustness) is not None:
+            prefix = f"evaluation/{self.data}/{table.suite}"
+            found |= {f"{prefix}/{cell_name(cell)}": cell.robust for cell in table.cells}
+            found[f"{prefix}/robust_accuracy"] = table.mean_robust
+        return found
+
+    def tags(self) -> dict[str, str]:
+        """Return the reasons to distrust the figures, empty where there is none."""
+        if (table := self.robustness) is None:
+            return {}
+        codes = ",".join(sorted({finding.code for finding in table.warnings}))
+        return {f"evaluation.{self.data}.{table.suite}.warnings": codes}
+
+    def described(self) -> dict[str, Any]:
+        """Return everything as JSON-able data."""
+        table = self.robustness
+        return {
+            "data": self.data,
+            "n_images": self.n_images,
+            "is_demo": self.is_demo,
+            "relabelled": self.relabelled,
+            "accuracies": dict(self.accuracies),
+            "left_out": list(self.left_out),
+            "robustness": None
+            if table is None
+            else {
+                "suite": table.suite,
+                "cascade": table.cascade,
+                "seed": table.seed,
+                "n_images": table.n_images,
+                "cells": [dataclasses.asdict(cell) for cell in table.cells],
+                "warnings": [dataclasses.asdict(finding) for finding in table.warnings],
+            },
+        }
+
+
+def judge(
+    trained: TrainedModel, data: str, wishes: Wishes, *, root: Path | None, cache_dir: Path
+) -> Verdict:
+    """Measure a model on a data set.
+
+    Args:
+        trained: The model; moved to the device.
+        data: Name of the data set, a key of ``hsplid_core.data.DATA_SETS``.
+        wishes: What to measure.
+        root: Folder of the real data; None for the embedded stand-in.
+        cache_dir: Folder of the Arrow caches.
+
+    Raises:
+        ConfigError: A value is out of range, the classes have nothing in common, or what was
+            asked for needs masks that the images lack.
+        DataError: The data set is missing or damaged.
+        TrainingDivergedError: The model's logits are NaN or infinite.
+    """
+    channels, side, _ = trained.image_shape
+    images = load(
+        data,
+        root=root,
+        split=wishes.split,
+        image_size=wishes.image_size or side,
+        cache_dir=cache_dir,
+    )
+    if images.image_shape[0] != channels:
+        raise ConfigError(
+            f"data is {data}, with images of {images.image_shape[0]} channels, and the model "
+            f"takes {channels}: name a data set of the model's kind"
+        )
+    images = images.select(choose_positions(images, wishes.max_images))
+    suite, left_out = _usable(wishes, images)
+    network = trained.model.to(wishes.device)
+    model = judged_on(network, trained.class_names, images.class_names)
+    table: RobustnessTable | None = None
+    if suite is not None:
+        table = evaluate_robustness(
+            model,
+            images,
+            suite,
+            batch_size=wishes.batch_size,
+            seed=wishes.seed,
+            device=wishes.device,
+            cascade=wishes.cascade,
+        )
+    return Verdict(
+        data=data,
+        n_images=len(images),
+        is_demo=images.is_demo,
+        relabelled=model is not network,
+        accuracies=_accuracies(model, images, wishes),
+        robustness=table,
+        left_out=left_out,
+    )
+
+
+def _usable(wishes: Wishes, images: ImageSet) -> tuple[Suite | None, tuple[str, ...]]:
+    """Leave out of a suite what needs masks that the images lack."""
+    suite = wishes.suite
+    if suite is None:
+        return None, ()
+    if wishes.max_images is not None:
+        suite = dataclasses.replace(suite, max_images=wishes.max_images)
+    if images.has_masks:
+        return suite, ()
+    kept = tuple(threat for threat in suite.threats if not find_region(threat.region).needs_mask)
+    left_out = [t.region_name for t in suite.threats if find_region(t.region).needs_mask]
+    if not kept:
+        raise ConfigError(
+            f"suite {suite.name} attacks only regions that need object masks "
+            f"({', '.join(left_out)}), which this data set lacks: use suite standard"
+        )
+    return dataclasses.replace(suite, threats=kept), tuple(left_out)
+
+
+def _accuracies(model: Model, images: ImageSet, wishes: Wishes) -> dict[str, float]:
+    size, device, seed = wishes.batch_size, wishes.device, wishes.seed
+    found = {"clean": accuracy(model, images, batch_size=size, device=device)}
+    # As in H-SPLID's Table 3: the object stays as it is where it is known.
+    region = "background" if images.has_masks else "full"
+    for kind in wishes.corruptions:
+        for severity in SEVERITIES:
+            found[f"{kind}/{region}/severity_{severity}"] = corrupted_accuracy(
+                model,
+                images,
+                corruption=kind,
+                severity=severity,
+                region=region,
+                batch_size=size,
+                seed=seed,
+                device=device,
+            )
+    if wishes.backgrounds:
+        found["background/swapped"] = swapped_background_accuracy(
+            model, images, batch_size=size, seed=seed, device=device
+        )
+        found["background/flat"] = plain_background_accuracy(
+            model, images, batch_size=size, device=device
+        )
+        found["background/blurred"] = plain_background_accuracy(
+            model, images, blur=_BLUR * images.image_shape[1], batch_size=size, device=device
+        )
+    return found

@@ -1,0 +1,62 @@
+"""Finding a model to judge: a checkpoint file, a run of MLflow, or a name in its registry."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from hsplid_core.errors import ConfigError
+from sweeps.tracking.models import fetch_model, is_model_name
+from trainables.checkpoints import STATE_FILE, read_state
+from trainables.trained_model import TrainedModel, rebuild
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedModel:
+    """A model and where it came from.
+
+    Attributes:
+        name: As it was asked for.
+        trained: The model.
+        run_id: MLflow's run that it comes from; None for a file.
+    """
+
+    name: str
+    trained: TrainedModel
+    run_id: str | None
+
+
+def open_judged(name: str, tracking_uri: str) -> JudgedModel:
+    """Open a model.
+
+    Args:
+        name: A checkpoint file of a trial or the folder that holds it; a run of MLflow
+            (``runs:/ID`` or its id alone); or a registered model (``models:/NAME@ALIAS``).
+        tracking_uri: Where MLflow records.
+
+    Raises:
+        ConfigError: There is no such file, and the name is none of MLflow's.
+        CheckpointError: The checkpoint is damaged, or does not say which model it is.
+        TrackingError: MLflow has no such model, or does not answer.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        path = path / STATE_FILE
+    if path.is_file():
+        return JudgedModel(name=name, trained=rebuild(read_state(path), source=name), run_id=None)
+    if not is_model_name(name):
+        raise ConfigError(
+            f"model {name} is no file: name a checkpoint ({STATE_FILE}) of a trial, a run of "
+            "MLflow (runs:/ID), or a registered model (models:/NAME@ALIAS)"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        fetched = fetch_model(name, tracking_uri, Path(folder))
+        files = [fetched.folder, *sorted(fetched.folder.rglob(STATE_FILE))]
+        found = next((file for file in files if file.is_file()), None)
+        if found is None:
+            raise ConfigError(
+                f"model {name} holds no {STATE_FILE}: only what a sweep logged can be judged"
+            )
+        trained = rebuild(read_state(found), source=name)
+    return JudgedModel(name=name, trained=trained, run_id=fetched.run_id)

@@ -1,0 +1,116 @@
+"""Models that MLflow keeps: fetching one, and writing down how it was judged."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hsplid_core.errors import ConfigError
+from sweeps.tracking.client import KnownRun, connect, explained, make_metrics, write
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MODEL_PATH = "model"
+"""Where in a run's artifacts its model lies."""
+
+_LOGGED = "models:/"  # and an id: a model that was logged beside a run
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/]+)|/(?P<version>\d+))")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchedModel:
+    """A model's files.
+
+    Attributes:
+        folder: Where they lie now.
+        run_id: Run that the model comes from; None where MLflow does not say.
+    """
+
+    folder: Path
+    run_id: str | None
+
+
+def is_model_name(text: str) -> bool:
+    """Tell whether a text names a model in MLflow: a run or a registered model."""
+    return text.startswith(("runs:/", "models:/")) or _RUN_ID.fullmatch(text) is not None
+
+
+def fetch_model(name: str, tracking_uri: str, folder: Path) -> FetchedModel:
+    """Copy a model's files from MLflow.
+
+    Args:
+        name: A run as its id, ``runs:/ID`` or ``runs:/ID/PATH``; a registered model as
+            ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
+        tracking_uri: Tracking server or database.
+        folder: Where to put them.
+
+    Raises:
+        ConfigError: The name is none of these.
+        TrackingError: There is no such model, or the server does not answer.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    with explained(tracking_uri):
+        client = connect(tracking_uri)
+        if name.startswith("models:/"):
+            found = _REGISTERED.fullmatch(name)
+            if found is None:
+                raise ConfigError(f"{name}: write models:/NAME@ALIAS or models:/NAME/VERSION")
+            if found["alias"]:
+                version = client.get_model_version_by_alias(found["name"], found["alias"])
+            else:
+                version = client.get_model_version(found["name"], found["version"])
+            run_id = version.run_id or None
+            artifacts = _source(client, version.name, version.version)
+        else:
+            run_id, _, path = name.removeprefix("runs:/").partition("/")
+            client.get_run(run_id)  # tells best that there is none
+            artifacts = f"runs:/{run_id}/{path or MODEL_PATH}"
+        copied = download_artifacts(
+            artifact_uri=artifacts, dst_path=str(folder), tracking_uri=tracking_uri
+        )
+    return FetchedModel(folder=Path(copied), run_id=run_id)
+
+
+def _source(client: MlflowClient, name: str, version: str) -> str:
+    """Find where a version's files are: MLflow would look "models:/" up in its global registry."""
+    source = client.get_model_version_download_uri(name, version)
+    if not source.startswith(_LOGGED):
+        return source
+    model = client.get_logged_model(source.removeprefix(_LOGGED))
+    return str(model.artifact_location)
+
+
+def log_evaluation(
+    tracking_uri: str,
+    run_id: str,
+    *,
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+    artifacts: Sequence[Path],
+) -> None:
+    """Write down, in the run that a model comes from, how it was judged.
+
+    Args:
+        tracking_uri: Tracking server or database.
+        run_id: The run.
+        metrics: Values by name.
+        tags: Tags by name; those of an earlier evaluation are replaced.
+        artifacts: Files for the run's folder ``evaluations``.
+
+    Raises:
+        TrackingError: There is no such run, or the server does not answer.
+    """
+    with explained(tracking_uri):
+        client = connect(tracking_uri)
+        run = KnownRun.of(client.get_run(run_id))
+        now = int(1000 * time.time())
+        write(client, run, make_metrics(metrics, step=run.last_epoch, time_ms=now), tags=tags)
+        for path in artifacts:
+            client.log_artifact(run_id, str(path), "evaluations")

@@ -1,0 +1,218 @@
+"""Judging saved models from the command line: files, MLflow, transfer, and mistakes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from hsplid_core.config import DataConfig, ModelConfig
+from hsplid_core.data import load
+from hsplid_core.data._wordnet import NINE, wordnet_ids
+from hsplid_core.models import build_model
+from sweeps.evaluate import main
+from tests.tiny import tiny_data, tiny_trial
+from trainables.checkpoints import write_state
+from trainables.trained_model import describe
+from trainables.trial import Trial
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
+    return tiny_data(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(data: DataConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a trial after an epoch, in a folder of its own."""
+    trial = Trial(tiny_trial(data))
+    trial.epoch()
+    path = tmp_path_factory.mktemp("checkpoint_000000") / "state.pt"
+    write_state(path, trial.state_dict())
+    return path
+
+
+def run(*texts: object) -> int:
+    return main([str(text) for text in texts])
+
+
+def judged(capsys: pytest.CaptureFixture[str], *texts: object) -> Any:
+    assert run(*texts, "--json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_checkpoint_is_judged_on_its_own_data(
+    data: DataConfig, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = (f"root={data.root}", f"storage={tmp_path}")
+    found = judged(capsys, checkpoint.parent, *places, "--suite", "search")
+    (verdict,) = found["verdicts"]
+    assert verdict["n_images"] == 40
+    table = verdict["robustness"]
+    assert [round(cell["epsilon"] * 255) for cell in table["cells"]] == [1, 3]
+    (log,) = found["logs"]
+    with pa.OSFile(log) as file:
+        rows = pa.ipc.open_file(file).read_all()
+    assert rows.num_rows == table["n_images"] == 36
+    assert rows.schema.metadata[b"suite"] == b"search"
+    assert rows.schema.metadata[b"data"] == b"coco_animals"
+    wrong = sum(row["label"] != row["prediction"] for row in rows.to_pylist())
+    broken = sum(row["epsilon"] is not None for row in rows.to_pylist())
+    assert wrong <= broken
+    assert table["cells"][-1]["robust"] == pytest.approx(1 - broken / 36)
+
+
+def test_paper_suite_without_cascade_corruptions_and_backgrounds(
+    data: DataConfig, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "log.parquet"
+    places = (f"root={data.root}", f"storage={tmp_path}", "--max-images", 4, "--out", out)
+    kinds = ("--corruptions", "brightness,occlusion", "--backgrounds")
+    code = run(checkpoint, *places, "--suite", "paper", "--cascade", "off", *kinds)
+    text = capsys.readouterr().out
+    assert code == 0
+    assert "suite paper, every cell on its own, 4 images" in text
+    assert "Warning [step_too_large] pgd on background: a step of 4/255" in text
+    assert "brightness, background, severity 5" in text
+    assert "background, blurred" in text
+    log = pq.read_table(out)
+    assert log.num_rows == 3 * 4
+    assert b"step_too_large" in log.schema.metadata[b"warnings"]
+
+
+def logged_model(checkpoint: Path, uri: str, tmp_path: Path) -> tuple[str, MlflowClient]:
+    """Put a checkpoint into a run and the registry, as a sweep does."""
+    client = MlflowClient(tracking_uri=uri)
+    location = (tmp_path / "artifacts").as_uri()
+    run_id = client.create_run(client.create_experiment("e", location)).info.run_id
+    client.log_artifacts(run_id, str(checkpoint.parent), "model")
+    client.create_registered_model("animals")
+    source = f"{location}/{run_id}/artifacts/model"
+    client.create_model_version("animals", source, run_id)
+    client.set_registered_model_alias("animals", "best", "1")
+    return run_id, client
+
+
+def test_models_of_mlflow_are_judged_and_their_run_is_told(
+    data: DataConfig, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    run_id, client = logged_model(checkpoint, uri, tmp_path)
+    places = (f"root={data.root}", f"storage={tmp_path}", "--suite", "search")
+    expected = judged(capsys, checkpoint, *places)
+    for name in ("models:/animals@best", "models:/animals/1", f"runs:/{run_id}", run_id):
+        found = judged(capsys, name, *places)
+        assert found["verdicts"] == expected["verdicts"]
+        assert found["run_id"] == run_id
+    logged = client.get_run(run_id).data
+    clean = expected["verdicts"][0]["accuracies"]["clean"]
+    assert logged.metrics["evaluation/coco_animals/clean"] == clean
+    assert "evaluation/coco_animals/search/pgd/background/eps_3" in logged.metrics
+    assert "evaluation.coco_animals.search.warnings" in logged.tags
+    assert [file.path for file in client.list_artifacts(run_id, "evaluations")]
+
+    for name, message in (
+        ("models:/animals@worst", "alias worst not found"),
+        ("models:/animals", "write models:/NAME@ALIAS"),
+        ("0" * 32, "not found"),
+    ):
+        assert run(name, *places) == 2
+        assert message in capsys.readouterr().err
+
+
+def imagenet_checkpoint(folder: Path, class_names: tuple[str, ...]) -> Path:
+    """An untrained model that says it tells ImageNet's classes apart."""
+    images = load("imagenet9/original", root=None, split="test", image_size=32, cache_dir=folder)
+    network = ModelConfig(width=1 / 16)
+    model = build_model(
+        network,
+        image_shape=(3, 32, 32),
+        num_classes=len(class_names),
+        mean=images.mean,
+        std=images.std,
+        seed=0,
+    )
+    description = {**describe(network, images, "imagenet"), "class_names": list(class_names)}
+    state = {"model": model.state_dict(), "description": description}
+    write_state(folder / "imagenet.pt", state)
+    return folder / "imagenet.pt"
+
+
+def test_transfer_to_imagenet9_and_counteranimal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = imagenet_checkpoint(tmp_path / "cache", tuple(wordnet_ids()))
+    options = (f"storage={tmp_path}", "--data", "imagenet9", "--data", "counter_animal")
+    found = judged(capsys, path, *options, "--max-images", 30)
+    names = [verdict["data"] for verdict in found["verdicts"]]
+    assert names == [
+        "imagenet9/original",
+        "imagenet9/mixed_rand",
+        "imagenet9/only_fg",
+        "counter_animal/common",
+        "counter_animal/counter",
+    ]
+    assert all(verdict["relabelled"] and verdict["is_demo"] for verdict in found["verdicts"])
+    assert found["logs"] == []
+    assert (
+        run(path, f"storage={tmp_path}", "--data", "imagenet9/original", "--suite", "search") == 2
+    )
+    assert "only regions that need object masks (background)" in capsys.readouterr().err
+
+
+def test_a_suite_loses_what_needs_masks_where_there_are_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = imagenet_checkpoint(tmp_path / "cache", NINE)
+    options = (f"storage={tmp_path}", "--data", "imagenet9/original", "--max-images", 3)
+    assert run(path, *options, "--suite", "paper") == 0
+    text = capsys.readouterr().out
+    assert "Left out, as this data has no object masks: block, background." in text
+    assert "Stand-in data" in text
+    assert "count as" not in text  # its classes are the nine themselves
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--data", "coco_animal"), "data is coco_animal: did you mean coco_animals"),
+        (("--data", "mnist"), "images of 1 channels, and the model takes 3"),
+        (("--data", "cifar10"), "must have some in common"),
+        (("--corruptions", "fog_machine"), "corruption is 'fog_machine'"),
+        (("--max-images", "0"), "--max-images is 0: use at least 1"),
+        (("--device", "gpu"), "--device is gpu: use auto"),
+        (("--out", "log.txt", "--suite", "search"), "--out is log.txt: use an ending of .arrow"),
+        (("--out", "l.arrow", "--data", "imagenet9"), "one file for 3 data sets"),
+        (("trials=3",), "only root=FOLDER and storage=FOLDER"),
+        (("root=nowhere",), "nowhere"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(
+    options: tuple[str, ...],
+    message: str,
+    checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(checkpoint, f"storage={tmp_path}", *options) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert message in told.err
+    assert len(told.err.splitlines()) == 1
+    assert not (tmp_path / "evaluations").exists()
+
+
+def test_files_that_are_no_models_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path / "nothing.pt") == 2
+    assert "is no file: name a checkpoint" in capsys.readouterr().err
+    write_state(tmp_path / "old.pt", {"model": {"w": torch.zeros(1)}})
+    assert run(tmp_path / "old.pt") == 2
+    assert "but not which model that is" in capsys.readouterr().err

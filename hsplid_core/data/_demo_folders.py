@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,22 +167,29 @@ def write_cifar10(root: Path, *, parameters: Parameters) -> None:
     """Write the six batches of `cifar-10-batches-py` and `batches.meta`."""
     folder = root / cifar10.FOLDER
     folder.mkdir(parents=True)
-    names = [name.encode() for name in cifar10.CLASS_NAMES]
+    names = list(cifar10.CLASS_NAMES)
     for split, pictures in creatures(parameters, len(names)).items():
         every = list(pictures)
         files = cifar10.BATCHES["train" if split == "train" else "test"]
         for number, file in enumerate(files):
             _write_batch(folder / file, every[number :: len(files)])
-    (folder / "batches.meta").write_bytes(pickle.dumps({b"label_names": names}, protocol=2))
+    _write_pickle(folder / "batches.meta", {"label_names": names}, names)
 
 
 def _write_batch(path: Path, pictures: Sequence[Creature]) -> None:
-    batch = {
-        b"batch_label": path.name.encode(),
-        b"labels": [picture.label for picture in pictures],
-        b"data": np.stack([picture.pixels.transpose(2, 0, 1).ravel() for picture in pictures]),
-        b"filenames": [f"{picture.number:05d}.png".encode() for picture in pictures],
+    batch: dict[str, Any] = {
+        "batch_label": path.name,
+        "labels": [picture.label for picture in pictures],
+        "data": np.stack([picture.pixels.transpose(2, 0, 1).ravel() for picture in pictures]),
+        "filenames": [f"{picture.number:05d}.png" for picture in pictures],
     }
-    # Numpy's own module has been renamed since the published batches were made.
-    content = pickle.dumps(batch, protocol=2).replace(b"numpy._core", b"numpy.core")
-    path.write_bytes(content)
+    _write_pickle(path, batch, [path.name, *batch["filenames"]])
+
+
+def _write_pickle(path: Path, content: dict[str, Any], texts: Iterable[str]) -> None:
+    """Write as Python 2 and its numpy did: texts are bytes, one module has another name."""
+    written = pickle.dumps(content, protocol=2).replace(b"numpy._core", b"numpy.core")
+    for text in {*content, *texts}:
+        tail = struct.pack("<I", len(text)) + text.encode()
+        written = written.replace(pickle.BINUNICODE + tail, pickle.BINSTRING + tail)
+    path.write_bytes(written)

@@ -73,11 +73,14 @@ def _list(root: Path, tables: dict[str, Path], split: str, boxes: bool) -> Conte
 
 def _read_list(path: Path) -> list[str]:
     """Read the names of a list's images, each with its breed's folder."""
-    from scipy.io import loadmat  # a second, for one data set
+    from scipy.io import loadmat, matlab  # a second, for one data set
 
     try:
         names = [str(cell[0]) for cell in loadmat(path)["file_list"].ravel()]
-    except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
+    except (
+        *(matlab.MatReadError, NotImplementedError, OSError),
+        *(KeyError, IndexError, TypeError, ValueError),
+    ) as error:
         raise DataError(
             f"{path} must be a MATLAB file with a file_list ({error}): download it again"
         ) from error

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from hsplid_core.analysis_config import MarginsConfig
 from hsplid_core.attacks import find_region
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig, check
 from hsplid_core.data import DATA_SETS
@@ -40,11 +41,22 @@ def check_names(
             ),
             *((False, fault) for fault in model_faults(model)),
             _region_rule(evaluation.region),
+            _margins_rule(evaluation.margins, data.image_size),
             (
                 _DEVICE.fullmatch(device) is not None,
                 f"training.device is {device}: use auto, cpu, cuda, cuda:0 and so on, or mps",
             ),
         ]
+    )
+
+
+def _margins_rule(margins: MarginsConfig | None, image_size: int) -> tuple[bool, str]:
+    if margins is None or margins.subspaces == "bands":
+        return True, ""
+    return (
+        margins.size <= image_size,
+        f"evaluation.margins.size is {margins.size}: {margins.subspaces} of images of "
+        f"{image_size} pixels have 1 to {image_size} frequencies",
     )
 
 

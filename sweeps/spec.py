@@ -217,6 +217,16 @@ class SweepSpec(_Section):
         return self
 
     @model_validator(mode="after")
+    def _margins_are_measured(self) -> Self:
+        wanted = [o.metric for o in self.objectives if o.metric.startswith("val/margin/")]
+        if wanted and self.evaluation.margins is None:
+            raise ConfigError(
+                f"evaluation.margins is null: objectives has {wanted[0]}, which nothing measures "
+                "then; write {} for the default settings"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _names_exist(self) -> Self:
         check_names(self.data, self.model, self.training, self.evaluation)
         return self

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps._labels import (
+    counts_text,
     duration_text,
     metric_label,
     metric_text,
@@ -61,7 +62,11 @@ class Dashboard:
         line = Text(f"{done} of {standing.total} trials")
         line.append(f"  {len(standing.running)} running", style="cyan")
         if standing.failed:
-            line.append(f"  {standing.failed} failed", style="red")
+            causes = counts_text(standing.failures)
+            line.append(f"  {standing.failed} failed ({causes})", style="red")
+        volume = standing.hypervolume
+        if volume:
+            line.append(f"  hypervolume {volume:.4g}", style="green")
         left = standing.seconds_left()
         if left:
             line.append(f"  about {duration_text(left)} left", style="dim")

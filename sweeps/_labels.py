@@ -112,3 +112,8 @@ def duration_text(seconds: float) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes_left = divmod(minutes, 60)
     return f"{hours} h {minutes_left:02d} min" if hours else f"{minutes} min"
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Write how often what occurred: ``2 diverged, 1 out of memory``."""
+    return ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sweeps.events import ENDED, TrialRecord
 from sweeps.results import Objective, front_after
+from sweeps.selection import default_reference, hypervolume, points_of
 from trainables.config import ParameterValue
 
 
@@ -65,6 +67,25 @@ class Standing:
     def stopped(self) -> int:
         """Number of trials that were stopped early."""
         return len(self.finished) - self.failed - self.complete
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Number of failed trials by cause, the most frequent first."""
+        causes = Counter(
+            (record.cause or "error").replace("_", " ")
+            for record in list(self.finished.values())
+            if record.state == "failed"
+        )
+        return dict(causes.most_common())
+
+    @property
+    def hypervolume(self) -> float | None:
+        """Hypervolume of the front; None for one objective, which is a volume itself."""
+        if len(self.objectives) < 2:
+            return None
+        complete = [record for record in list(self.finished.values()) if record.values]
+        reference = default_reference(points_of(complete, self.objectives), self.objectives)
+        return hypervolume(points_of(self.front, self.objectives), reference, self.objectives)
 
     def load(self, records: Sequence[TrialRecord]) -> None:
         """Start from, or correct everything by, what the study knows."""

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sweeps._dashboard import Dashboard
 from sweeps._labels import (
+    counts_text,
     duration_text,
     metric_label,
     metric_text,
@@ -114,9 +115,12 @@ class ProgressView:
         )
         if changed:
             front = self._standing.front
+            volume = self._standing.hypervolume
+            measured = "" if volume is None else f", hypervolume {volume:.4g}"
             self._tell(
                 "front_changed",
-                "front: " + "; ".join(self._front_entry(member) for member in front),
+                "front: " + "; ".join(self._front_entry(member) for member in front) + measured,
+                hypervolume=volume,
                 front=[
                     {"trial": member.number, "values": self._named(member.values or ())}
                     for member in front
@@ -130,13 +134,16 @@ class ProgressView:
         standing.load(records)
         stopped = f"{standing.stopped} stopped early, " if standing.stopped else ""
         end = "interrupted" if interrupted else "finished"
+        causes = f" ({counts_text(standing.failures)})" if standing.failed else ""
         self._tell(
             "sweep_finished",
-            f"sweep {end}: {standing.complete} complete, {standing.failed} failed, "
+            f"sweep {end}: {standing.complete} complete, {standing.failed} failed{causes}, "
             f"{stopped}{len(standing.front)} on the front",
             interrupted=interrupted,
             complete=standing.complete,
             failed=standing.failed,
+            failures=standing.failures,
+            hypervolume=standing.hypervolume,
             front=[record.number for record in standing.front],
         )
 

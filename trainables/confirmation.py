@@ -10,6 +10,9 @@ from hsplid_core.evaluation import swapped_background_accuracy
 from hsplid_core.robustness import evaluate_robustness, find_suite
 from trainables.findings import Findings, Subject, Table
 
+CONFIRMATION = "confirmation"
+DOUBTS = "confirmation_warnings"
+
 # The same attack for every model, whatever its own seed.
 _ATTACK_SEED = 0
 
@@ -20,7 +23,8 @@ def confirmation(subject: Subject) -> Findings:
     Returns:
         The table ``confirmation``: region, norm, attack, epsilon (pixel units), accuracy and
         n_images. Its first rows are the clean accuracy, the mean over regions and radii under the
-        last attack of each and, where there are masks, the accuracy on swapped backgrounds.
+        last attack of each and, where there are masks, the accuracy on swapped backgrounds. And,
+        where there is reason to distrust the numbers, ``confirmation_warnings``: code, message.
 
     Raises:
         SaliencyError: The suite is unknown, or asks for masks that the images lack.
@@ -69,4 +73,10 @@ def confirmation(subject: Subject) -> Findings:
     ]
     names = ("region", "norm", "attack", "epsilon", "accuracy", "n_images")
     columns: Table = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    return Findings(tables={"confirmation": columns})
+    tables = {CONFIRMATION: columns}
+    if table.warnings:
+        tables[DOUBTS] = {
+            "code": [finding.code for finding in table.warnings],
+            "message": [finding.message for finding in table.warnings],
+        }
+    return Findings(tables=tables)

@@ -90,12 +90,12 @@ def _run(arguments: argparse.Namespace) -> int:
     from sweeps.confirm.running import run_plan
     from sweeps.report import write_report
 
-    measurements = run_plan(plan, json_lines=arguments.json)
-    if measurements is None:
+    evidence = run_plan(plan, json_lines=arguments.json)
+    if evidence is None:
         sys.stderr.write("Stopped before all trials ran; the same command goes on from here.\n")
         return 130
-    confirmation = sum_up(plan, measurements)
-    write_confirmation(plan.folder, confirmation, measurements)
+    confirmation = sum_up(plan, evidence)
+    write_confirmation(plan.folder, confirmation, evidence.measurements)
     report = write_report(sweep)
     if arguments.json:
         from dataclasses import asdict
@@ -106,6 +106,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
         from sweeps.confirm.presenting import (
             conclusions,
+            doubts_text,
             luck_rows,
             rich_table,
             test_rows,
@@ -118,6 +119,8 @@ def _run(arguments: argparse.Namespace) -> int:
         console.print(rich_table("Promise and luck, validation images", *luck_rows(confirmation)))
         for line in conclusions(confirmation):
             console.print(line, markup=False, highlight=False)
+        if (doubts := doubts_text(confirmation)) is not None:
+            console.print(doubts, markup=False, highlight=False)
         if confirmation.is_demo:
             console.print("Demo data: these figures say nothing about the real data set.")
         console.print(f"Report  {report}", soft_wrap=True)

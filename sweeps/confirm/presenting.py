@@ -86,6 +86,17 @@ def _conclusions(confirmation: Confirmation) -> Iterator[str]:
         yield f"{name} did not finish under seed {', '.join(map(str, seeds))}."
 
 
+def doubts_text(confirmation: Confirmation) -> str | None:
+    """Say what the evaluation itself found suspicious; None for nothing."""
+    if not confirmation.doubts:
+        return None
+    each = [
+        f"{name}: {', '.join(code.replace('_', ' ') for code in codes)}"
+        for name, codes in confirmation.doubts.items()
+    ]
+    return f"Reasons to distrust these robust accuracies: {'; '.join(each)}."
+
+
 def spread_text(spread: Spread) -> str:
     """Write a spread of shares: 77.9 ± 4.9 [74.1, 81.5]."""
     text = f"{100 * spread.mean:.1f}"

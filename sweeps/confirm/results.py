@@ -16,6 +16,7 @@ from sweeps.confirm.statistics import (
     CLEAN,
     MEAN_ROBUST,
     PRETRAINED,
+    Evidence,
     FrontStanding,
     Luck,
     Measurement,
@@ -49,6 +50,7 @@ class Confirmation:
         standings: Whether a configuration is non-dominated on the test split, by (clean accuracy,
             mean robust accuracy).
         luck: Configuration to objective to what the search flattered.
+        doubts: Codes of the evaluation's warnings on the test split, by configuration.
     """
 
     sweep: str
@@ -60,10 +62,12 @@ class Confirmation:
     test: dict[str, dict[str, Spread]]
     standings: dict[str, FrontStanding]
     luck: dict[str, dict[str, Luck]]
+    doubts: dict[str, list[str]]
 
 
-def sum_up(plan: Plan, measurements: Sequence[Measurement]) -> Confirmation:
+def sum_up(plan: Plan, evidence: Evidence) -> Confirmation:
     """Sum up all numbers of a confirmation."""
+    measurements = evidence.measurements
     about = plan.sweep.about
     settings = plan.spec.evaluation.confirmation
     assert settings is not None
@@ -91,6 +95,7 @@ def sum_up(plan: Plan, measurements: Sequence[Measurement]) -> Confirmation:
         },
         standings=front_standings(measurements, _AXES),
         luck=_luck(plan, measurements),
+        doubts={name: list(codes) for name, codes in evidence.doubts.items()},
     )
 
 

@@ -14,17 +14,19 @@ import ray
 from optuna.trial import FrozenTrial, TrialState
 
 from hsplid_core.data import ImageSet, Split
+from hsplid_core.training import pick_device
 from sweeps.about import replace_text
 from sweeps.cluster import check_resources, connected
 from sweeps.confirm.plan import Plan
-from sweeps.confirm.statistics import CLEAN, MEAN_ROBUST, PRETRAINED, Measurement
+from sweeps.confirm.statistics import CLEAN, MEAN_ROBUST, PRETRAINED, Evidence, Measurement
 from sweeps.engine.context import SweepContext
 from sweeps.engine.pretraining import pretrain
 from sweeps.engine.running import prepare_images
 from sweeps.engine.session import run_study
+from sweeps.spec import ResourcesSpec
 from sweeps.study import open_study, sole_driver
 from trainables.config import TrialConfig
-from trainables.confirmation import confirmation
+from trainables.confirmation import CONFIRMATION, DOUBTS, confirmation
 from trainables.findings import Subject, Table
 from trainables.trainable import TABLES
 from trainables.trial import initial_model, open_images
@@ -34,7 +36,7 @@ CONFIGURATION = "configuration"
 _START_FILE = "pretrained_start.json"
 
 
-def run_plan(plan: Plan, *, json_lines: bool) -> list[Measurement] | None:
+def run_plan(plan: Plan, *, json_lines: bool) -> Evidence | None:
     """Run what a confirmation still lacks.
 
     Args:
@@ -42,14 +44,14 @@ def run_plan(plan: Plan, *, json_lines: bool) -> list[Measurement] | None:
         json_lines: Report progress as JSON lines instead of text.
 
     Returns:
-        All numbers; None where the user stopped before all trials had run.
+        All numbers and doubts; None where the user stopped before all trials had run.
 
     Raises:
         SaliencyError: The data, the cluster or the pretraining is not what the spec needs.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    measurements: list[Measurement] = []
+    evidence = Evidence()
     with ExitStack() as stack:
         stack.enter_context(sole_driver(plan.folder))
         images = prepare_images(plan.spec)
@@ -59,13 +61,13 @@ def run_plan(plan: Plan, *, json_lines: bool) -> list[Measurement] | None:
             found = _run_seed(plan, seed, images, json_lines=json_lines)
             if found is None:
                 return None
-            measurements += found
-    return measurements
+            evidence += found
+    return evidence
 
 
 def _run_seed(
     plan: Plan, seed: int, images: Mapping[Split, ImageSet], *, json_lines: bool
-) -> list[Measurement] | None:
+) -> Evidence | None:
     context = SweepContext(
         spec=plan.seed_spec(seed),
         folder=plan.seed_folder(seed),
@@ -83,14 +85,16 @@ def _run_seed(
         if run_study(context).interrupted:
             return None
         metrics = [objective.metric for objective in context.spec.objectives]
-        found = [m for trial in study.trials for m in _measured(trial, seed, metrics)]
-        if weights is not None and baseline is not None:
-            named = zip(metrics, baseline, strict=True)
-            found += [_make(PRETRAINED, seed, "val", name, value) for name, value in named]
-            config = context.spec.trial_config(weights)
-            table = _judged_start(config, context.spec.resources.model_dump(), context.folder)
-            found += _tested(PRETRAINED, seed, table)
-    return found
+        evidence = sum(
+            (_measured(trial, seed, metrics) for trial in study.trials), start=Evidence()
+        )
+        if weights is None or baseline is None:
+            return evidence
+        config = context.spec.trial_config(weights)
+        tables = _judged_start(config, context.spec.resources, context.folder)
+    return evidence + _evidence(
+        PRETRAINED, seed, dict(zip(metrics, baseline, strict=True)), tables
+    )
 
 
 def _enqueue(plan: Plan, study: optuna.Study) -> None:
@@ -107,13 +111,23 @@ def _enqueue(plan: Plan, study: optuna.Study) -> None:
             )
 
 
-def _measured(trial: FrozenTrial, seed: int, metrics: list[str]) -> Iterator[Measurement]:
+def _measured(trial: FrozenTrial, seed: int, metrics: list[str]) -> Evidence:
     name = trial.user_attrs.get(CONFIGURATION)
     if name is None or trial.state != TrialState.COMPLETE:
-        return
-    for metric, value in zip(metrics, trial.values, strict=True):
-        yield _make(name, seed, "val", metric, value)
-    yield from _tested(name, seed, json.loads(trial.user_attrs[TABLES])["confirmation"])
+        return Evidence()
+    values = dict(zip(metrics, trial.values, strict=True))
+    return _evidence(name, seed, values, json.loads(trial.user_attrs[TABLES]))
+
+
+def _evidence(
+    name: str, seed: int, values: Mapping[str, float], tables: Mapping[str, Table]
+) -> Evidence:
+    searched = [_make(name, seed, "val", metric, value) for metric, value in values.items()]
+    codes = dict.fromkeys(map(str, tables.get(DOUBTS, {}).get("code", ())))
+    return Evidence(
+        measurements=(*searched, *_tested(name, seed, tables[CONFIRMATION])),
+        doubts={name: tuple(codes)} if codes else {},
+    )
 
 
 def _tested(name: str, seed: int, table: Table) -> Iterator[Measurement]:
@@ -129,28 +143,28 @@ def _make(name: str, seed: int, split: str, measure: str, value: float) -> Measu
     return Measurement(configuration=name, seed=seed, split=split, measure=measure, value=value)
 
 
-def _judged_start(config: TrialConfig, resources: Mapping[str, float], folder: Path) -> Table:
+def _judged_start(
+    config: TrialConfig, resources: ResourcesSpec, folder: Path
+) -> Mapping[str, Table]:
     """Judge the pretrained model as it is, once, on a worker."""
     file = folder / _START_FILE
     settings = dataclasses.asdict(config.evaluation)["confirmation"]
     if file.is_file():
         known = json.loads(file.read_text(encoding="utf-8"))
         if known["settings"] == settings:
-            table: Table = known["table"]
-            return table
-    judge = ray.remote(_judge).options(num_cpus=resources["cpu"], num_gpus=resources["gpu"])
-    table = ray.get(judge.remote(config))
-    replace_text(file, json.dumps({"settings": settings, "table": table}))
-    return table
+            found: Mapping[str, Table] = known["tables"]
+            return found
+    judge = ray.remote(_judge).options(num_cpus=resources.cpu, num_gpus=resources.gpu)
+    tables: Mapping[str, Table] = ray.get(judge.remote(config))
+    replace_text(file, json.dumps({"settings": settings, "tables": tables}))
+    return tables
 
 
-def _judge(config: TrialConfig) -> Table:
-    from hsplid_core.training import pick_device
-
+def _judge(config: TrialConfig) -> Mapping[str, Table]:
     images = open_images(config, "train")
     device = pick_device(config.training.device)
     model = initial_model(config, images).to(device).eval()
     subject = Subject(
         model=model, training=images, validation=images, device=device, config=config
     )
-    return confirmation(subject).tables["confirmation"]
+    return confirmation(subject).tables

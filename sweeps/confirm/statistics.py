@@ -8,7 +8,7 @@ new seeds on the same validation images, counted so that more is flattery.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import stats
@@ -43,6 +43,27 @@ class Measurement:
     split: str
     measure: str
     value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What running a confirmation has brought.
+
+    Attributes:
+        measurements: All numbers.
+        doubts: Codes of the evaluation's warnings, by configuration; each once.
+    """
+
+    measurements: tuple[Measurement, ...] = ()
+    doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __add__(self, other: Evidence) -> Evidence:
+        names = dict.fromkeys((*self.doubts, *other.doubts))
+        doubts = {
+            name: tuple(dict.fromkeys(self.doubts.get(name, ()) + other.doubts.get(name, ())))
+            for name in names
+        }
+        return Evidence(measurements=self.measurements + other.measurements, doubts=doubts)
 
 
 @dataclass(frozen=True, kw_only=True)

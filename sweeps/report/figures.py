@@ -7,6 +7,7 @@ which the page's script sets.
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import optuna
@@ -134,27 +135,30 @@ def importances_figure(found: Importances) -> go.Figure:
 
 
 def curves_figures(curves: Sequence[RobustCurve]) -> list[go.Figure]:
-    """Draw robust accuracy over the radius, a chart for each attack and region."""
-    kinds = dict.fromkeys((curve.attack, curve.region) for curve in curves)
-    return [_curves([c for c in curves if (c.attack, c.region) == kind], kind) for kind in kinds]
+    """Draw robust accuracy over the radius, a chart for each attack, region and norm."""
+    kinds: defaultdict[tuple[str, str, str], list[RobustCurve]] = defaultdict(list)
+    for curve in curves:
+        kinds[curve.attack, curve.region, curve.unit].append(curve)
+    return [_curves(members) for members in kinds.values()]
 
 
-def _curves(curves: Sequence[RobustCurve], kind: tuple[str, str]) -> go.Figure:
+def _curves(curves: Sequence[RobustCurve]) -> go.Figure:
     figure = go.Figure()
     colours = iter(_COLOURS * 2)
     for curve in curves[:_MOST_CURVES]:
         is_baseline = curve.model == BASELINE_LABEL
         figure.add_scatter(
-            x=curve.epsilons_255,
+            x=curve.epsilons,
             y=curve.robust,
             name=curve.model,
             mode="lines+markers",
             line=_BASELINE_LINE if is_baseline else {"color": next(colours), "width": 2},
             text=[metric_text("accuracy", value) for value in curve.robust],
-            hovertemplate="epsilon %{x:g}/255: %{text}<extra>" + curve.model + "</extra>",
+            hovertemplate="epsilon %{x:g}: %{text}<extra>" + curve.model + "</extra>",
         )
-    attack, region = kind
-    figure.update_xaxes(title=f"epsilon of {attack} on the {region}, in 1/255", rangemode="tozero")
+    first = curves[0]
+    label = f"epsilon of {first.attack} on the {first.region}, {first.unit}"
+    figure.update_xaxes(title=label, rangemode="tozero")
     figure.update_yaxes(title="accuracy", tickformat=".0%", rangemode="tozero")
     return _dressed(figure, height=380, legend=True)
 

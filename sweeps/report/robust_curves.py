@@ -7,7 +7,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_METRIC = re.compile(r"val/robust_accuracy/(?P<attack>.+)/(?P<region>[^/]+)/eps_(?P<eps>[\d.]+)")
+_METRIC = re.compile(
+    r"val/robust_accuracy/(?P<attack>.+)/(?P<region>[^/]+)/(?P<kind>eps|l2)_(?P<radius>[\d.]+)"
+)
+_UNITS = {"eps": "1/255", "l2": "L2 norm"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,14 +21,16 @@ class RobustCurve:
         model: What the curve belongs to, for people.
         attack: Name of the attack.
         region: Name of the pixels that it may change.
-        epsilons_255: Radii in 1/255 of the pixel range, ascending; 0 is clean.
+        unit: What the radii are in: ``1/255`` of the pixel range for L-infinity, or ``L2 norm``.
+        epsilons: Radii, ascending; 0 is clean.
         robust: Accuracy at each radius, in [0, 1].
     """
 
     model: str
     attack: str
     region: str
-    epsilons_255: tuple[float, ...]
+    unit: str
+    epsilons: tuple[float, ...]
     robust: tuple[float, ...]
 
 
@@ -34,25 +39,31 @@ def robust_curves(model: str, metrics: Mapping[str, float]) -> list[RobustCurve]
 
     Args:
         model: What to call it.
-        metrics: Its metrics; ``val/robust_accuracy/ATTACK/REGION/eps_E`` are taken, and
-            ``val/accuracy`` begins each curve.
+        metrics: Its metrics; ``val/robust_accuracy/ATTACK/REGION/eps_E`` (or ``l2_E``) are taken,
+            and ``val/accuracy`` begins each curve.
 
     Returns:
-        A curve for each attack and region, in the order of their names.
+        A curve for each attack, region and norm, in the order of their names.
     """
-    points: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    points: defaultdict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
     for name, value in metrics.items():
         match = _METRIC.fullmatch(name)
         if match is not None:
-            points[match["attack"], match["region"]].append((float(match["eps"]), value))
+            kind = (match["attack"], match["region"], _UNITS[match["kind"]])
+            points[kind].append((float(match["radius"]), value))
     curves = []
-    for (attack, region), found in sorted(points.items()):
+    for (attack, region, unit), found in sorted(points.items()):
         if "val/accuracy" in metrics:
             found.append((0.0, metrics["val/accuracy"]))
-        epsilons, robust = zip(*sorted(found), strict=True)
+        radii, robust = zip(*sorted(found), strict=True)
         curves.append(
             RobustCurve(
-                model=model, attack=attack, region=region, epsilons_255=epsilons, robust=robust
+                model=model,
+                attack=attack,
+                region=region,
+                unit=unit,
+                epsilons=radii,
+                robust=robust,
             )
         )
     return curves

@@ -161,21 +161,18 @@ def curves_table(curves: Sequence[RobustCurve]) -> Table:
         [
             Cell(curve.model),
             Cell(f"{curve.attack}, {curve.region}"),
-            Cell(f"{epsilon:g}/255", is_number=True),
+            Cell(f"{epsilon:g} ({curve.unit})", is_number=True),
             Cell(metric_text("accuracy", robust), is_number=True),
         ]
         for curve in curves
-        for epsilon, robust in zip(curve.epsilons_255, curve.robust, strict=True)
+        for epsilon, robust in zip(curve.epsilons, curve.robust, strict=True)
     ]
     return Table("Robust accuracy", ["model", "attack", "epsilon", "robust accuracy"], rows)
 
 
-def text_table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Make a table of plain text; what follows a row's head is aligned right."""
-    cells = [
-        [Cell(text, is_number=position > 0) for position, text in enumerate(row)] for row in rows
-    ]
-    return Table(caption, header, cells)
+def plain_table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Make a table of text without links."""
+    return Table(caption, header, [[Cell(text) for text in row] for row in rows])
 
 
 def facts_table(caption: str, facts: Mapping[str, str]) -> Table:

@@ -13,7 +13,7 @@ from hsplid_core.errors import SaliencyError
 from sweeps._labels import duration_text, metric_label, metric_text
 from sweeps._picture import BASELINE_LABEL
 from sweeps.about import About, command_again, replace_text
-from sweeps.confirm.presenting import conclusions, luck_rows, test_rows, turned
+from sweeps.confirm.presenting import conclusions, doubts_text, luck_rows, test_rows, turned
 from sweeps.confirm.results import read_confirmation
 from sweeps.events import TrialRecord
 from sweeps.importances import importances
@@ -25,8 +25,10 @@ from sweeps.report.robust_curves import RobustCurve, robust_curves
 from sweeps.report.saliency_grid import saliency_grid, with_weights
 from sweeps.selection import Selection, select
 from sweeps.stored import StoredSweep, open_sweep
+from sweeps.tables import collect
 from sweeps.tracking.pages import trial_pages
 from sweeps.trial_files import find_checkpoint
+from trainables.robustness import WARNINGS
 
 REPORT_FILE = "report.html"
 
@@ -264,8 +266,25 @@ def _curves(sweep: StoredSweep, selection: Selection) -> Section | None:
         title="Robust accuracy over epsilon",
         text=["The front against the model that all trials started from; at 0 it is clean."],
         charts=charts,
+        tables=_doubts(sweep, selection),
         folded=[tables.curves_table(curves)],
     )
+
+
+def _doubts(sweep: StoredSweep, selection: Selection) -> list[tables.Table]:
+    """List what the evaluation itself found suspicious about the front's robust accuracies."""
+    found = collect(sweep.study.get_trials(deepcopy=False)).get(WARNINGS)
+    if found is None:
+        return []
+    front = {record.number for record in selection.front}
+    rows = [
+        [str(row["trial"]), row["code"].replace("_", " "), row["message"]]
+        for row in found.to_pylist()
+        if row["trial"] in front
+    ]
+    header = ["trial", "warning", "what it means"]
+    caption = "Reasons to distrust these numbers"
+    return [tables.plain_table(caption, header, rows)] if rows else []
 
 
 def _baseline_metrics(sweep: StoredSweep) -> Mapping[str, float]:
@@ -347,7 +366,8 @@ def _confirmed(sweep: StoredSweep) -> Section | None:
             "non-dominated there, and in which share of bootstrap samples of the seeds.",
             *conclusions(found),
         ],
-        tables=[tables.text_table(caption, *content) for caption, content in laid_out],
+        warning=doubts_text(found),
+        tables=[tables.plain_table(caption, *content) for caption, content in laid_out],
     )
 
 

@@ -51,9 +51,9 @@ def test_plain_lines_tell_starts_ends_and_changes_of_the_front() -> None:
         "trial 2 starts: rho_s=0.5",
         "trial 2 complete in 30 s: clean accuracy 70.0%, robust accuracy 40.0% "
         "(3 of 4 done, about 15 s left)",
-        "front: trial 2 (70.0%, 40.0%)",
+        "front: trial 2 (70.0%, 40.0%), hypervolume 0.28",
         "trial 3 failed in 2 s: loss is nan in epoch 2 (4 of 4 done)",
-        "sweep finished: 3 complete, 1 failed, 1 on the front",
+        "sweep finished: 3 complete, 1 failed (1 error), 1 on the front",
     ]
 
 
@@ -82,7 +82,15 @@ def test_json_lines_hold_every_event_and_are_valid_json() -> None:
     assert told[5]["values"] == {"val/accuracy": 0.7, "val/robust_accuracy": 0.4}
     assert told[6]["front"] == [{"trial": 2, "values": told[5]["values"]}]
     assert told[7]["failure"] == "loss is nan in epoch 2"
-    assert told[8] == {"interrupted": False, "complete": 3, "failed": 1, "front": [2]}
+    assert told[6]["hypervolume"] == pytest.approx(0.7 * 0.4)
+    assert told[8].pop("hypervolume") == pytest.approx(0.7 * 0.4)
+    assert told[8] == {
+        "interrupted": False,
+        "complete": 3,
+        "failed": 1,
+        "failures": {"error": 1},
+        "front": [2],
+    }
 
 
 def test_json_lines_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +123,8 @@ def test_the_live_view_shows_what_runs_and_the_front(live: tuple[ProgressView, C
     listener.epoch_finished(2, 1, METRICS)
     listener.trial_started(3, {}, resumed=False)
     lines = [line.split() for line in drawn(listener).splitlines()]
-    assert "2 of 4 trials  2 running  1 failed" in drawn(listener)
+    summary = "2 of 4 trials 2 running 1 failed (1 error) hypervolume 0.12"
+    assert summary in " ".join(drawn(listener).split())
     assert ["2", "1/3", "71.0%", "-", "rho_s=0.5"] in lines
     assert ["3", "0/3", "-", "-"] in lines
     assert ["0", "60.0%", "20.0%"] in lines

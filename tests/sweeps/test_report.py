@@ -61,9 +61,12 @@ def test_curves_are_read_from_metrics() -> None:
         "val/robust_accuracy/pgd/background/eps_2": 0.4,
         "val/robust_accuracy/pgd/background/eps_0.5": 0.6,
         "val/robust_accuracy/pgd/full/eps_2": 0.1,
+        "val/robust_accuracy/aa/apgd/full/l2_0.25": 0.2,
     }
-    background, full = robust_curves("trial 1", metrics)
-    assert background.epsilons_255 == (0.0, 0.5, 2.0)
+    norm, background, full = robust_curves("trial 1", metrics)
+    assert (norm.attack, norm.unit, norm.epsilons) == ("aa/apgd", "L2 norm", (0.0, 0.25))
+    assert background.unit == "1/255"
+    assert background.epsilons == (0.0, 0.5, 2.0)
     assert background.robust == (0.9, 0.6, 0.4)
     assert (full.region, full.robust) == ("full", (0.9, 0.1))
 

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import pytest
+from matplotlib.image import imread
+
+from hsplid_core.config import DataConfig
+from hsplid_core.data import prepare
+from hsplid_core.errors import CheckpointError
+from sweeps.report.saliency_grid import saliency_grid, with_weights
+from tests.tiny import tiny_data, tiny_trial
+from trainables.checkpoints import write_state
+from trainables.trial import initial_model, open_images
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
+    described = tiny_data(tmp_path_factory.mktemp("tiny"))
+    assert described.cache_dir is not None
+    prepare(
+        described.name,
+        root=described.root,
+        image_size=described.image_size,
+        cache_dir=described.cache_dir,
+        seed=described.split_seed,
+        val_fraction=described.val_fraction,
+    )
+    return described
+
+
+def test_a_grid_shows_each_model_and_measures_it(data: DataConfig, tmp_path: Path) -> None:
+    config = tiny_trial(data)
+    model = initial_model(config, open_images(config, "train"))
+    write_state(tmp_path / "one.pt", {"model": model.state_dict(), "epoch": 1})
+    grid = saliency_grid(
+        {"baseline": config, "trial 1": with_weights(config, tmp_path / "one.pt")}
+    )
+    assert grid.n_images == 6
+    # The same weights look at the same places, and no mask covers a whole image.
+    assert grid.inside["baseline"] == grid.inside["trial 1"]
+    assert 0 < grid.inside["baseline"] < 1
+    picture = imread(io.BytesIO(base64.b64decode(grid.png)), format="png")
+    assert picture.shape[1] == pytest.approx(3 * 1.7 * 110, abs=2)
+    assert picture[..., :3].std() > 0.1
+
+
+def test_a_missing_checkpoint_is_told(data: DataConfig, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"gone\.pt is incomplete"):
+        saliency_grid({"trial 1": with_weights(tiny_trial(data), tmp_path / "gone.pt")})

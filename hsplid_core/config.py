@@ -73,7 +73,8 @@ class ModelConfig:
     """Which network is trained.
 
     Attributes:
-        name: ``lenet3``, or any classifier of torchvision, such as ``resnet18`` or ``vgg16``.
+        name: ``lenet3``, ``resnet18_3x3`` (its first convolution is 3x3 of stride 1, pooling
+            stays), or any classifier of torchvision, such as ``resnet18`` or ``vgg16``.
         width: Factor on every layer's number of channels; 1 is the published network. Others are
             possible for lenet3, resnet18, resnet34, resnet50, VGG, DenseNet and mobilenet_v2.
         norm: Normalisation layers: ``batch``, those of the published network (which a transformer
@@ -194,10 +195,10 @@ class TrainingConfig:
     Attributes:
         epochs: Passes over the training images.
         batch_size: Images per step.
-        learning_rate: Adam's step size.
-        weight_decay: L2 penalty of Adam; taken off the weights directly by AdamW.
-        optimiser: Adam, or AdamW (as S-IB's authors train).
-        beta1: Adam's memory of the gradient's mean.
+        learning_rate: Step size.
+        weight_decay: L2 penalty of Adam and SGD; taken off the weights directly by AdamW.
+        optimiser: Adam, AdamW (as S-IB's authors train), or SGD (the single-pixel benchmark).
+        beta1: Adam's memory of the gradient's mean; SGD's momentum.
         clip_norm: Largest global L2 norm of the gradient.
         device: ``auto`` takes cuda where there is one.
         amp: ``auto`` uses mixed precision on cuda only.
@@ -210,7 +211,7 @@ class TrainingConfig:
     batch_size: int = 256
     learning_rate: float = 5e-4
     weight_decay: float = 0.0
-    optimiser: Literal["adam", "adamw"] = "adam"
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     beta1: float = 0.9
     clip_norm: float = 1000.0
     device: str = "auto"

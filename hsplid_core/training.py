@@ -78,6 +78,24 @@ def optimiser_step(
     scaler.update()
 
 
+def build_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Build the optimiser of a model's parameters."""
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(
+            model.parameters(),
+            lr=config.learning_rate,
+            momentum=config.beta1,
+            weight_decay=config.weight_decay,
+        )
+    kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
+    return kind(
+        model.parameters(),
+        lr=config.learning_rate,
+        betas=(config.beta1, 0.999),
+        weight_decay=config.weight_decay,
+    )
+
+
 class _Restartable:
     """An iterable that begins again for each of its readers."""
 
@@ -134,13 +152,7 @@ class TrainingRun:
         self.seed = seed
         self.epoch = 0
         self.started = False
-        kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
-        self.optimiser = kind(
-            self.model.parameters(),
-            lr=config.learning_rate,
-            betas=(config.beta1, 0.999),
-            weight_decay=config.weight_decay,
-        )
+        self.optimiser = build_optimiser(self.model, config)
         use_scaler = self.precision.autocast == torch.float16
         self.scaler = torch.amp.GradScaler(self.device.type) if use_scaler else None
 

@@ -12,6 +12,7 @@ from search_spaces import (
     norm_adversarial,
     pretrain,
     sib,
+    single_pixel,
     sparsity,
 )
 from search_spaces._suggest import SearchSpace
@@ -33,6 +34,10 @@ SPACES: dict[str, SearchSpace] = {
     "sib": SearchSpace(sib.suggest, sib.PAPER),
     "sib_architectures": SearchSpace(
         architectures.suggest, architectures.PAPER, architectures.OTHERS
+    ),
+    "single_pixel": SearchSpace(single_pixel.suggest, single_pixel.PAPER),
+    "single_pixel_malhotra": SearchSpace(
+        single_pixel.suggest_malhotra, single_pixel.MALHOTRA_PAPER
     ),
     "sparsity": SearchSpace(sparsity.suggest, sparsity.PAPER, sparsity.OTHERS),
 }

@@ -44,6 +44,8 @@ _SUMMARIES = {
     "sib_coco": "S-IB on COCO animals, on four networks",
     "sib_folder": "S-IB on any folder of class folders, on four networks",
     "advgrad_imagenette": "Norm-regularised adversarial training on Imagenette",
+    "single_pixel": "Do attributions find the one pixel that decides? On two networks",
+    "single_pixel_malhotra": "The same in images enlarged for VGG-16",
     "margins": "Margins along frequencies, against training epsilon and flipped or low-pass data",
 }
 

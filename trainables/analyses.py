@@ -12,11 +12,13 @@ from trainables.confirmation import confirmation
 from trainables.findings import Analysis, Findings, Subject, Table
 from trainables.margins import margins
 from trainables.saliency import saliency
+from trainables.single_pixel import single_pixel
 
 ANALYSES: dict[str, Analysis] = {
     "confirmation": confirmation,
     "margins": margins,
     "saliency": saliency,
+    "single_pixel": single_pixel,
 }
 
 

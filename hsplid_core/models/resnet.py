@@ -18,10 +18,13 @@ from hsplid_core.models._surgery import keep_inputs
 class _Layout(NamedTuple):
     block: type[BasicBlock] | type[Bottleneck]
     repeats: tuple[int, int, int, int]
+    narrow_first: bool = False  # 3x3 of stride 1 instead of 7x7 of stride 2, and pooling after it
 
 
 _LAYOUTS = {
     "resnet18": _Layout(BasicBlock, (2, 2, 2, 2)),
+    # The single-pixel benchmark's (github.com/ecs-vlc/is-saliency-capturing-gradient).
+    "resnet18_3x3": _Layout(BasicBlock, (2, 2, 2, 2), narrow_first=True),
     "resnet34": _Layout(BasicBlock, (3, 4, 6, 3)),
     "resnet50": _Layout(Bottleneck, (3, 4, 6, 3)),
 }
@@ -36,7 +39,8 @@ class ResNetEncoder(nn.Module):
         width: Factor on every number of channels; D is 512 (2048 for resnet50) times it.
         norm: ``batch``, or ``none``: each normalisation layer becomes the identity.
         stem: ``imagenet``: 7x7 convolution of stride 2 and a max pool; ``small``: 3x3 convolution
-            of stride 1, for images below 64 pixels or so (14 times dearer at 64 pixels).
+            of stride 1, for images below 64 pixels or so (14 times dearer at 64 pixels). That of
+            resnet18_3x3 is the 3x3 convolution with the max pool, whatever is said here.
         in_channels: Channels C of the images.
 
     Attributes:
@@ -67,15 +71,15 @@ class ResNetEncoder(nn.Module):
         in_channels: int = 3,
     ) -> None:
         super().__init__()
-        block, repeats = _LAYOUTS[name]
+        block, repeats, narrow_first = _LAYOUTS[name]
         self._norm: type[nn.Module] = nn.BatchNorm2d if norm == "batch" else nn.Identity
         channels = max(1, round(64 * width))
-        if stem == "imagenet":
+        if stem == "imagenet" and not narrow_first:
             self.conv1 = nn.Conv2d(in_channels, channels, 7, stride=2, padding=3, bias=False)
-            self.maxpool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
         else:
             self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
-            self.maxpool = nn.Identity()
+        pools = stem == "imagenet" or narrow_first
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if pools else nn.Identity()
         self.bn1 = self._norm(channels)
         self.relu = nn.ReLU()
         stages = []

@@ -13,6 +13,7 @@ from sweeps.engine.context import Outcome, SweepContext
 from sweeps.engine.tuning import fit
 from sweeps.events import SweepListener, TrialRecord
 from sweeps.margin_plots import write_margins
+from sweeps.panels import write_panels
 from sweeps.plots import write_front
 from sweeps.progress import ProgressView
 from sweeps.provenance import provenance_tags
@@ -66,6 +67,7 @@ def run_study(context: SweepContext) -> Outcome:
         interrupted = bool(interrupted_trials(study)) or searcher.remaining > 0
         _write_results(context, records)
         tracker.artifacts += write_tables(study.get_trials(deepcopy=False), folder)
+        tracker.artifacts += write_panels(spec.trial_config(context.weights), records, folder)
         tracker.artifacts += write_margins(records, spec, folder, is_demo=context.is_demo)
         for listener in listeners:
             listener.sweep_finished(records, interrupted=interrupted)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -17,12 +16,11 @@ from hsplid_core.attacks import frozen
 from hsplid_core.data import ImageSet
 from hsplid_core.data.batch import Batch
 from hsplid_core.saliency import agg_clip, simple_gradient
+from sweeps.attribution_picture import draw_maps, example_positions
 from trainables.config import TrialConfig
 from trainables.trial import initial_model, open_images
 
 _ROWS = 6
-_OUTLINE = "#00E5FF"
-_INCHES = 1.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,26 +51,21 @@ def saliency_grid(models: Mapping[str, TrialConfig]) -> SaliencyGrid:
     """
     first = next(iter(models.values()))
     images = open_images(first, "val")
-    batch = images.batch(_examples(images))
+    batch = images.batch(example_positions(images, _ROWS))
     maps = {name: _heat(config, images, batch) for name, config in models.items()}
     inside = {}
     if batch.object_mask is not None:
         inside = {name: _inside(heat, batch.object_mask) for name, heat in maps.items()}
     return SaliencyGrid(
-        png=_draw(batch, maps, images.class_names), inside=inside, n_images=len(batch.target)
+        png=_png(draw_maps(batch, maps, images.class_names)),
+        inside=inside,
+        n_images=len(batch.target),
     )
 
 
 def with_weights(config: TrialConfig, weights: Path) -> TrialConfig:
     """Return a configuration whose model begins with the weights of a checkpoint."""
     return dataclasses.replace(config, initial_weights=weights)
-
-
-def _examples(images: ImageSet) -> Tensor:
-    """Choose the first images of each class in turn."""
-    order = [(images.labels == label).nonzero().squeeze(1) for label in images.labels.unique()]
-    turns = [own[turn] for turn in range(_ROWS) for own in order if turn < len(own)]
-    return torch.stack(turns[:_ROWS])
 
 
 def _heat(config: TrialConfig, images: ImageSet, batch: Batch) -> Tensor:
@@ -88,27 +81,7 @@ def _inside(heat: Tensor, mask: Tensor) -> float:
     return float(shares.mean())
 
 
-def _draw(batch: Batch, maps: Mapping[str, Tensor], names: Sequence[str]) -> str:
-    n_rows, columns = len(batch.target), ["image", *maps]
-    # As wide as the page at most: with many models, the pictures get smaller.
-    size = (_INCHES * len(columns), _INCHES * n_rows + 0.3)
-    figure = Figure(figsize=size, dpi=110, layout="constrained", facecolor="white")
-    axes = figure.subplots(n_rows, len(columns), squeeze=False)
-    for row in range(n_rows):
-        photo = batch.image[row].permute(1, 2, 0).squeeze(-1).numpy()
-        for place, name in zip(axes[row], columns, strict=True):
-            if name == "image":
-                place.imshow(photo, cmap="gray", vmin=0, vmax=1)
-                place.set_ylabel(names[int(batch.target[row])], fontsize=9)
-            else:
-                place.imshow(maps[name][row].numpy(), cmap="inferno", vmin=0, vmax=1)
-            if batch.object_mask is not None:
-                outline = batch.object_mask[row].reshape(photo.shape[:2]).float().numpy()
-                place.contour(outline, levels=[0.5], colors=_OUTLINE, linewidths=1)
-            place.set_xticks([])
-            place.set_yticks([])
-            if row == 0:
-                place.set_title(name, fontsize=9)
+def _png(figure: Figure) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return base64.b64encode(buffer.getvalue()).decode()

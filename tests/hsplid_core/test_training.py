@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hsplid_core.config import AugmentationConfig, TrainingConfig
-from hsplid_core.training import Precision, optimiser_step, pick_device
+from hsplid_core.training import Precision, build_optimiser, optimiser_step, pick_device
 from tests.tiny import tiny_data, tiny_trial
 from trainables.trial import Trial
 
@@ -21,6 +21,19 @@ def test_device_and_precision_on_this_machine() -> None:
     assert pick_device("auto").type == expected
     assert Precision.pick(TrainingConfig(), torch.device("cpu")) == Precision(None)
     assert Precision.pick(TrainingConfig(amp="off"), torch.device("cuda")) == Precision(None)
+
+
+def test_sgd_with_momentum() -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(1.0)
+    config = TrainingConfig(optimiser="sgd", learning_rate=0.5, beta1=0.5)
+    optimiser = build_optimiser(model, config)
+    weights = []
+    for _ in range(3):
+        optimiser_step(model.weight.sum(), model, optimiser, clip_norm=10.0)
+        weights.append(float(model.weight.detach()))
+    # Steps of 0.5 times 1, 1.5 and 1.75.
+    assert weights == [0.5, -0.25, -1.125]
 
 
 def test_the_gradient_is_clipped_by_its_global_norm() -> None:

@@ -21,6 +21,8 @@ SWEEP_OF = {
     "pretrain": "coco_pretrain",
     "pretrain_isic": "isic_pretrain",
     "sib_architectures": "sib_cifar",
+    "single_pixel": "single_pixel",
+    "single_pixel_malhotra": "single_pixel_malhotra",
 }
 PLAIN, HSPLID = "cross_entropy", "cross_entropy+hsplid"
 HBAR, SPARSITY = "cross_entropy+hbar", "cross_entropy+sparsity"

@@ -7,8 +7,10 @@ import json
 
 import pytest
 
-from hsplid_core.analysis_config import SaliencyConfig
+from hsplid_core.analysis_config import PixelConfig, SaliencyConfig, SinglePixelConfig
 from hsplid_core.config import DataConfig
+from hsplid_core.errors import ConfigError
+from hsplid_core.saliency.single_pixel import INCORRECT, OVERALL
 from tests.tiny import tiny_trial
 from trainables import analyses
 from trainables.findings import Findings, Subject
@@ -60,3 +62,31 @@ def test_saliency_of_a_trial(data: DataConfig) -> None:
     assert metrics["val/saliency/salient_features"] == metrics["hsplid/salient_dims"]
     assert 0.2 < metrics["val/saliency/probe/salient_accuracy"] <= 1
     assert 0 < metrics["val/saliency/probe/nonsalient_accuracy"] <= 1
+
+
+def test_the_single_pixel_benchmark_of_a_trial(data: DataConfig) -> None:
+    base = tiny_trial(data)
+    section = SinglePixelConfig(jitters=((0.0, 0.0), (1.0, 3.0)), steps=2, max_images=8)
+    config = dataclasses.replace(
+        base,
+        data=dataclasses.replace(data, pixel=PixelConfig(seed=1, colour_sd=2.0)),
+        evaluation=dataclasses.replace(base.evaluation, single_pixel=section),
+        training=dataclasses.replace(base.training, epochs=1),
+        seed=5,
+    )
+    trial = Trial(config)
+    metrics = trial.epoch()
+    table = trial.tables["single_pixel"]
+    rows = 2 * 5 * 2 * 2  # jitters, methods, labels, outputs
+    assert {len(column) for column in table.values()} == {rows}
+    assert set(OVERALL) | set(INCORRECT) <= set(table)
+    assert list(zip(table["test_pos_sd"], table["test_col_sd"], strict=True)) == [
+        *([(0.0, 0.0)] * 20),
+        *([(1.0, 3.0)] * 20),
+    ]
+    assert {*table["data_seed"], *table["model_seed"], *table["train_col_sd"]} == {1, 5, 2.0}
+    assert metrics["val/single_pixel/accuracy_same"] == metrics["val/accuracy"]
+    assert 0 <= metrics["val/single_pixel/attribution_correct"] <= 1
+    json.dumps(trial.tables, allow_nan=False)
+    with pytest.raises(ConfigError, match=r"data\.pixel is not"):
+        Trial(dataclasses.replace(config, data=data)).epoch()

@@ -55,6 +55,16 @@ def test_small_stem_keeps_the_resolution() -> None:
     assert shapes == {"imagenet": (8, 8), "small": (32, 32)}
 
 
+def test_resnet18_3x3_pools_after_its_narrow_convolution() -> None:
+    theirs = torchvision.models.resnet18(weights=None)
+    theirs.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    theirs.fc = nn.Identity()
+    ours = ResNetEncoder("resnet18_3x3", norm="batch")
+    ours.load_state_dict(theirs.state_dict())
+    image = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(ours.eval()(image), theirs.eval()(image))
+
+
 def test_lenet3_has_1024_features() -> None:
     model = build(size=28, name="lenet3")
     assert model.num_features == 1024

@@ -8,11 +8,14 @@ trials into one file each. The next analysis is one more function in :data:`ANAL
 
 from __future__ import annotations
 
+from hsplid_core.config import EvaluationConfig
+from hsplid_core.data import ImageSet
+from hsplid_core.saliency import check_scores
 from trainables.confirmation import confirmation
 from trainables.findings import Analysis, Findings, Subject, Table
 from trainables.margins import margins
 from trainables.saliency import saliency
-from trainables.single_pixel import single_pixel
+from trainables.single_pixel import planted_pixels, single_pixel
 
 ANALYSES: dict[str, Analysis] = {
     "confirmation": confirmation,
@@ -20,6 +23,22 @@ ANALYSES: dict[str, Analysis] = {
     "saliency": saliency,
     "single_pixel": single_pixel,
 }
+
+
+def check_analyses(evaluation: EvaluationConfig, validation: ImageSet) -> None:
+    """Refuse analyses that these images do not allow, before anything is trained.
+
+    Args:
+        evaluation: Which analyses are on.
+        validation: Images that they will look at.
+
+    Raises:
+        ConfigError: A score needs masks, or the benchmark a planted pixel, that the images lack.
+    """
+    if evaluation.saliency is not None:
+        check_scores(evaluation.saliency.scores, has_masks=validation.has_masks)
+    if evaluation.single_pixel is not None:
+        planted_pixels(validation)
 
 
 def analyse(subject: Subject) -> Findings:

@@ -31,13 +31,8 @@ def single_pixel(subject: Subject) -> Findings:
         ConfigError: The trial's images have no planted pixel.
     """
     config = subject.config.evaluation.single_pixel
-    planted = subject.validation.change
     assert config is not None
-    if not isinstance(planted, PlantedPixels):
-        raise ConfigError(
-            "evaluation.single_pixel is set, but data.pixel is not: plant a pixel, for instance "
-            "with data.pixel.seed=0"
-        )
+    planted = planted_pixels(subject.validation)
     rows: list[dict[str, ParameterValue]] = []
     metrics = _accuracies(subject, planted)
     for number, (position_sd, colour_sd) in enumerate(config.jitters):
@@ -58,6 +53,20 @@ def single_pixel(subject: Subject) -> Findings:
             metrics |= _summary(found)
     table = {name: [row[name] for row in rows] for name in rows[0]}
     return Findings(metrics=metrics, tables={_TABLE: table})
+
+
+def planted_pixels(images: ImageSet) -> PlantedPixels:
+    """Return what was planted into the images.
+
+    Raises:
+        ConfigError: Nothing was.
+    """
+    if not isinstance(images.change, PlantedPixels):
+        raise ConfigError(
+            "evaluation.single_pixel is set, but data.pixel is not: plant a pixel, for instance "
+            "with data.pixel.seed=0"
+        )
+    return images.change
 
 
 def _jittered(

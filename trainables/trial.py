@@ -17,7 +17,7 @@ from hsplid_core.frequency import FrequencyFilter, filtered_statistics
 from hsplid_core.methods import Shape, build_objective
 from hsplid_core.models import MaskedClassifier, build_model
 from hsplid_core.training import TrainingRun
-from trainables.analyses import analyse
+from trainables.analyses import analyse, check_analyses
 from trainables.checkpoints import read_weights
 from trainables.config import TrialConfig
 from trainables.findings import Subject, Table
@@ -45,6 +45,7 @@ class Trial:
         self.config = config
         self.tables: Mapping[str, Table] = {}
         training, self.validation = open_images(config, "train"), open_images(config, "val")
+        check_analyses(config.evaluation, self.validation)
         model = initial_model(config, training)
         batch_size = config.training.batch_size
         shape = Shape(

@@ -88,5 +88,14 @@ def test_the_single_pixel_benchmark_of_a_trial(data: DataConfig) -> None:
     assert metrics["val/single_pixel/accuracy_same"] == metrics["val/accuracy"]
     assert 0 <= metrics["val/single_pixel/attribution_correct"] <= 1
     json.dumps(trial.tables, allow_nan=False)
+
+
+def test_what_the_images_do_not_allow_is_told_before_training(data: DataConfig) -> None:
+    base = tiny_trial(data)
+    evaluation = dataclasses.replace(base.evaluation, single_pixel=SinglePixelConfig())
     with pytest.raises(ConfigError, match=r"data\.pixel is not"):
-        Trial(dataclasses.replace(config, data=data)).epoch()
+        Trial(dataclasses.replace(base, evaluation=evaluation))
+    digits = dataclasses.replace(data, name="mnist", root=None, image_size=28)
+    full = dataclasses.replace(base.evaluation, saliency=SaliencyConfig(), region="full")
+    with pytest.raises(ConfigError, match="these images have none"):
+        Trial(dataclasses.replace(base, data=digits, evaluation=full))

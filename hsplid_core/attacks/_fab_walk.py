@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks._noise import signed_uniform
+from hsplid_core._noise import signed_uniform
 from hsplid_core.attacks._planes import towards_plane
 from hsplid_core.attacks.balls import BALLS, Norm, sizes, take
 from hsplid_core.attacks.losses import Loss

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks._noise import signed_uniform
+from hsplid_core._noise import signed_uniform
 from hsplid_core.attacks._windows import Boxes, bump, inside, opposite_bumps, rulers
 from hsplid_core.attacks.balls import Ball, Norm
 

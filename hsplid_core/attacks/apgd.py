@@ -15,9 +15,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hsplid_core._noise import signed_uniform
 from hsplid_core.attacks._apgd_climb import climb
 from hsplid_core.attacks._attempt import attempt
-from hsplid_core.attacks._noise import signed_uniform
 from hsplid_core.attacks._rules import count_rules, radius_rules
 from hsplid_core.attacks.attack import Model
 from hsplid_core.attacks.balls import BALLS, Ball, Norm, take

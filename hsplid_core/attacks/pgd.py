@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from hsplid_core._noise import signed_uniform
 from hsplid_core.attacks._ascent import ASCENTS, Iterate, is_better
 from hsplid_core.attacks._attempt import attempt
-from hsplid_core.attacks._noise import signed_uniform
 from hsplid_core.attacks._rules import count_rules, radius_rules
 from hsplid_core.attacks.attack import Model
 from hsplid_core.attacks.balls import BALLS, Ball, Norm, take

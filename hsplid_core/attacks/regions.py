@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks._noise import random_integers
+from hsplid_core._noise import random_integers
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError, DataError
 

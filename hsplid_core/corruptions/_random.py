@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks._noise import signed_uniform
+from hsplid_core._noise import signed_uniform
 
 # Attacks take the streams around 0 and up to 2**40 or so; these lie beyond them.
 _STREAM = 1 << 50

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hsplid_core._noise import signed_uniform
 from hsplid_core.attacks import Attack, AutoAttack, Scorer, Square, region_mask
-from hsplid_core.attacks._noise import signed_uniform
 from hsplid_core.attacks.balls import BALLS, Ball, take
 from hsplid_core.attacks.cascade import Breaker, Outcome, break_each, break_in_cascade
 from hsplid_core.data.batch import Batch

@@ -65,5 +65,5 @@ def _keep_weights(folder: Path, record: TrialRecord, file: Path) -> None:
         )
     file.parent.mkdir(parents=True, exist_ok=True)
     trained = read_state(checkpoint)
-    state = {key: trained[key] for key in ("model", DESCRIPTION)}
+    state = {key: trained[key] for key in ("model", DESCRIPTION) if key in trained}
     write_state(file, {**state, "objectives": list(record.values), "epoch": 0})

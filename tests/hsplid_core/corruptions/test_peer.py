@@ -1,7 +1,6 @@
-"""Agreement with a maintained NumPy implementation of ImageNet-C, where it is installed.
+"""Agreement with a maintained NumPy implementation of ImageNet-C.
 
-It serves this test alone: `pip install imagecorruptions-imaug`. It needs SciPy, scikit-image,
-OpenCV and Numba, none of which this project depends on.
+It serves this test alone: requirements-peers.lock has it, with the packages that it needs itself.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hsplid_core.attacks._noise import random_integers, signed_uniform
+from hsplid_core._noise import random_integers, signed_uniform
 
 
 def splitmix64(state: int) -> int:

@@ -46,6 +46,7 @@ _SUMMARIES = {
     "advgrad_imagenette": "Norm-regularised adversarial training on Imagenette",
     "single_pixel": "Do attributions find the one pixel that decides? On two networks",
     "single_pixel_malhotra": "The same in images enlarged for VGG-16",
+    "advgrad_cub": "Training with human attention on CUB birds",
     "margins": "Margins along frequencies, against training epsilon and flipped or low-pass data",
 }
 

@@ -217,6 +217,7 @@ def _build_one(
 ) -> dict[str, object]:
     start = time.perf_counter()
     with ProgressView() as view:
+        view.show(f"reading {source.name}", 0, None)  # every byte, to know it again
         images = build_or_open(
             source,
             settings.cache_dir,

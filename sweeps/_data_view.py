@@ -82,6 +82,9 @@ class ProgressView:
         if last is not None and done != total and now - last < _PAUSE_S:
             return
         self._told[task] = now
+        if total is None and done == 0:
+            self._console.print(f"{task} ...", markup=False, highlight=False)
+            return
         of = f" of {self._amount(total)}" if total is not None else ""
         self._console.print(f"{task}: {self._amount(done)}{of}", markup=False, highlight=False)
 

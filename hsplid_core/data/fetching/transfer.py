@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import time
@@ -18,6 +19,8 @@ from urllib3.exceptions import HTTPError
 
 from hsplid_core.data._files import sync_folder
 from hsplid_core.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 2**18
 _LONGEST_WAIT_S = 60.0
@@ -148,7 +151,9 @@ def download(
                     f"({failure}): run the same command later, it goes on where this one stopped"
                 ) from failure
             backoff = patience.wait_s * 2 ** (failures - 1)
-            time.sleep(min(max(backoff, failure.wait_s), _LONGEST_WAIT_S))
+            wait_s = min(max(backoff, failure.wait_s), _LONGEST_WAIT_S)
+            logger.warning("%s: %s; trying again in %.0f s", remote.url, failure, wait_s)
+            time.sleep(wait_s)
         except OSError as error:
             raise DataError(
                 f"{target.parent} must be writable and have room for {target.name} "

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest import mock
 
 Fault = Callable[["Answer"], None]
 
@@ -109,7 +111,8 @@ def served(server: BadServer) -> Iterator[BadServer]:
     thread.start()
     server.url = f"http://127.0.0.1:{http.server_address[1]}"
     try:
-        yield server
+        with mock.patch.dict(os.environ, NO_PROXY="127.0.0.1,localhost"):
+            yield server
     finally:
         http.shutdown()
         thread.join()

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from hsplid_core.data import DATA_SETS, DataSet, Source, build_or_open
-from hsplid_core.data.building import Workers
 from hsplid_core.data.checking import check_sources
 from hsplid_core.data.fetching import RECIPES, Recipe, Step, fetch
+from hsplid_core.data.workers import Workers
 from hsplid_core.errors import ConfigError, DataError
 from sweeps._data_settings import (
     DATA_FOLDER,

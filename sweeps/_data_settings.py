@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from hsplid_core.config import DataConfig
 from hsplid_core.data import DATA_SETS
-from hsplid_core.data.building import n_cores
+from hsplid_core.data.workers import n_cores
 from hsplid_core.errors import ConfigError
 
 _KEYS = {

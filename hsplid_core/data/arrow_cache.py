@@ -13,10 +13,11 @@ from pathlib import Path
 
 from hsplid_core.data._arrow_file import FORMAT_VERSION, Header, InvalidCacheError, rows_per_batch
 from hsplid_core.data._arrow_partial import PartialCache
-from hsplid_core.data._decoding import Workers, decoders
+from hsplid_core.data._decoding import decoders
 from hsplid_core.data._files import locked, make_folder, map_ahead, replacing
 from hsplid_core.data.image_set import ImageSet
 from hsplid_core.data.source import Source
+from hsplid_core.data.workers import Workers
 from hsplid_core.errors import DataError
 
 logger = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from hsplid_core.data._decoding import Workers
 from hsplid_core.data._files import map_in_threads
 from hsplid_core.data.source import Listed, Source
 from hsplid_core.data.stand_in import DEMO_MARKER
+from hsplid_core.data.workers import Workers
 from hsplid_core.errors import DataError
 
 Kind = Literal["missing", "damaged", "foreign"]

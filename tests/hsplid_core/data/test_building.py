@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from hsplid_core.data import Sample, Skipped
-from hsplid_core.data._decoding import Workers
 from hsplid_core.data.arrow_cache import build_or_open
 from hsplid_core.data.image_set import ImageSet
+from hsplid_core.data.workers import Workers
 from hsplid_core.errors import ConfigError, DataError
 from tests.hsplid_core.data.made_source import MadeSource
 from tests.hsplid_core.data.processes import outputs, started
@@ -28,7 +28,7 @@ N_ROWS = 60
 BUILD = f"""
 import sys
 from pathlib import Path
-from hsplid_core.data._decoding import Workers
+from hsplid_core.data.workers import Workers
 from hsplid_core.data.arrow_cache import build_or_open
 from tests.hsplid_core.data.made_source import MadeSource
 cache, journal = map(Path, sys.argv[1:3])
@@ -243,7 +243,7 @@ def test_a_full_disk_keeps_what_is_finished(tmp_path: Path) -> None:
     code = """
 import resource, sys
 from pathlib import Path
-from hsplid_core.data._decoding import Workers
+from hsplid_core.data.workers import Workers
 from hsplid_core.data.arrow_cache import build_or_open
 from hsplid_core.errors import DataError
 from tests.hsplid_core.data.made_source import MadeSource

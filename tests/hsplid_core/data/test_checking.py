@@ -11,8 +11,8 @@ from PIL import Image
 
 from hsplid_core.data import DATA_SETS, Sample
 from hsplid_core.data._pictures import SUFFIXES
-from hsplid_core.data.building import Workers
 from hsplid_core.data.checking import Finding, check_sources
+from hsplid_core.data.workers import Workers
 from tests.hsplid_core.data.test_contract import small_demo
 
 SIZE = 32

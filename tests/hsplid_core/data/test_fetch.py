@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -235,6 +236,15 @@ def test_an_archive_of_something_else(server: BadServer, tmp_path: Path) -> None
     server.files["/d/x.tgz"] = tar_bytes({"other.txt": b""}, "w:gz")
     with pytest.raises(DataError, match=r"x.tgz must hold a/1.txt, c.txt, but does not"):
         fetched(server, RECIPE, tmp_path / "root")
+
+
+def test_two_fetches_at_once_download_once(server: BadServer, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(fetched, server, RECIPE, tmp_path / "root") for _ in range(2)]
+        for fetching in running:
+            fetching.result()
+    assert contents(tmp_path / "root") == expected()
+    assert sorted(path for path, _ in server.asked) == ["/d/x.tgz", "/d/y.bin", "/d/z.zip"]
 
 
 def test_a_root_that_can_not_be_made(server: BadServer, tmp_path: Path) -> None:

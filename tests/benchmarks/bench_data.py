@@ -15,7 +15,7 @@ one's private memory, since the pages of the file that both map are in memory on
 
     python -m tests.benchmarks.bench_data
 
-A minute on two slow CPU cores; expected near 45, 35, 1.8, 0.8, 0.8, 1.0 and 0.02.
+A minute and a half on two slow CPU cores; expected near 40, 35, 0.95, 0.7, 0.9, 1.05 and 0.02.
 """
 
 from __future__ import annotations

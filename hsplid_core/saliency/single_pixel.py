@@ -20,10 +20,12 @@ integrated_gradients_white          (x - white) mean of g from white to x
 Each is computed for the true and for the predicted label, and for softmax and logits. One forward
 pass serves logit and probability; the predicted label is computed anew only where it is wrong.
 
-Two things differ from the release on purpose. Its README describes
+Three things differ from the release on purpose. Its README describes
 ``overall.truebg_withblackpix_model_accuracy`` as the accuracy with the *attributed* pixel black;
 its code, and the column's name, blacken the *discriminative* one, and so do we. A share of no
-image at all is None here, where the release has 0.
+image at all is None here, where the release has 0. And a map that is the same everywhere, as that
+of a model with one answer for all images, names no pixel here, where the release lets it name all
+and so counts it as correct.
 """
 
 from __future__ import annotations
@@ -284,7 +286,9 @@ def _path(model: Model, image: Tensor, start: Tensor, label: Tensor, steps: int)
 
 def _count(model: Model, planted: _Planted, attribution: Tensor) -> Tensor:
     """Count images for every column: int64, [number of columns + 1]; the last are incorrect."""
-    named = (attribution == attribution.amax((1, 2), keepdim=True))[:, None]  # [B, 1, H, W]
+    largest = attribution.amax((1, 2), keepdim=True)
+    uneven = largest > attribution.amin((1, 2), keepdim=True)
+    named = ((attribution == largest) & uneven)[:, None]  # [B, 1, H, W]
     correct = (named & planted.mask).flatten(1).any(1)
     rows = (~correct).nonzero().squeeze(1)
     target, answer = planted.target, planted.answer

@@ -55,6 +55,8 @@ def tiny_spec(name: str, cache: Path, *more: str) -> SweepSpec:
     texts = [*TINY, f"data.cache_dir={cache}", *more]
     if load_spec(name).model.name == "efficientnet_b0":  # it has one width
         texts.append("model.width=1")
+    if load_spec(name).evaluation.single_pixel:
+        texts += ["evaluation.single_pixel.jitters=[[0, 0]]", "evaluation.single_pixel.steps=2"]
     return load_spec(name, parse_overrides(texts))
 
 

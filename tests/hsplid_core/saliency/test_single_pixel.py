@@ -223,6 +223,16 @@ def test_what_an_attribution_misses_shows_in_the_importances() -> None:
     assert row.subtractive_importance > 0.4
 
 
+def test_a_constant_model_names_no_pixel() -> None:
+    def constant(image: Tensor) -> Tensor:
+        return 0 * image.mean((2, 3))  # three channels, three classes
+
+    for row in analyse(constant, pixels()).values():
+        assert row.columns["overall.attribution_correct_accuracy"] == 0
+        assert row.columns["overall.withpix_model_accuracy"] == pytest.approx(1 / 3)
+        assert (row.additive_importance, row.subtractive_importance) == (0, 0)
+
+
 def test_images_without_a_pixel_are_refused(model: nn.Module) -> None:
     with pytest.raises(ConfigError, match=r"set data\.pixel"):
         analyse_pixels(model, Made(None), Made(None), mean=MEAN, std=STD)

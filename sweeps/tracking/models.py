@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hsplid_core.errors import ConfigError
 from sweeps.tracking.client import KnownRun, connect, explained, make_metrics, write
+from sweeps.tracking.location import sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -51,11 +52,14 @@ def fetch_model(name: str, tracking_uri: str, folder: Path) -> FetchedModel:
         folder: Where to put them.
 
     Raises:
-        ConfigError: The name is none of these.
+        ConfigError: The name is none of these, or there is no such database.
         TrackingError: There is no such model, or the server does not answer.
     """
     from mlflow.artifacts import download_artifacts
 
+    database = sqlite_file(tracking_uri)
+    if database is not None and not database.exists():  # connecting would make an empty one
+        raise ConfigError(f"{name}: there is no MLflow database {database}; name it by its URI")
     with explained(tracking_uri):
         client = connect(tracking_uri)
         if name.startswith("models:/"):

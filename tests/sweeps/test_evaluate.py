@@ -211,6 +211,9 @@ def test_mistakes_are_one_line_and_leave_nothing(
 def test_files_that_are_no_models_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert run("models:/animals@best", f"storage={tmp_path}") == 2
+    assert "there is no MLflow database" in capsys.readouterr().err
+    assert not (tmp_path / "mlflow.db").exists()
     assert run(tmp_path / "nothing.pt") == 2
     assert "is no file: name a checkpoint" in capsys.readouterr().err
     write_state(tmp_path / "old.pt", {"model": {"w": torch.zeros(1)}})

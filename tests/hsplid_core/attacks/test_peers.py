@@ -123,6 +123,7 @@ def test_targeted_apgd(norm: Norm) -> None:
         lambda net, seed: torchattacks.APGDT(
             net, norm=PEER_NORMS[norm], eps=epsilon, steps=12, n_classes=CLASSES, seed=seed
         ),
+        rows=200,
     )
 
 
@@ -139,6 +140,7 @@ def test_fab(norm: Norm) -> None:
             multi_targeted=True,
             n_classes=CLASSES,
         ),
+        rows=150,
     )
 
 

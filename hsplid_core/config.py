@@ -195,6 +195,8 @@ class TrainingConfig:
     Attributes:
         epochs: Passes over the training images.
         batch_size: Images per step.
+        accumulation: Parts that a batch is computed in, one after the other, to save memory. Terms
+            over a batch, such as HSIC, then see one part at a time.
         learning_rate: Step size.
         weight_decay: L2 penalty of Adam and SGD; taken off the weights directly by AdamW.
         optimiser: Adam, AdamW (as S-IB's authors train), or SGD (the single-pixel benchmark).
@@ -209,6 +211,7 @@ class TrainingConfig:
 
     epochs: int = 200
     batch_size: int = 256
+    accumulation: int = 1
     learning_rate: float = 5e-4
     weight_decay: float = 0.0
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
@@ -224,6 +227,11 @@ class TrainingConfig:
                 (self.epochs >= 1, f"epochs is {self.epochs}: use at least 1"),
                 (self.batch_size >= 2, f"batch_size is {self.batch_size}: use at least 2"),
                 (
+                    1 <= self.accumulation <= max(1, self.batch_size // 2),
+                    f"accumulation is {self.accumulation}: use 1 to half the batch_size, "
+                    f"{self.batch_size}, for each part needs 2 images",
+                ),
+                (
                     0 < self.learning_rate <= 10,
                     f"learning_rate is {self.learning_rate}: use a value in (0, 10]",
                 ),
@@ -232,6 +240,11 @@ class TrainingConfig:
                 (self.clip_norm > 0, f"clip_norm is {self.clip_norm}: use a value above 0"),
             ]
         )
+
+    @property
+    def part_size(self) -> int:
+        """Images that are computed at a time."""
+        return -(-self.batch_size // self.accumulation)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,12 +66,24 @@ def optimiser_step(
         scaler: Loss scaling for float16; None without.
     """
     optimiser.zero_grad(set_to_none=True)
+    _backpropagate(loss, scaler)
+    _apply_gradient(model, optimiser, clip_norm, scaler)
+
+
+def _backpropagate(loss: Tensor, scaler: torch.amp.GradScaler | None) -> None:
+    (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+
+
+def _apply_gradient(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    clip_norm: float,
+    scaler: torch.amp.GradScaler | None,
+) -> None:
     if scaler is None:
-        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
         optimiser.step()
         return
-    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     scaler.unscale_(optimiser)
     nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     scaler.step(optimiser)
@@ -111,11 +123,12 @@ class _Means:
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, float] = {}
 
-    def add(self, name: str, value: Tensor) -> None:
+    def add(self, name: str, value: Tensor, weight: float) -> None:
+        value = weight * value
         self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._counts[name] = self._counts.get(name, 0) + 1
+        self._counts[name] = self._counts.get(name, 0.0) + weight
 
     def read(self) -> dict[str, float]:
         return {name: float(total) / self._counts[name] for name, total in self._sums.items()}
@@ -176,7 +189,7 @@ class TrainingRun:
 
     def _initial_batches(self) -> Iterator[Batch]:
         return self.images.batches(
-            self.config.batch_size, generator=self._order(), device=self.device
+            self.config.part_size, generator=self._order(), device=self.device
         )
 
     def start(self) -> None:
@@ -203,16 +216,19 @@ class TrainingRun:
         means = _Means()
         every = _CHECK_EVERY_ON_CUDA if self.device.type == "cuda" else 1
         for number, batch in enumerate(self._batches()):
-            with self._autocast():
-                step = self.objective(self.model, batch)
-            if number % every == 0 and not math.isfinite(float(step.loss.detach())):
-                raise self._diverged(number, step.values)
-            optimiser_step(
-                step.loss, self.model, self.optimiser, self.config.clip_norm, self.scaler
-            )
-            means.add("loss", step.loss.detach())
-            for name, value in step.values.items():
-                means.add(name, value)
+            self.optimiser.zero_grad(set_to_none=True)
+            for part in batch.parts(self.config.part_size):
+                with self._autocast():
+                    step = self.objective(self.model, part)
+                if number % every == 0 and not math.isfinite(float(step.loss.detach())):
+                    raise self._diverged(number, step.values)
+                # So that the parts' gradients add up to that of the batch's mean.
+                share = len(part.target) / len(batch.target)
+                _backpropagate(share * step.loss, self.scaler)
+                means.add("loss", step.loss.detach(), share)
+                for name, value in step.values.items():
+                    means.add(name, value, share)
+            _apply_gradient(self.model, self.optimiser, self.config.clip_norm, self.scaler)
         metrics = {f"train/{name}": value for name, value in means.read().items()}
         if not math.isfinite(metrics["train/loss"]):
             raise self._diverged(None, {})

@@ -8,6 +8,7 @@ from search_spaces import (
     composition,
     hbar,
     hsplid,
+    hsplid_grid,
     margins,
     norm_adversarial,
     pretrain,
@@ -22,6 +23,7 @@ SPACES: dict[str, SearchSpace] = {
     "hbar": SearchSpace(hbar.suggest, hbar.PAPER),
     "hsplid": hsplid.COCO,
     "hsplid_composed": SearchSpace(composition.suggest, composition.PAPER),
+    "hsplid_grid": hsplid_grid.COCO,
     "hsplid_imagenet": hsplid.IMAGENET,
     "hsplid_isic": hsplid.ISIC,
     "human_attention": SearchSpace(

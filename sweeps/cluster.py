@@ -20,6 +20,8 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # Ray's newer progress output prints tables at verbosity 0 too.
     "RAY_AIR_NEW_OUTPUT": "0",
+    # The result that tells of a failure has no metrics for Ray's own schedulers to look at.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     # A cluster for this one process, reachable from this machine only: without this Ray writes a
     # token file into the user's home.
     "RAY_AUTH_MODE": "disabled",
@@ -44,6 +46,7 @@ def connected(cluster: ClusterSpec) -> Iterator[None]:
         if cluster.address is None:
             ray.init(
                 num_cpus=cluster.num_cpus,
+                num_gpus=cluster.num_gpus,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -88,7 +91,9 @@ def check_resources(resources: ResourcesSpec) -> int:
     """
     total: dict[str, float] = ray.cluster_resources()
     have = {"cpu": total.get("CPU", 0.0), "gpu": total.get("GPU", 0.0)}
-    need = {"cpu": resources.cpu, "gpu": resources.gpu}
+    # With auto, one trial has a GPU of its own at first; later ones may share it.
+    gpu = min(1.0, have["gpu"]) if resources.gpu == "auto" else resources.gpu
+    need = {"cpu": resources.cpu, "gpu": gpu}
     for kind, amount in need.items():
         if amount > have[kind]:
             raise ConfigError(

@@ -48,7 +48,7 @@ def load_pretrain_spec(spec: SweepSpec) -> SweepSpec | None:
     """Load the spec that makes a sweep's initial weights; None where it trains from scratch.
 
     The weights must fit the sweep and the machine it runs on, so its data, model, seed, device,
-    resources, cluster, storage and tracking replace those of the other spec.
+    resources, cluster, storage, study and tracking replace those of the other spec.
 
     Args:
         spec: The sweep that needs the weights.
@@ -69,7 +69,7 @@ def load_pretrain_spec(spec: SweepSpec) -> SweepSpec | None:
             f"pretrain is {spec.pretrain!r}, which itself starts from {other.pretrain!r}: "
             "only one stage of pretraining is supported"
         )
-    shared = ("data", "model", "seed", "resources", "cluster", "storage", "tracking")
+    shared = ("data", "model", "seed", "resources", "cluster", "storage", "study", "tracking")
     training = dataclasses.replace(
         other.training, device=spec.training.device, amp=spec.training.amp
     )

@@ -28,6 +28,7 @@ class SweepEntry:
 _SUMMARIES = {
     "coco_hsplid": "H-SPLID on COCO animals: accuracy against robustness to changed backgrounds",
     "coco_hsplid_paper": "The same over the paper's own parameters only",
+    "coco_hsplid_grid": "The grid of H-SPLID's authors on COCO animals, all 384 points",
     "coco_pretrain": "Cross-entropy on COCO animals: the model that coco_hsplid starts from",
     "coco_baselines": "All methods of H-SPLID's table on COCO animals: the method is a choice",
     "coco_hbar": "HBaR on COCO animals",

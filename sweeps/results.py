@@ -82,10 +82,16 @@ def records_of(study: optuna.Study) -> list[TrialRecord]:
     """
     front = {trial.number for trial in study.best_trials}
     trials = study.get_trials(deepcopy=False)
-    return [_record(trial, on_front=trial.number in front) for trial in trials]
+    return [record_of(trial, on_front=trial.number in front) for trial in trials]
 
 
-def _record(trial: FrozenTrial, *, on_front: bool) -> TrialRecord:
+def record_of(trial: FrozenTrial, *, on_front: bool = False) -> TrialRecord:
+    """Read one trial of a study.
+
+    Args:
+        trial: The trial, as :func:`records_of` describes it.
+        on_front: Whether it is on the front.
+    """
     attributes = trial.user_attrs
     state, failure = _STATES[trial.state], attributes.get("failure")
     if state == "stopped" and failure:
@@ -131,6 +137,21 @@ def dominates(
     signs = [1 if objective.direction == "maximize" else -1 for objective in objectives]
     gains = [sign * (a - b) for sign, a, b in zip(signs, first, second, strict=True)]
     return all(gain >= 0 for gain in gains) and any(gain > 0 for gain in gains)
+
+
+def enters_front(
+    trial: FrozenTrial, front: Iterable[TrialRecord], objectives: Sequence[Objective]
+) -> bool:
+    """Tell whether a trial that has just ended is on the front.
+
+    Args:
+        trial: Must be complete and feasible for that.
+        front: The front before.
+        objectives: The sweep's objectives.
+    """
+    if trial.state != TrialState.COMPLETE or any(x > 0 for x in trial.constraints.values()):
+        return False
+    return not any(dominates(member.values or (), trial.values, objectives) for member in front)
 
 
 def front_after(

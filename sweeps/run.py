@@ -47,6 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fresh", action="store_true", help="start a new study beside the old one"
     )
+    parser.add_argument(
+        "--allow-changed",
+        action="store_true",
+        help="go on with a sweep although its spec, data or code has changed",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     return parser
 
@@ -87,6 +92,7 @@ def _run(arguments: argparse.Namespace) -> int:
     # quick, and a mistake in a spec is told before a cluster starts.
     from sweeps.loading import load_pretrain_spec, load_spec
     from sweeps.overrides import fixed_parameters, parse_overrides
+    from sweeps.samplers import check_sampler
     from sweeps.spaces import check_space
 
     overrides = parse_overrides(arguments.overrides)
@@ -94,6 +100,7 @@ def _run(arguments: argparse.Namespace) -> int:
     load_pretrain_spec(spec)
     searched = check_space(spec)
     fixed = fixed_parameters(spec.resolved(), overrides)
+    check_sampler(spec, fixed)
     if arguments.dry_run:
         if arguments.json:
             sys.stdout.write(json.dumps(spec.resolved(), indent=2) + "\n")
@@ -102,7 +109,13 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     from sweeps.engine import run_sweep
 
-    return run_sweep(spec, fixed=fixed, fresh=arguments.fresh, json_lines=arguments.json)
+    return run_sweep(
+        spec,
+        fixed=fixed,
+        fresh=arguments.fresh,
+        json_lines=arguments.json,
+        allow_changed=arguments.allow_changed,
+    )
 
 
 def _as_yaml(resolved: Mapping[str, object]) -> str:

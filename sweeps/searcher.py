@@ -7,10 +7,9 @@ trial is asked for once, told once, and an interrupted one is handed out again u
 
 from __future__ import annotations
 
-import difflib
-import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,13 +17,40 @@ import optuna
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from hsplid_core.errors import ConfigError
 from search_spaces import ParameterValue, SearchSpace
+from sweeps.outcome import TrialOutcome, lost_worker, outcome_of
+from sweeps.spec import ConstraintSpec, FailuresSpec
 from sweeps.study import interrupted_trials
 from trainables.config import TrialConfig
-from trainables.trainable import FAILURE, METRICS, SECONDS, TABLES, TRACEBACK, Assignment
+from trainables.trainable import FAILURE, Assignment
 
 ASSIGNMENT = "assignment"
+ATTEMPTS = "attempts"
+# A trial's values at each rung that it reached (see sweeps.mo_asha).
+RUNGS = "rungs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialPlan:
+    """What all trials of a sweep have in common.
+
+    Attributes:
+        space: Where new trials get their parameters.
+        base: Configuration that the parameters change.
+        objectives: Names of the metrics that become a trial's values.
+        constraints: Limits of usable trials.
+        resources: What a trial occupies: ``cpu`` and ``gpu``.
+        failures: What is done about trials that fail.
+        max_losses: Losses of its worker, without an epoch in between, that a trial survives.
+    """
+
+    space: SearchSpace
+    base: TrialConfig
+    objectives: Sequence[str]
+    constraints: Sequence[ConstraintSpec] = ()
+    resources: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1.0, "gpu": 0.0})
+    failures: FailuresSpec = field(default_factory=FailuresSpec)
+    max_losses: int = 3
 
 
 class StudySearcher(Searcher):
@@ -32,38 +58,38 @@ class StudySearcher(Searcher):
 
     Args:
         study: The study.
-        space: Where new trials get their parameters.
-        base: Configuration that the parameters change.
-        objectives: Names of the metrics that become the trial's values.
+        plan: What all trials have in common.
         total: Trials that the study shall hold in all.
-        threads: CPU threads of a trial.
         find_checkpoint: Newest whole checkpoint file of a trial by its number, None without.
         on_told: Called with a trial's number after the study knows its outcome.
+
+    Attributes:
+        stop_reason: Why no more trials are handed out, where too many of the first ones failed.
     """
 
     def __init__(
         self,
         study: optuna.Study,
-        space: SearchSpace,
-        base: TrialConfig,
+        plan: TrialPlan,
         *,
-        objectives: Sequence[str],
         total: int,
-        threads: int,
         find_checkpoint: Callable[[int], Path | None],
         on_told: Callable[[int], None],
     ) -> None:
         super().__init__()
         self._study = study
-        self._space = space
-        self._base = base
-        self._objectives = tuple(objectives)
+        self._plan = plan
         self._total = total
-        self._threads = threads
         self._find_checkpoint = find_checkpoint
         self._on_told = on_told
         self._interrupted = deque(interrupted_trials(study))
-        self._numbers: dict[str, int] = {}
+        # A waiting trial (an enqueued first one) is still to be asked for.
+        self._n_asked = sum(
+            trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)
+        )
+        self._handed_out: dict[str, optuna.Trial] = {}
+        self._first: list[str | None] = []
+        self.stop_reason: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave nothing to Ray's experiment snapshots: the study is the state."""
@@ -80,33 +106,33 @@ class StudySearcher(Searcher):
         """Trials still to be handed out."""
         return len(self._interrupted) + max(0, self._total - self._n_asked)
 
-    @property
-    def _n_asked(self) -> int:
-        # A waiting trial (the enqueued first one) is still to be asked for.
-        return sum(
-            trial.state != TrialState.WAITING for trial in self._study.get_trials(deepcopy=False)
-        )
-
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Hand out an interrupted trial, else a new one, else say that the sweep is complete."""
+        checkpoint: Path | None = None
+        if self.stop_reason is not None:
+            return cast(dict[str, Any], Searcher.FINISHED)  # a string, by Ray's convention
         if self._interrupted:
-            trial = self._trial(self._interrupted.popleft())
+            trial = self._reopened(self._interrupted.popleft())
+            checkpoint = self._find_checkpoint(trial.number)
         elif self._n_asked < self._total:
             trial = self._study.ask()
+            self._n_asked += 1
         else:
-            return cast(dict[str, Any], Searcher.FINISHED)  # a string, by Ray's convention
-        self._numbers[trial_id] = trial.number
-        checkpoint = self._find_checkpoint(trial.number)
+            return cast(dict[str, Any], Searcher.FINISHED)
+        self._handed_out[trial_id] = trial
+        resources = self._plan.resources
         assignment = Assignment(
             number=trial.number,
-            base=self._base,
+            base=self._plan.base,
             parameters=self._parameters(trial),
-            threads=self._threads,
+            threads=max(1, int(resources["cpu"])),
             resume_from=None if checkpoint is None else str(checkpoint),
+            memory_retries=self._plan.failures.memory_retries,
+            memory_share=resources["gpu"] if 0 < resources["gpu"] < 1 else None,
         )
         return {ASSIGNMENT: assignment}
 
-    def _trial(self, number: int) -> optuna.Trial:
+    def _reopened(self, number: int) -> optuna.Trial:
         """Return the handle of a trial that another driver asked for."""
         return optuna.Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
 
@@ -116,9 +142,33 @@ class StudySearcher(Searcher):
         known: dict[str, ParameterValue] | None = trial.user_attrs.get("parameters")
         if known is not None:
             return known
-        parameters = self._space(trial)
+        parameters = self._plan.space(trial)
         trial.set_user_attr("parameters", parameters)
         return parameters
+
+    def note_start(self, trial_id: str) -> int:
+        """Count an attempt of a trial, for it got a worker.
+
+        Args:
+            trial_id: Ray's name of the trial.
+
+        Returns:
+            The number of this attempt, from 1, over all runs of the sweep.
+        """
+        trial = self._handed_out[trial_id]
+        attempt = int(trial.user_attrs.get(ATTEMPTS, 0)) + 1
+        trial.set_user_attr(ATTEMPTS, attempt)
+        return attempt
+
+    def note_rungs(self, trial_id: str, reached: Mapping[int, Sequence[float]]) -> None:
+        """Write down a trial's values at the rungs that it has reached.
+
+        Args:
+            trial_id: Ray's name of the trial.
+            reached: Values, to minimise, by epochs of the rung.
+        """
+        texts = {str(level): list(values) for level, values in reached.items()}
+        self._handed_out[trial_id].set_user_attr(RUNGS, texts)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Ignore results on the way: the last one counts."""
@@ -131,72 +181,40 @@ class StudySearcher(Searcher):
         Without result and error the trial was merely stopped: it stays RUNNING in the study and
         is handed out again by the next run.
         """
-        number = self._numbers.pop(trial_id)
+        trial = self._handed_out.pop(trial_id)
         if error:
-            self._fail(number, "its worker was lost more often than max_failures allows", {})
+            outcome = lost_worker(self._plan.max_losses + 1)
         elif result is not None:
-            self._tell(number, result)
+            outcome = outcome_of(result, self._plan.objectives, self._plan.constraints)
         else:
             return
-        self._on_told(number)
+        self._tell(trial, outcome)
+        self._on_told(trial.number)
 
-    def _tell(self, number: int, result: Mapping[str, Any]) -> None:
-        prefix = f"{METRICS}/"
-        metrics = {
-            key.removeprefix(prefix): float(value)
-            for key, value in result.items()
-            if key.startswith(prefix)
-        }
-        attributes = {METRICS: metrics, "seconds": result.get(SECONDS)}
-        if TABLES in result:
-            attributes[TABLES] = result[TABLES]
-        if FAILURE in result:
-            attributes[TRACEBACK] = result.get(TRACEBACK)
-            self._fail(number, result[FAILURE], attributes)
-            return
-        try:
-            values = objective_values(metrics, self._objectives)
-        except ConfigError as error:
-            self._fail(number, str(error), attributes)
-            return
-        self._annotate(number, attributes)
-        self._study.tell(number, values)
-
-    def _fail(self, number: int, cause: str, attributes: Mapping[str, Any]) -> None:
-        self._annotate(number, {**attributes, FAILURE: cause})
-        self._study.tell(number, state=TrialState.FAIL)
-
-    def _annotate(self, number: int, attributes: Mapping[str, Any]) -> None:
+    def _tell(self, trial: optuna.Trial, outcome: TrialOutcome) -> None:
         # Before tell: a finished trial's attributes cannot be changed any more.
-        trial = self._trial(number)
-        for key, value in attributes.items():
+        for key, value in {**outcome.attributes, "resources": dict(self._plan.resources)}.items():
             trial.set_user_attr(key, value)
+        for name, excess in outcome.constraints.items():
+            trial.set_constraint(name, excess)
+        self._study.tell(trial, outcome.values, state=outcome.state)
+        self._judge_start(outcome.attributes.get(FAILURE) if outcome.counts_as_failure else None)
+
+    def _judge_start(self, failure: str | None) -> None:
+        """Stop a sweep whose first trials fail: the others would, too."""
+        settings = self._plan.failures
+        if len(self._first) >= settings.stop_after:
+            return
+        self._first.append(failure)
+        failed = [text for text in self._first if text is not None]
+        if len(failed) > settings.stop_share * settings.stop_after:
+            self.stop_reason = (
+                f"{len(failed)} of the first {len(self._first)} trials failed, the last one with: "
+                f"{failed[-1]}"
+            )
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the study is durable by itself."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Restore nothing: the study is durable by itself."""
-
-
-def objective_values(metrics: Mapping[str, float], objectives: Sequence[str]) -> list[float]:
-    """Pick a trial's objective values out of its last metrics.
-
-    Args:
-        metrics: Metrics of the last epoch by name.
-        objectives: Names of the objectives.
-
-    Raises:
-        ConfigError: An objective is missing, or is NaN or infinite.
-    """
-    for name in objectives:
-        if name not in metrics:
-            near = difflib.get_close_matches(name, metrics, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigError(
-                f"objective {name} is not among the metrics of the last epoch: {sorted(metrics)}"
-                f"{hint}"
-            )
-        if not math.isfinite(metrics[name]):
-            raise ConfigError(f"objective {name} is {metrics[name]} in the last epoch")
-    return [metrics[name] for name in objectives]

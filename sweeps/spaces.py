@@ -120,7 +120,8 @@ def first_trials(
     """
     space = find_space(spec.search.space)
     published = space.first_trials(fixed)
-    if not published:
+    # A grid has every point once already.
+    if not published or spec.search.sampler == "grid":
         return []
     resolved = spec.resolved()
     own = {path: _lookup(resolved, path) for path in space.paper}

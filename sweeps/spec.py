@@ -28,6 +28,7 @@ from hsplid_core.errors import ConfigError
 from hsplid_core.methods import method_class
 from sweeps._names import check_names
 from sweeps.spaces import find_space
+from sweeps.study_storage import check_storage
 from trainables.config import TrialConfig, check_recipe
 
 
@@ -72,23 +73,55 @@ class ObjectiveSpec(_Section):
     direction: Literal["maximize", "minimize"] = "maximize"
 
 
+class ConstraintSpec(_Section):
+    """A limit that a usable trial keeps; one beyond it is infeasible and never on the front.
+
+    Attributes:
+        metric: Name of an epoch metric; its value in the last epoch counts.
+        minimum: Smallest value allowed; None for no limit.
+        maximum: Largest value allowed; None for no limit.
+    """
+
+    metric: str = Field(min_length=1)
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @model_validator(mode="after")
+    def _limits(self) -> Self:
+        if self.minimum is None and self.maximum is None:
+            raise ConfigError(f"constraint on {self.metric}: give a minimum or a maximum")
+        return self
+
+
 class SearchSpec(_Section):
-    """How the parameters of trials are chosen.
+    """How the parameters of trials are chosen, and which trials end early.
 
     Attributes:
         space: Name in ``search_spaces.SPACES``, ``package.module:function`` or
             ``path/to/file.py:function``.
-        sampler: Optuna's sampler.
+        sampler: Optuna's sampler; ``grid`` goes through every combination of a space whose
+            parameters are all choices.
         seed: Seed of the sampler.
-        startup_trials: Random trials before the sampler trusts its model.
+        startup_trials: Random trials before the sampler trusts its model; the population of
+            NSGA-II and NSGA-III.
         paper_first: Run the published values first; the spec's own come next in any case.
+        constraints: Limits of usable trials, for instance against collapsed models.
+        scheduler: What ends unpromising trials early: ``mo_asha`` for any number of objectives,
+            Ray's ``asha`` and ``median`` for one, or nothing.
+        grace_epochs: Epochs that every trial gets; the first rung of the successive halving.
+        reduction_factor: Of as many trials at a rung, one goes on; the next rung is at as many
+            times the epochs.
     """
 
     space: str
-    sampler: Literal["tpe", "nsga2", "random"] = "tpe"
+    sampler: Literal["tpe", "nsga2", "nsga3", "gp", "random", "qmc", "grid"] = "tpe"
     seed: int = Field(default=0, ge=0)
     startup_trials: int = Field(default=10, ge=0)
     paper_first: bool = True
+    constraints: tuple[ConstraintSpec, ...] = ()
+    scheduler: Literal["none", "mo_asha", "asha", "median"] = "none"
+    grace_epochs: int = Field(default=1, ge=1)
+    reduction_factor: int = Field(default=3, ge=2)
 
     @field_validator("space")
     @classmethod
@@ -102,13 +135,53 @@ class ResourcesSpec(_Section):
 
     Attributes:
         cpu: CPU cores; also the number of threads that a trial uses.
-        gpu: GPUs; a fraction shares one by count, not by memory.
+        gpu: GPUs; a fraction shares one, and its memory likewise. ``auto`` runs the first trial
+            alone on a GPU, and packs the others by the memory that it needed.
         max_concurrent: Most trials at a time; None fills the cluster.
     """
 
     cpu: float = Field(default=1.0, gt=0)
-    gpu: float = Field(default=0.0, ge=0)
+    gpu: float | Literal["auto"] = 0.0
     max_concurrent: int | None = Field(default=None, ge=1)
+
+    @field_validator("gpu")
+    @classmethod
+    def _gpu_is_an_amount(cls, value: float | str) -> float | str:
+        if isinstance(value, float) and value < 0:
+            raise ConfigError(f"gpu is {value:g}: use 0 or more, or auto")
+        return value
+
+
+class FailuresSpec(_Section):
+    """What is done about trials that fail.
+
+    Attributes:
+        stop_share: The sweep stops if more than this share of its first trials fails; diverged
+            ones do not count, for the sampler learns from them.
+        stop_after: How many first trials of a run that looks at.
+        memory_retries: How often a trial's batch is halved when the GPU's memory is not enough.
+    """
+
+    stop_share: float = Field(default=0.5, ge=0, le=1)
+    stop_after: int = Field(default=4, ge=1)
+    memory_retries: int = Field(default=3, ge=0)
+
+
+class StudySpec(_Section):
+    """Where the study is kept, which only the driver writes.
+
+    Attributes:
+        storage: ``sqlite`` or ``journal`` for a file in the sweep's folder, or the URL of a
+            PostgreSQL database: ``postgresql://user@host/database``. Its password comes from
+            PGPASSWORD or a password file, for the spec is logged.
+    """
+
+    storage: str = "sqlite"
+
+    @field_validator("storage")
+    @classmethod
+    def _storage_is_known(cls, value: str) -> str:
+        return check_storage(value)
 
 
 class ClusterSpec(_Section):
@@ -117,10 +190,12 @@ class ClusterSpec(_Section):
     Attributes:
         address: Address of a running cluster; None starts one on this machine.
         num_cpus: Cores given to the cluster started here; None takes all.
+        num_gpus: GPUs given to the cluster started here; None takes all.
     """
 
     address: str | None = None
     num_cpus: int | None = Field(default=None, ge=1)
+    num_gpus: int | None = Field(default=None, ge=0)
 
 
 class TrackingSpec(_Section):
@@ -163,7 +238,10 @@ class SweepSpec(_Section):
         cluster: Where trials run.
         storage: Folder of the study, checkpoints, caches and results.
         tracking: Where MLflow records.
-        max_failures: Restarts of a trial that lost its worker.
+        study: Where the study is kept.
+        failures: What is done about trials that fail.
+        max_failures: Restarts of a trial that loses its worker again and again without finishing
+            an epoch in between; other losses do not count.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -183,6 +261,8 @@ class SweepSpec(_Section):
     cluster: ClusterSpec = ClusterSpec()
     storage: Path = Path("runs")
     tracking: TrackingSpec = TrackingSpec()
+    study: StudySpec = StudySpec()
+    failures: FailuresSpec = FailuresSpec()
     max_failures: int = Field(default=3, ge=0)
 
     @field_validator("method", mode="before")
@@ -223,6 +303,23 @@ class SweepSpec(_Section):
             raise ConfigError(
                 f"evaluation.margins is null: objectives has {wanted[0]}, which nothing measures "
                 "then; write {} for the default settings"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scheduler_fits(self) -> Self:
+        search = self.search
+        if search.scheduler in ("asha", "median") and len(self.objectives) > 1:
+            raise ConfigError(
+                f"search.scheduler is {search.scheduler}: it compares one objective, and there "
+                f"are {len(self.objectives)}; use mo_asha"
+            )
+        robust = any("robust" in objective.metric for objective in self.objectives)
+        if search.scheduler != "none" and robust and self.evaluation.every > search.grace_epochs:
+            raise ConfigError(
+                f"search.scheduler is {search.scheduler}, but robustness is measured every "
+                f"{self.evaluation.every} epochs only: lower evaluation.every to at most "
+                f"search.grace_epochs, which is {search.grace_epochs}"
             )
         return self
 

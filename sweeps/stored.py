@@ -16,7 +16,7 @@ from sweeps.about import About, read_about
 from sweeps.events import TrialRecord
 from sweeps.results import records_of
 from sweeps.spec import SweepSpec
-from sweeps.study import STUDY_FILE, sweep_folder
+from sweeps.study import find_place, load_study, study_folders, sweep_folder
 
 DEFAULT_STORAGE = Path("runs")
 
@@ -84,7 +84,7 @@ def open_sweep(name: str, storage: Path = DEFAULT_STORAGE) -> StoredSweep:
     """
     folder = _find_folder(name, storage.expanduser())
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.load_study(study_name=None, storage=f"sqlite:///{folder / STUDY_FILE}")
+    study = load_study(folder)
     names = study.metric_names or [f"objective_{i}" for i in range(len(study.directions))]
     objectives = tuple(
         Goal(metric=metric, direction="minimize" if direction.name == "MINIMIZE" else "maximize")
@@ -122,9 +122,9 @@ def check_complete(sweep: StoredSweep) -> None:
 
 def _find_folder(name: str, storage: Path) -> Path:
     for folder in (Path(name).expanduser(), sweep_folder(storage, name, fresh=False)):
-        if (folder / STUDY_FILE).is_file():
+        if find_place(folder) is not None:
             return folder.absolute()
-    known = [path.parent.name for path in sorted(storage.glob(f"*/{STUDY_FILE}"))]
+    known = [folder.name for folder in study_folders(storage)]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     there = f"it has {', '.join(known)}" if known else "it has none"

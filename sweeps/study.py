@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-import fcntl
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import optuna
-from optuna.samplers import BaseSampler, NSGAIISampler, PartialFixedSampler, RandomSampler
 from optuna.trial import TrialState
 
-from hsplid_core.errors import SaliencyError
-from search_spaces import ParameterValue, optuna_parameters
+from hsplid_core.errors import ConfigError
+from search_spaces import ParameterValue
+from sweeps.samplers import build_sampler, experimental
 from sweeps.spec import SweepSpec
+from sweeps.study_storage import (
+    SQLITE_FILE,
+    StorageError,
+    SweepBusyError,
+    claim_place,
+    find_place,
+    open_storage,
+    sole_driver,
+)
 
-STUDY_FILE = "study.db"
+STUDY_FILE = SQLITE_FILE
 
-
-class SweepBusyError(SaliencyError):
-    """Another process runs the same sweep."""
+__all__ = [
+    "STUDY_FILE",
+    "StorageError",
+    "SweepBusyError",
+    "find_place",
+    "interrupted_trials",
+    "load_study",
+    "open_study",
+    "sole_driver",
+    "study_folders",
+    "sweep_folder",
+]
 
 
 def sweep_folder(storage: Path, name: str, *, fresh: bool) -> Path:
@@ -35,75 +50,18 @@ def sweep_folder(storage: Path, name: str, *, fresh: bool) -> Path:
     while (storage / _numbered(name, number + 1)).is_dir():
         number += 1
     newest = storage / _numbered(name, number)
-    if fresh and (newest / STUDY_FILE).is_file():
+    if fresh and find_place(newest) is not None:
         return storage / _numbered(name, number + 1)
     return newest
 
 
+def study_folders(storage: Path) -> list[Path]:
+    """Return the folders with a study below the folder of all sweeps, by name."""
+    return [folder for folder in sorted(storage.glob("*")) if find_place(folder) is not None]
+
+
 def _numbered(name: str, number: int) -> str:
     return name if number == 1 else f"{name}-{number}"
-
-
-@contextmanager
-def sole_driver(folder: Path) -> Iterator[None]:
-    """Hold a sweep's lock; the system lets go of it when the process ends, however it ends.
-
-    Raises:
-        SweepBusyError: Another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "driver.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SweepBusyError(
-                f"{folder} is in use: another process runs this sweep; wait for it, stop it, or "
-                "add --fresh to start another study"
-            ) from None
-        yield
-
-
-def build_sampler(
-    spec: SweepSpec, fixed: Mapping[str, ParameterValue], *, n_trials: int
-) -> BaseSampler:
-    """Build the spec's sampler.
-
-    Args:
-        spec: The sweep.
-        fixed: Config fields that are no longer searched, by dotted path.
-        n_trials: Trials that the study holds already. They move the seed on, so that a resumed
-            sweep does not draw the same random trials again.
-    """
-    search = spec.search
-    seed = search.seed + n_trials
-    sampler: BaseSampler
-    if search.sampler == "tpe":
-        with _experimental():
-            sampler = optuna.samplers.TPESampler(
-                seed=seed,
-                multivariate=True,
-                group=True,
-                constant_liar=True,
-                n_startup_trials=search.startup_trials,
-            )
-    elif search.sampler == "nsga2":
-        sampler = NSGAIISampler(seed=seed, population_size=max(2, search.startup_trials))
-    else:
-        sampler = RandomSampler(seed=seed)
-    return _with_fixed(sampler, fixed) if fixed else sampler
-
-
-def _with_fixed(sampler: BaseSampler, fixed: Mapping[str, ParameterValue]) -> BaseSampler:
-    with _experimental():
-        return PartialFixedSampler(optuna_parameters(fixed), sampler)
-
-
-@contextmanager
-def _experimental() -> Iterator[None]:
-    """Silence the warning about features that stayed experimental, unchanged, for years."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield
 
 
 def open_study(
@@ -119,22 +77,61 @@ def open_study(
         spec: The sweep.
         fixed: Config fields that are no longer searched.
         first_trials: Optuna parameters of the first trials of a new study.
+
+    Raises:
+        ConfigError: The study is kept somewhere else, or has other objectives.
+        StorageError: Its database does not answer.
     """
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / STUDY_FILE}")
+    place = claim_place(folder, spec.study.storage)
+    directions = [objective.direction for objective in spec.objectives]
     study = optuna.create_study(
-        study_name=spec.name,
-        storage=storage,
-        directions=[objective.direction for objective in spec.objectives],
+        study_name=place.name,
+        storage=open_storage(folder, place, writes=True),
+        directions=directions,
         load_if_exists=True,
     )
+    metrics = [objective.metric for objective in spec.objectives]
+    _check_objectives(study, metrics, directions)
     n_trials = len(study.get_trials(deepcopy=False))
     study.sampler = build_sampler(spec, fixed, n_trials=n_trials)
-    with _experimental():
-        study.set_metric_names([objective.metric for objective in spec.objectives])
+    with experimental():
+        study.set_metric_names(metrics)
     if n_trials == 0:
         for parameters in first_trials:
             study.enqueue_trial(dict(parameters), skip_if_exists=True)
     return study
+
+
+def _check_objectives(study: optuna.Study, metrics: list[str], directions: Sequence[str]) -> None:
+    before = [direction.name.lower() for direction in study.directions]
+    known = study.metric_names or metrics
+    if (known, before) != (metrics, list(directions)):
+        raise ConfigError(
+            f"objectives are {_joined(metrics, directions)}, but the study {study.study_name} has "
+            f"{_joined(known, before)}, and a trial's values cannot be read both ways: add "
+            "--fresh to start another study"
+        )
+
+
+def _joined(metrics: Sequence[str], directions: Sequence[str]) -> str:
+    pairs = zip(metrics, directions, strict=False)
+    return ", ".join(f"{direction} {metric}" for metric, direction in pairs)
+
+
+def load_study(folder: Path) -> optuna.Study:
+    """Open the study of a sweep's folder for reading.
+
+    Raises:
+        ConfigError: The folder holds none.
+        StorageError: Its database does not answer.
+    """
+    place = find_place(folder)
+    if place is None:
+        raise ConfigError(f"{folder} holds no study: name the folder of a sweep, runs/NAME")
+    storage = open_storage(folder, place, writes=False)
+    # A file holds one study, whatever an earlier version called it.
+    name = place.name if place.in_database else None
+    return optuna.load_study(study_name=name, storage=storage)
 
 
 def interrupted_trials(study: optuna.Study) -> list[int]:

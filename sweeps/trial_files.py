@@ -1,10 +1,15 @@
-"""Where the files of a trial lie below a sweep's folder."""
+"""The files of trials below a sweep's folder: found again, and cleared away."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sweeps.events import ENDED, TrialRecord
 from trainables.checkpoints import STATE_FILE, newest_readable
+
+_PREFIX = "trial_"
 
 
 def attempts_folder(folder: Path) -> Path:
@@ -14,7 +19,7 @@ def attempts_folder(folder: Path) -> Path:
 
 def trial_folder(number: int) -> str:
     """Return the name of a trial's folder below that of a run."""
-    return f"trial_{number:05d}"
+    return f"{_PREFIX}{number:05d}"
 
 
 def find_checkpoint(folder: Path, number: int) -> Path | None:
@@ -26,3 +31,30 @@ def find_checkpoint(folder: Path, number: int) -> Path | None:
     """
     pattern = f"*/{trial_folder(number)}/checkpoint_*/{STATE_FILE}"
     return newest_readable(attempts_folder(folder).glob(pattern))
+
+
+def remove_checkpoints(folder: Path, number: int) -> None:
+    """Remove all checkpoints of a trial that nobody will go on from."""
+    for checkpoint in attempts_folder(folder).glob(f"*/{trial_folder(number)}/checkpoint_*"):
+        shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def collect_garbage(folder: Path, records: Sequence[TrialRecord]) -> None:
+    """Remove the checkpoints of all trials that ended off the front.
+
+    Args:
+        folder: The sweep's folder.
+        records: All trials; those that are still to go on keep theirs.
+    """
+    needless = {
+        record.number for record in records if record.state in ENDED and not record.on_front
+    }
+    for number in sorted(set(_with_checkpoints(folder)) & needless):
+        remove_checkpoints(folder, number)
+
+
+def _with_checkpoints(folder: Path) -> Iterator[int]:
+    for checkpoint in attempts_folder(folder).glob(f"*/{_PREFIX}*/checkpoint_*"):
+        text = checkpoint.parent.name.removeprefix(_PREFIX)
+        if text.isdigit():
+            yield int(text)

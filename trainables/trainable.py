@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 import traceback
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
+import numpy as np
 import torch
 from ray import tune
 
-from hsplid_core.errors import SaliencyError
-from trainables.checkpoints import STATE_FILE, read_state, write_state
+from hsplid_core.errors import CheckpointError, SaliencyError, TrainingDivergedError
+from trainables.checkpoints import STATE_FILE, newest_readable, read_state, write_state
 from trainables.config import ParameterValue, TrialConfig
+from trainables.memory import free_memory, gpu_memory_mib, is_out_of_memory, limit_memory
 from trainables.trial import Trial
 
 # Keys of a result: the epoch's metrics are nested, apart from Ray's own bookkeeping.
@@ -21,6 +24,14 @@ METRICS = "metrics"
 FAILURE = "failure"
 TRACEBACK = "traceback"
 SECONDS = "trial_seconds"
+# Why it failed: diverged, out_of_memory or error.
+CAUSE = "cause"
+# Set in the last result of a trial that came to its end by itself; a scheduler may stop it before.
+ENDED = "ended"
+# Parts that a batch was split into because the GPU's memory was not enough for the whole.
+PARTS = "batch_parts"
+# All memory of the trial's GPU in MiB, absent without a GPU.
+GPU_MEMORY = "gpu_memory_mib"
 # The tables of a finished trial, as one JSON text: Ray flattens what it can look into.
 TABLES = "tables"
 
@@ -34,6 +45,9 @@ class Assignment(TypedDict):
         parameters: What this trial changes of it, by dotted path.
         threads: CPU threads for torch.
         resume_from: Checkpoint file of an interrupted attempt, if there is one.
+        memory_retries: How often a batch may be halved when the GPU's memory is not enough; never,
+            if left out.
+        memory_share: Part of the GPU's memory that the trial may take; None or left out for all.
     """
 
     number: int
@@ -41,74 +55,166 @@ class Assignment(TypedDict):
     parameters: dict[str, ParameterValue]
     threads: int
     resume_from: str | None
+    memory_retries: NotRequired[int]
+    memory_share: NotRequired[float | None]
 
 
 class SweepTrainable(tune.Trainable):
     """Runs one trial after another in the same process; nothing of one stays for the next.
 
     Whatever goes wrong inside a trial ends it with a result that names the cause, so the cause
-    reaches the study and Ray restarts only what lost its process.
+    reaches the study and Ray restarts only what lost its process. Only a batch too large for the
+    GPU's memory is tried again here: in twice as many parts, from the last finished epoch.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take an assignment; the trial is built in its first step."""
         self._assignment: Assignment = config["assignment"]
         self._trial: Trial | None = None
+        # What a trial is (re)built from: a state in memory, or the checkpoint saved last.
         self._state: dict[str, Any] | None = None
+        self._saved: Any = None  # a Checkpoint of Ray
         self._seconds = 0.0
+        self._parts = 1
         if resume_from := self._assignment["resume_from"]:
             self._restore(Path(resume_from))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Drop the finished trial and take the next one."""
+        self._trial = None
+        free_memory()
         self.setup(new_config)
         return True
 
     def _build(self) -> Trial:
         # Two trials on two cores would otherwise start four threads and fight over them.
         torch.set_num_threads(self._assignment["threads"])
-        trial = Trial(self._assignment["base"].with_parameters(self._assignment["parameters"]))
+        limit_memory(self._assignment.get("memory_share"))
+        config = self._assignment["base"].with_parameters(self._assignment["parameters"])
+        _reset_process(config.seed)
+        trial = Trial(_in_parts(config, self._parts))
+        if self._state is None and self._saved is not None:
+            with self._saved.as_directory() as folder:
+                self._restore(Path(folder) / STATE_FILE)
         if self._state is not None:
             trial.load_state_dict(self._state)
-            self._state = None
         return trial
 
     def step(self) -> dict[str, Any]:
         """Run one epoch; the result says ``done`` after the last one or after a failure."""
         begin = time.perf_counter()
         try:
-            if self._trial is None:
-                self._trial = self._build()
-            result: dict[str, Any] = {METRICS: self._trial.epoch(), "done": self._trial.finished}
-            if self._trial.finished and self._trial.tables:
-                result[TABLES] = json.dumps(self._trial.tables, allow_nan=False)
+            result = self._epoch()
         except Exception as error:
-            result = {**_failure(error), "done": True}
+            # Half an epoch is no state to go on from.
+            self._trial = None
+            result = {**_failure(error), "done": True, ENDED: True}
         self._seconds += time.perf_counter() - begin
+        if self._parts > 1:
+            result[PARTS] = self._parts
         return {**result, SECONDS: self._seconds}
+
+    def _epoch(self) -> dict[str, Any]:
+        while True:
+            try:
+                if self._trial is None:
+                    self._trial = self._build()
+                result: dict[str, Any] = {METRICS: self._trial.epoch()}
+                break
+            except Exception as error:
+                if not is_out_of_memory(error) or not self._may_halve():
+                    raise
+            # Outside of the handler: the exception holds on to the tensors of the failed step.
+            self._trial = None
+            self._parts *= 2
+            free_memory()
+        if (memory := gpu_memory_mib()) is not None:
+            result[GPU_MEMORY] = memory
+        if self._trial.finished:
+            result |= {"done": True, ENDED: True}
+            if self._trial.tables:
+                result[TABLES] = json.dumps(self._trial.tables, allow_nan=False)
+        return result
+
+    def _may_halve(self) -> bool:
+        parameters = self._assignment["parameters"]
+        config = self._assignment["base"].with_parameters(parameters).training
+        parts = 2 * self._parts * config.accumulation
+        return 2 * self._parts <= 2 ** self._assignment.get("memory_retries", 0) and (
+            parts <= config.batch_size // 2
+        )
+
+    def save(self, checkpoint_dir: str | None = None) -> Any:
+        """Save as Ray does, and remember where."""
+        result = super().save(checkpoint_dir)
+        if self._trial is not None:
+            self._saved, self._state = result.checkpoint, None
+        return result
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the state after the last finished epoch."""
         if self._trial is not None:
-            state = {**self._trial.state_dict(), "seconds": self._seconds}
-            write_state(Path(checkpoint_dir) / STATE_FILE, state)
+            own = {"seconds": self._seconds, PARTS: self._parts}
+            write_state(Path(checkpoint_dir) / STATE_FILE, {**self._trial.state_dict(), **own})
 
     def load_checkpoint(self, checkpoint: str | dict[str, Any] | None) -> None:
-        """Go on from what :meth:`save_checkpoint` wrote."""
-        if isinstance(checkpoint, str):
+        """Go on from what :meth:`save_checkpoint` wrote, or from the one before if it is damaged.
+
+        Without a whole one the trial starts anew.
+        """
+        if not isinstance(checkpoint, str):
+            return
+        try:
             self._restore(Path(checkpoint) / STATE_FILE)
+        except CheckpointError:
+            others = Path(checkpoint).parent.glob(f"checkpoint_*/{STATE_FILE}")
+            if (newest := newest_readable(others)) is not None:
+                self._restore(newest)
 
     def _restore(self, path: Path) -> None:
-        self._trial = None
-        self._state = read_state(path)
-        self._seconds = float(self._state.pop("seconds"))
+        state = read_state(path)
+        self._trial, self._state = None, state
+        self._seconds = float(state.pop("seconds"))
+        self._parts = max(self._parts, int(state.pop(PARTS, 1)))
 
     def cleanup(self) -> None:
         """Let go of the trial's memory."""
-        self._trial = None
+        self._trial = self._state = None
+
+
+def _reset_process(seed: int) -> None:
+    """Set back what a trial's code may have changed for the whole process."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 (for code of others that still draws from it)
+    torch.manual_seed(seed)
+    torch.set_default_dtype(torch.float32)
+    torch.use_deterministic_algorithms(False)
+    torch.set_grad_enabled(True)
+
+
+def _in_parts(config: TrialConfig, parts: int) -> TrialConfig:
+    """Split the batches of training and evaluation to need less memory at a time."""
+    if parts == 1:
+        return config
+    return config.with_parameters(
+        {
+            "training.accumulation": parts * config.training.accumulation,
+            "evaluation.batch_size": max(1, config.evaluation.batch_size // parts),
+        }
+    )
 
 
 def _failure(error: Exception) -> dict[str, str]:
     name = type(error).__name__
     text = str(error) if isinstance(error, SaliencyError) else f"{name}: {error}"
-    return {FAILURE: text.splitlines()[0] if text else name, TRACEBACK: traceback.format_exc()}
+    return {
+        FAILURE: text.splitlines()[0] if text else name,
+        CAUSE: _cause(error),
+        TRACEBACK: traceback.format_exc(),
+    }
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, TrainingDivergedError):
+        return "diverged"
+    return "out_of_memory" if is_out_of_memory(error) else "error"

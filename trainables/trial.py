@@ -47,7 +47,7 @@ class Trial:
         training, self.validation = open_images(config, "train"), open_images(config, "val")
         check_analyses(config.evaluation, self.validation)
         model = initial_model(config, training)
-        batch_size = config.training.batch_size
+        batch_size = config.training.part_size
         shape = Shape(
             num_classes=model.num_classes,
             num_features=model.num_features,

@@ -30,3 +30,19 @@ class Batch:
         if self.mask is None or not self.mask.is_floating_point():
             return self.mask
         return self.mask >= 0.5
+
+    def parts(self, size: int) -> list[Batch]:
+        """Split the batch evenly.
+
+        Args:
+            size: Most images of a part; exceeded only where a part would be a single image,
+                which has no statistics.
+        """
+        count = max(1, min(-(-len(self.target) // size), len(self.target) // 2))
+        if count == 1:
+            return [self]
+        images, targets, indices = (
+            tensor.tensor_split(count) for tensor in (self.image, self.target, self.index)
+        )
+        masks = [None] * count if self.mask is None else self.mask.tensor_split(count)
+        return [Batch(*fields) for fields in zip(images, targets, masks, indices, strict=True)]

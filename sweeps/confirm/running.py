@@ -82,7 +82,7 @@ def _run_seed(
     with sole_driver(context.folder):
         study = open_study(context.folder, context.spec, {}, ())
         _enqueue(plan, study)
-        if run_study(context).interrupted:
+        if run_study(context, study).interrupted:
             return None
         metrics = [objective.metric for objective in context.spec.objectives]
         evidence = sum(

@@ -32,6 +32,7 @@ class SweepContext:
         weights: Starting weights of all trials.
         baseline: Objectives of the model that the trials start from.
         json_lines: Report progress as JSON lines.
+        allow_changed: Go on with a study that was begun under other conditions.
     """
 
     spec: SweepSpec
@@ -41,6 +42,7 @@ class SweepContext:
     weights: Path | None = None
     baseline: Baseline = None
     json_lines: bool = False
+    allow_changed: bool = False
 
     @property
     def is_demo(self) -> bool:

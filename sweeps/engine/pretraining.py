@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sweeps.cluster import check_resources
 from sweeps.engine.context import Baseline, SweepContext, SweepFailedError
-from sweeps.engine.session import run_study
+from sweeps.engine.session import open_context_study, run_study
 from sweeps.events import TrialRecord
 from sweeps.loading import load_pretrain_spec
 from sweeps.pretrained import pretrain_key, pretrained_file
@@ -41,15 +41,16 @@ def pretrain(context: SweepContext) -> tuple[bool, Path | None, Baseline]:
             }
         )
         folder = sweep_folder(spec.storage, spec.name, fresh=False)
-        with sole_driver(folder):
+        with sole_driver(folder, spec.study.storage):
             inner = SweepContext(
                 spec=spec,
                 folder=folder,
                 fixed={},
                 images=context.images,
                 json_lines=context.json_lines,
+                allow_changed=context.allow_changed,
             )
-            outcome = run_study(inner)
+            outcome = run_study(inner, open_context_study(inner))
             if outcome.interrupted:
                 return True, None, None
             _keep_weights(folder, outcome.records[0], file)

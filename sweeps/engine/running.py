@@ -15,7 +15,7 @@ from search_spaces import ParameterValue
 from sweeps.cluster import check_resources, connected
 from sweeps.engine.context import Outcome, SweepContext
 from sweeps.engine.pretraining import pretrain
-from sweeps.engine.session import run_study
+from sweeps.engine.session import open_context_study, run_study
 from sweeps.front_table import pareto_table
 from sweeps.report import REPORT_FILE
 from sweeps.spec import SweepSpec
@@ -32,6 +32,7 @@ def run_sweep(
     fixed: Mapping[str, ParameterValue],
     fresh: bool = False,
     json_lines: bool = False,
+    allow_changed: bool = False,
 ) -> int:
     """Run a sweep to its end, or go on with it.
 
@@ -40,32 +41,40 @@ def run_sweep(
         fixed: Config fields that the command line fixed, by dotted path.
         fresh: Start a new study beside an existing one.
         json_lines: Report progress as JSON lines instead of text.
+        allow_changed: Go on with a study that was begun with another spec, data or code.
 
     Returns:
         0 when all trials ran, 130 when the user stopped the sweep before.
 
     Raises:
-        SaliencyError: The data, the cluster or the pretraining is not what the spec needs.
+        SaliencyError: The data, the cluster or the pretraining is not what the spec needs, or
+            the sweep was begun under other conditions.
     """
     spec = spec.model_copy(update={"storage": spec.storage.expanduser().absolute()})
     folder = sweep_folder(spec.storage, spec.name, fresh=fresh)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
-        stack.enter_context(sole_driver(folder))
+        stack.enter_context(sole_driver(folder, spec.study.storage))
         images = prepare_images(spec)
         # A network that does not fit is told once, here; published weights are fetched once.
         initial_model(spec.trial_config(), images["train"])
+        context = SweepContext(
+            spec=spec,
+            folder=folder,
+            fixed=fixed,
+            images=images,
+            json_lines=json_lines,
+            allow_changed=allow_changed,
+        )
+        study = open_context_study(context)
         stack.enter_context(connected(spec.cluster))
         check_resources(spec.resources)
-        context = SweepContext(
-            spec=spec, folder=folder, fixed=fixed, images=images, json_lines=json_lines
-        )
         interrupted, weights, baseline = pretrain(context)
         if interrupted:
             return INTERRUPTED
         context = dataclasses.replace(context, weights=weights, baseline=baseline)
-        outcome = run_study(context)
+        outcome = run_study(context, study)
     _report(context, outcome)
     return INTERRUPTED if outcome.interrupted else 0
 

@@ -6,32 +6,54 @@ import uuid
 from collections.abc import Sequence
 
 import optuna
+import ray
 
 from sweeps.about import About, write_about
 from sweeps.cluster import check_resources
-from sweeps.engine.context import Outcome, SweepContext
+from sweeps.engine.announcing import Announcer
+from sweeps.engine.context import Outcome, SweepContext, SweepFailedError
 from sweeps.engine.tuning import fit
-from sweeps.events import SweepListener, TrialRecord
+from sweeps.events import ENDED, SweepListener, TrialRecord
 from sweeps.margin_plots import write_margins
+from sweeps.origin import check_origin, origin_of
+from sweeps.packing import rounds
 from sweeps.panels import write_panels
 from sweeps.plots import write_front
 from sweeps.progress import ProgressView
 from sweeps.provenance import provenance_tags
 from sweeps.report import REPORT_FILE, report_or_warn
 from sweeps.results import records_of, write_parquet
-from sweeps.searcher import StudySearcher
+from sweeps.schedulers import build_scheduler
+from sweeps.searcher import StudySearcher, TrialPlan
 from sweeps.spaces import find_space, first_trials
 from sweeps.study import interrupted_trials, open_study
 from sweeps.tables import write_tables
 from sweeps.tracking import MlflowTracker
-from sweeps.trial_files import find_checkpoint
+from sweeps.trial_files import collect_garbage, find_checkpoint
 
 
-def run_study(context: SweepContext) -> Outcome:
-    """Run what a study still lacks, and write the results."""
+def open_context_study(context: SweepContext) -> optuna.Study:
+    """Open the study of a sweep, if it was begun under the same conditions.
+
+    Raises:
+        StudyChangedError: It was not, and that is not allowed.
+        ConfigError: The study is kept somewhere else, or has other objectives.
+        StorageError: Its database does not answer.
+    """
+    spec, fixed = context.spec, context.fixed
+    study = open_study(context.folder, spec, fixed, first_trials(spec, fixed))
+    origin = origin_of(spec, fixed, context.images["train"].key)
+    check_origin(study, origin, allow_changed=context.allow_changed)
+    return study
+
+
+def run_study(context: SweepContext, study: optuna.Study) -> Outcome:
+    """Run what a study still lacks, and write the results.
+
+    Raises:
+        SweepFailedError: Too many of the first trials failed; what there is was written.
+    """
     spec, folder = context.spec, context.folder
-    space = find_space(spec.search.space)
-    study = open_study(folder, spec, context.fixed, first_trials(spec, context.fixed))
     write_about(folder, _about(context))
     tracker = _tracker(context, study)
     view = ProgressView(
@@ -42,29 +64,14 @@ def run_study(context: SweepContext) -> Outcome:
         json_lines=context.json_lines,
     )
     listeners: list[SweepListener] = [tracker, view]
-
-    def tell_listeners(number: int) -> None:
-        record = records_of(study)[number]
-        for listener in listeners:
-            listener.trial_finished(record)
-
-    searcher = StudySearcher(
-        study,
-        space,
-        spec.trial_config(context.weights),
-        objectives=[objective.metric for objective in spec.objectives],
-        total=spec.trials,
-        threads=max(1, int(spec.resources.cpu)),
-        find_checkpoint=lambda number: find_checkpoint(folder, number),
-        on_told=tell_listeners,
-    )
+    announcer = Announcer(study, spec.objectives, folder, listeners)
     try:
-        for listener in listeners:
-            listener.sweep_started(records_of(study))
-        if searcher.remaining:
-            fit(context, searcher, listeners)
+        announcer.start()
+        stop_reason = _run_trials(context, study, announcer, listeners)
         records = records_of(study)
-        interrupted = bool(interrupted_trials(study)) or searcher.remaining > 0
+        missing = spec.trials - sum(record.state in ENDED for record in records)
+        interrupted = bool(interrupted_trials(study)) or missing > 0
+        collect_garbage(folder, records)
         _write_results(context, records)
         tracker.artifacts += write_tables(study.get_trials(deepcopy=False), folder)
         tracker.artifacts += write_panels(spec.trial_config(context.weights), records, folder)
@@ -73,7 +80,45 @@ def run_study(context: SweepContext) -> Outcome:
             listener.sweep_finished(records, interrupted=interrupted)
     finally:
         view.close()
+    if stop_reason is not None:
+        raise SweepFailedError(
+            f"the sweep was stopped: {stop_reason}; correct that, and the same command goes on "
+            "(failures.stop_share and failures.stop_after set the limit)"
+        )
     return Outcome(records, interrupted, tracker.experiment_id)
+
+
+def _run_trials(
+    context: SweepContext,
+    study: optuna.Study,
+    announcer: Announcer,
+    listeners: Sequence[SweepListener],
+) -> str | None:
+    """Run the missing trials, and return why they were stopped before the end, if they were."""
+    spec = context.spec
+    gpus = ray.cluster_resources().get("GPU", 0.0)
+    for resources, total in rounds(study, spec.resources, spec.trials, gpus):
+        plan = TrialPlan(
+            space=find_space(spec.search.space),
+            base=spec.trial_config(context.weights),
+            objectives=[objective.metric for objective in spec.objectives],
+            constraints=spec.search.constraints,
+            resources=resources,
+            failures=spec.failures,
+            max_losses=spec.max_failures,
+        )
+        searcher = StudySearcher(
+            study,
+            plan,
+            total=total,
+            find_checkpoint=lambda number: find_checkpoint(context.folder, number),
+            on_told=announcer.trial_ended,
+        )
+        if searcher.remaining:
+            fit(context, searcher, build_scheduler(spec, study, searcher), resources, listeners)
+        if searcher.stop_reason is not None or interrupted_trials(study):
+            return searcher.stop_reason
+    return None
 
 
 def _tracker(context: SweepContext, study: optuna.Study) -> MlflowTracker:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ray import tune
+from ray.tune.schedulers import TrialScheduler
 
-from sweeps.engine.callbacks import TuneEvents
+from sweeps.engine.callbacks import StopWhenFailing, TuneEvents
 from sweeps.engine.context import SweepContext
 from sweeps.events import SweepListener
 from sweeps.searcher import ASSIGNMENT, StudySearcher
@@ -15,26 +16,32 @@ from trainables.trainable import SweepTrainable
 
 
 def fit(
-    context: SweepContext, searcher: StudySearcher, listeners: Sequence[SweepListener]
+    context: SweepContext,
+    searcher: StudySearcher,
+    scheduler: TrialScheduler,
+    resources: Mapping[str, float],
+    listeners: Sequence[SweepListener],
+    trainable: type[tune.Trainable] = SweepTrainable,
 ) -> None:
     """Run trials until the searcher has no more.
 
     Args:
         context: What the sweep works with.
         searcher: Hands out the trials.
+        scheduler: Ends some of them early.
+        resources: What a trial occupies: ``cpu`` and ``gpu``.
         listeners: Are told what happens.
+        trainable: Runs a trial.
     """
     spec = context.spec
     attempts = attempts_folder(context.folder)
     attempts.mkdir(parents=True, exist_ok=True)
     attempt = len(list(attempts.iterdir())) + 1
-    trainable = tune.with_resources(
-        SweepTrainable, {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
-    )
     tuner = tune.Tuner(
-        trainable,
+        tune.with_resources(trainable, dict(resources)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
+            scheduler=scheduler,
             num_samples=searcher.remaining,
             max_concurrent_trials=spec.resources.max_concurrent,
             reuse_actors=True,
@@ -43,7 +50,8 @@ def fit(
         run_config=tune.RunConfig(
             name=f"attempt_{attempt:03d}",
             storage_path=str(attempts),
-            callbacks=[TuneEvents(listeners)],
+            callbacks=[TuneEvents(searcher, listeners)],
+            stop=StopWhenFailing(searcher),
             failure_config=tune.FailureConfig(max_failures=spec.max_failures),
             checkpoint_config=tune.CheckpointConfig(
                 # One would make Ray wait for a full synchronisation at each checkpoint.

@@ -156,7 +156,10 @@ def _resources(sweep: StoredSweep) -> Mapping[str, float]:
     if sweep.about is None:
         return {"cpu": 1.0, "gpu": 0.0}
     resources = sweep.about.spec.resources
-    return {"cpu": resources.cpu, "gpu": resources.gpu}
+    # An automatic share of a GPU was measured; each trial has kept it.
+    kept = next((record.resources for record in sweep.records if record.resources), {})
+    gpu = kept.get("gpu", 0.0) if resources.gpu == "auto" else resources.gpu
+    return {"cpu": resources.cpu, "gpu": gpu}
 
 
 def _history(sweep: StoredSweep, selection: Selection) -> Section | None:

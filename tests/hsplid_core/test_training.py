@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from hsplid_core.config import AugmentationConfig, TrainingConfig
+from hsplid_core.errors import ConfigError
+from hsplid_core.methods import CrossEntropyConfig
 from hsplid_core.training import Precision, build_optimiser, optimiser_step, pick_device
 from tests.tiny import tiny_data, tiny_trial
 from trainables.trial import Trial
@@ -57,6 +59,27 @@ def test_a_resumed_run_sees_the_same_variations(tmp_path: Path) -> None:
     assert losses[0] == losses[1] != first["train/loss"]
     for one, two in zip(runs[0].model.parameters(), runs[1].model.parameters(), strict=True):
         assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("accumulation", [2, 3, 4])
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole(
+    tmp_path: Path, accumulation: int
+) -> None:
+    base = tiny_trial(tiny_data(tmp_path), method={"cross_entropy": CrossEntropyConfig()})
+    parts = base.with_parameters({"training.accumulation": accumulation})
+    whole, split = Trial(base), Trial(parts)
+    expected, metrics = whole.epoch(), split.epoch()
+    assert split.config.training.part_size == -(-32 // accumulation)
+    assert metrics["train/loss"] == pytest.approx(expected["train/loss"], rel=1e-3)
+    for name, weight in whole.run.model.state_dict().items():
+        torch.testing.assert_close(
+            split.run.model.state_dict()[name], weight, rtol=1e-2, atol=2e-4
+        )
+
+
+def test_a_part_needs_two_images() -> None:
+    with pytest.raises(ConfigError, match="accumulation is 5: use 1 to half the batch_size, 8"):
+        TrainingConfig(batch_size=8, accumulation=5)
 
 
 @pytest.mark.gpu

@@ -15,6 +15,7 @@ SWEEP_OF = {
     "baselines": "coco_baselines",
     "hsplid": "coco_hsplid_paper",
     "hsplid_composed": "coco_hsplid",
+    "hsplid_grid": "coco_hsplid_grid",
     "hsplid_imagenet": "imagenet_hsplid",
     "hsplid_isic": "isic_hsplid",
     "margins": "margins",

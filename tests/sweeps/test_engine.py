@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import optuna
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -24,8 +28,10 @@ from hsplid_core.data.demo import write_coco_demo
 from hsplid_core.errors import ConfigError
 from sweeps.cluster import connected
 from sweeps.spec import ClusterSpec
+from sweeps.study import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
+FAULTY = "tests.faults:FaultyConfig"
 
 pytestmark = [
     pytest.mark.cluster,
@@ -78,8 +84,20 @@ class Sweep:
         return process.returncode, output
 
     def trials(self, name: str = "tiny") -> list[FrozenTrial]:
-        file = self.folder / "runs" / name / "study.db"
-        return optuna.load_study(study_name=None, storage=f"sqlite:///{file}").trials
+        return load_study(self.folder / "runs" / name).trials
+
+    def checkpoints(self, number: int, name: str = "tiny") -> list[Path]:
+        """Checkpoints of a trial that are on disk, over all runs of the sweep."""
+        pattern = f"runs/{name}/ray/*/trial_{number:05d}/checkpoint_*/state.pt"
+        return list(self.folder.glob(pattern))
+
+    def wait_for_attempts(self, count: int, process: subprocess.Popen[str]) -> None:
+        """Wait until all trials together were started as often."""
+        deadline = time.monotonic() + 200
+        while sum(trial.user_attrs.get("attempts", 0) for trial in self.trials()) < count:
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline, "the sweep does not get there"
+            time.sleep(0.5)
 
     def wait_for_checkpoint(self, number: int, process: subprocess.Popen[str]) -> None:
         """Wait until a trial has a whole checkpoint; looks at files only, as the driver writes."""
@@ -139,7 +157,9 @@ def test_a_sweep_from_pretraining_to_results_and_on(sweep: Sweep) -> None:
     sweep.write(
         "pre", method={"cross_entropy": {}}, search={"space": "pretrain"}, training={"epochs": 1}
     )
-    sweep.write(pretrain="pre.yaml", trials=2)
+    # Batches of 32 do not fit into the memory of this method, halves of them do.
+    method = {"cross_entropy": {"weight": 10.0}, "hsplid": {}, FAULTY: {"max_images": 16}}
+    sweep.write(pretrain="pre.yaml", trials=2, method=method)
     code, output = sweep.run()
     assert code == 0, output
     for text in ("mlflow ui", "clean", "robust", "front.png"):
@@ -155,18 +175,102 @@ def test_a_sweep_from_pretraining_to_results_and_on(sweep: Sweep) -> None:
     check_tracked(sweep, trials=2, epochs=2)
     weights = list((sweep.folder / "runs" / "pretrained").glob("*.pt"))
     assert len(weights) == 1
+    for trial in trials:
+        assert trial.user_attrs["attempts"] == 1
+        assert trial.user_attrs["resources"] == {"cpu": 1, "gpu": 0}
+        assert trial.user_attrs["tags"] == {"out_of_memory": "batch split into 2 parts"}
+    (first,) = [run for run in sweep.runs() if run.data.tags.get("sweep.trial") == "0"]
+    assert first.data.tags["sweep.out_of_memory"] == "batch split into 2 parts"
+    # Only the front keeps its checkpoints.
+    front = table.column("on_front").to_pylist()
+    assert [bool(sweep.checkpoints(number)) for number in range(2)] == front
 
-    # Once more with a larger total: only the new trial runs, from the same weights; it diverges.
-    code, output = sweep.run("training.learning_rate=9", "training.clip_norm=1e9", "trials=3")
+    # Once more with other values: that is asked about, and nothing is touched.
+    changes = ["training.learning_rate=9", "training.clip_norm=1e9", "trials=3"]
+    code, output = sweep.run(*changes)
+    assert code == 2, output
+    for text in ("learning_rate: 0.0005, now 9.0", "searched, now fixed", "--allow-changed"):
+        assert text in output
+    # Then only the new trial runs, from the same weights; it diverges.
+    code, output = sweep.run(*changes, "--allow-changed")
     assert code == 0, output
     later = sweep.trials()
     assert [trial.values for trial in later[:2]] == [trial.values for trial in trials]
-    assert [trial.state for trial in later[2:]] == [TrialState.FAIL]
+    assert [trial.state for trial in later[2:]] == [TrialState.PRUNED]
+    assert later[2].constraints == {"diverged": 1.0}
+    assert later[2].user_attrs["cause"] == "diverged"
     assert "NaN or infinite" in later[2].user_attrs["failure"]
     assert "NaN or infinite" in output
     (failed,) = [run for run in sweep.runs() if run.data.tags.get("sweep.trial") == "2"]
     assert failed.info.status == "FAILED"
     assert list((sweep.folder / "runs" / "pretrained").glob("*.pt")) == weights
+
+
+def test_mistakes_in_a_method_stop_the_sweep_and_are_in_mlflow(sweep: Sweep) -> None:
+    sweep.write(
+        method={"cross_entropy": {}, FAULTY: {"raises": True}},
+        search={"space": "pretrain"},
+        trials=30,
+        study={"storage": "journal"},
+    )
+    code, output = sweep.run()
+    assert code == 2, output
+    assert "the sweep was stopped: 3 of the first" in output
+    assert 'KeyError: "a mistake in somebody\'s method"' in output
+    trials = sweep.trials()
+    failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+    assert 3 <= len(failed) <= len(trials) <= 5
+    assert {trial.user_attrs["cause"] for trial in failed} == {"error"}
+    assert all(trial.user_attrs["attempts"] == 1 for trial in failed)  # none was tried again
+    run = next(run for run in sweep.runs() if run.data.tags.get("sweep.trial") == "0")
+    assert run.info.status == "FAILED"
+    client = MlflowClient(f"sqlite:///{sweep.folder}/runs/mlflow.db")
+    text = Path(client.download_artifacts(run.info.run_id, "traceback.txt")).read_text()
+    assert "tests/faults.py" in text
+    assert "KeyError" in text
+
+
+def test_multi_objective_early_stopping(sweep: Sweep) -> None:
+    sweep.write(
+        training={"epochs": 5, "batch_size": 32},
+        search={
+            "space": "hsplid",
+            "startup_trials": 4,
+            "scheduler": "mo_asha",
+            "reduction_factor": 2,
+        },
+        trials=7,
+    )
+    code, output = sweep.run()
+    assert code == 0, output
+    trials = sweep.trials()
+    stopped = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    assert stopped
+    assert complete
+    assert len(stopped) + len(complete) == 7
+    assert "stopped early" in output
+    for trial in stopped:
+        last = int(trial.user_attrs["metrics"]["epoch"])
+        assert last in (1, 2, 4)
+        assert max(map(int, trial.user_attrs["rungs"])) == last
+        assert trial.values is None
+        # Whoever was on the front of what was known is not among them.
+        mine = trial.user_attrs["rungs"][str(last)]
+        others = [other.user_attrs["rungs"].get(str(last)) for other in trials if other != trial]
+        assert any(
+            found and found != mine and all(a <= b for a, b in zip(found, mine, strict=True))
+            for found in others
+        )
+    table = pq.read_table(sweep.folder / "runs" / "tiny" / "trials.parquet")
+    rows = zip(
+        table.column("state").to_pylist(), table.column("on_front").to_pylist(), strict=True
+    )
+    assert not any(on_front for state, on_front in rows if state == "stopped")
+    runs = {
+        int(r.data.tags["sweep.trial"]): r for r in sweep.runs() if "sweep.trial" in r.data.tags
+    }
+    assert runs[stopped[0].number].data.tags["sweep.state"] == "stopped"
 
 
 def test_stopped_and_killed_and_still_each_trial_once(sweep: Sweep) -> None:
@@ -202,6 +306,115 @@ def test_stopped_and_killed_and_still_each_trial_once(sweep: Sweep) -> None:
     assert after[0].values == before[0].values
     assert after[0].datetime_complete == before[0].datetime_complete
     check_tracked(sweep, trials=2, epochs=12)
+
+
+@dataclass
+class Nodes:
+    """A Ray cluster of processes on this machine, reachable from it only."""
+
+    port: int
+    folder: Path
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+        options = ["--num-cpus=1", "--node-ip-address=127.0.0.1", "--disable-usage-stats"]
+        process = subprocess.Popen(
+            [*command, *options, *arguments],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "RAY_AUTH_MODE": "disabled",
+                "RAY_health_check_period_ms": "1000",
+                "RAY_health_check_timeout_ms": "3000",
+                "RAY_health_check_initial_delay_ms": "1000",
+                "RAY_health_check_failure_threshold": "3",
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def kill(self, node: subprocess.Popen[bytes]) -> None:
+        """Kill a node with all its processes, at once and without warning."""
+        everything = family(node.pid)
+        for process in everything:
+            process.send_signal(signal.SIGKILL)
+        psutil.wait_procs(everything, timeout=20)
+        node.wait()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    try:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+@pytest.fixture
+def nodes() -> Iterator[Nodes]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # Short, for the names of sockets have a limit.
+    made = Nodes(port, Path(tempfile.mkdtemp(prefix="ray-")))
+    yield made
+    for node in made.started:
+        if node.poll() is None:
+            made.kill(node)
+    shutil.rmtree(made.folder, ignore_errors=True)
+
+
+def test_a_worker_a_node_and_everything_killed(sweep: Sweep, nodes: Nodes) -> None:
+    sweep.write(training={"epochs": 10, "batch_size": 8}, trials=3)
+    head = nodes.start("--head", f"--port={nodes.port}", f"--temp-dir={nodes.folder}")
+    wait_for_port(nodes.port, head)
+    second = nodes.start(f"--address={nodes.address}")
+    process = sweep.start(f"cluster.address={nodes.address}")
+    sweep.wait_for_checkpoint(0, process)
+    sweep.wait_for_checkpoint(1, process)
+
+    # kill -9 of a trial's worker: the trial goes on in another one.
+    workers = [p for p in family(head.pid) if p.name().startswith("ray::SweepTrain")]
+    assert len(workers) == 1
+    workers[0].send_signal(signal.SIGKILL)
+    sweep.wait_for_attempts(3, process)
+
+    # kill -9 of a node, with all its processes: its trial goes on on the other one.
+    nodes.kill(second)
+    sweep.wait_for_attempts(4, process)
+
+    # kill -9 of the driver and of the whole cluster.
+    os.killpg(process.pid, signal.SIGKILL)
+    nodes.kill(head)
+    process.communicate()
+    assert TrialState.RUNNING in [trial.state for trial in sweep.trials()]
+    before = {t.number: t.values for t in sweep.trials() if t.state == TrialState.COMPLETE}
+
+    code, output = sweep.run()
+    assert code == 0, output
+    after = sweep.trials()
+    assert [trial.state for trial in after] == [TrialState.COMPLETE] * 3
+    assert all(after[number].values == values for number, values in before.items())
+    assert sum(trial.user_attrs["attempts"] for trial in after) >= 6
+    check_tracked(sweep, trials=3, epochs=10)
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        assert process.poll() is None, "the head node did not start"
+        assert time.monotonic() < deadline, "the head node does not answer"
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.3)
 
 
 def test_what_does_not_fit_is_told_in_one_line(sweep: Sweep) -> None:

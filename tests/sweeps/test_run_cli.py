@@ -29,11 +29,18 @@ class FakeEngine(ModuleType):
         self.error: Exception | None = None
 
     def run_sweep(
-        self, spec: SweepSpec, *, fixed: Mapping[str, object], fresh: bool, json_lines: bool
+        self,
+        spec: SweepSpec,
+        *,
+        fixed: Mapping[str, object],
+        fresh: bool,
+        json_lines: bool,
+        allow_changed: bool,
     ) -> int:
         if self.error is not None:
             raise self.error
-        self.calls.append((spec, {"fixed": fixed, "fresh": fresh, "json_lines": json_lines}))
+        given = {"fixed": fixed, "fresh": fresh, "json_lines": json_lines}
+        self.calls.append((spec, given | {"allow_changed": allow_changed}))
         return 7
 
 
@@ -129,6 +136,7 @@ def test_a_run_hands_the_resolved_spec_to_the_engine(engine: FakeEngine) -> None
         "fixed": {"method.hsplid.rho_s": 0.1, "evaluation.every": 2},
         "fresh": True,
         "json_lines": True,
+        "allow_changed": False,
     }
 
 

@@ -277,7 +277,8 @@ def test_anchors_may_be_merged_and_replaced() -> None:
         ),
         (
             "search.sampler=tpa",
-            'search.sampler is "tpa": use tpe or nsga2 or random; did you mean tpe?',
+            'search.sampler is "tpa": use tpe or nsga2 or nsga3 or gp or random or qmc or grid; '
+            "did you mean tpe?",
         ),
         (
             "method.hsplid.hsic_warmup=hard_splt",
@@ -420,7 +421,7 @@ def test_a_method_that_cannot_be_imported_says_so(write: WriteSpec) -> None:
     ("name", "says"),
     [
         ("coco_hslpid", "did you mean coco_hsplid"),
-        ("zzz", "coco_hsplid, coco_hsplid_paper, coco_pretrain, .*or the path of a .yaml file"),
+        ("zzz", "coco_hsplid, coco_hsplid_grid, coco_hsplid_paper, .*or the path of a .yaml file"),
         ("no/such.yaml", "sweep file no/such.yaml does not exist"),
     ],
 )

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import pickle
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from hsplid_core.config import DataConfig
 from hsplid_core.methods import CrossEntropyConfig
+from tests.faults import FaultyConfig
 from tests.tiny import tiny_trial
+from trainables.checkpoints import STATE_FILE
 from trainables.config import TrialConfig
 from trainables.trainable import Assignment, SweepTrainable
+
+ROOT = Path(__file__).resolve().parents[2]
+FAULTY = "tests.faults:FaultyConfig"
 
 
 def config(base: TrialConfig, **parameters: Any) -> dict[str, Any]:
     assignment = Assignment(
-        number=0, base=base, parameters=parameters, threads=1, resume_from=None
+        number=0,
+        base=base,
+        parameters=parameters,
+        threads=1,
+        resume_from=None,
+        memory_retries=2,
+        memory_share=None,
     )
     return {"assignment": assignment}
 
@@ -39,6 +56,83 @@ def test_a_reused_worker_gives_the_numbers_of_a_fresh_one(data: DataConfig) -> N
     assert [numbers(used.train()) for _ in range(2)] == expected
 
 
+_FRESH = """
+import json, pickle, sys, torch
+from trainables.trainable import SweepTrainable
+from tests.trainables.test_trainable import config, numbers
+torch.set_num_threads(1)
+fresh = SweepTrainable(config(pickle.loads(bytes.fromhex(sys.argv[1]))))
+print(json.dumps([numbers(fresh.train()) for _ in range(2)]))
+"""
+
+
+def test_a_reused_worker_gives_the_numbers_of_a_fresh_process(data: DataConfig) -> None:
+    base = tiny_trial(data)
+    command = [sys.executable, "-c", _FRESH, pickle.dumps(base).hex()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    other = dataclasses.replace(base, seed=7, method={"cross_entropy": CrossEntropyConfig()})
+    used = SweepTrainable(config(other))
+    used.train()
+    # What a careless method may leave behind in its process.
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    torch.manual_seed(99)
+    try:
+        assert used.reset(config(base))
+        results = [numbers(used.train()) for _ in range(2)]
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
+    assert results == json.loads(done.stdout)
+
+
+def faulty(base: TrialConfig, **fault: Any) -> TrialConfig:
+    method = {"cross_entropy": CrossEntropyConfig(), FAULTY: FaultyConfig(**fault)}
+    return dataclasses.replace(base, method=method)
+
+
+@pytest.mark.parametrize("from_epoch", [0, 1])
+def test_out_of_memory_is_tried_again_in_smaller_parts(data: DataConfig, from_epoch: int) -> None:
+    base = tiny_trial(data)
+    trainable = SweepTrainable(config(faulty(base, max_images=12, from_epoch=from_epoch)))
+    results = []
+    for _ in range(3):
+        results.append(trainable.train())
+        trainable.save()
+    # 32 images fit in 4 parts of 8; what was done before the memory ran out is kept.
+    parts = [result.get("batch_parts") for result in results]
+    assert parts == [4 if epoch >= from_epoch else None for epoch in range(3)]
+    assert [result["metrics"]["epoch"] for result in results] == [1, 2, 3]
+    whole = SweepTrainable(config(faulty(base)))
+    for result in results:
+        expected = whole.train()["metrics"]["train/loss"]
+        assert result["metrics"]["train/loss"] == pytest.approx(expected, rel=1e-2)
+
+
+def test_out_of_memory_beyond_the_limit_fails(data: DataConfig) -> None:
+    trainable = SweepTrainable(config(faulty(tiny_trial(data), max_images=4)))
+    result = trainable.train()
+    assert (result["done"], result["cause"]) == (True, "out_of_memory")
+    assert "CUDA out of memory" in result["failure"]
+    assert result["batch_parts"] == 4  # two retries
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    data: DataConfig, tmp_path: Path
+) -> None:
+    first = SweepTrainable(config(tiny_trial(data)))
+    results = []
+    for epoch in range(3):
+        results.append(first.train())
+        first.save(str(tmp_path / f"checkpoint_{epoch:06d}"))
+    newest = tmp_path / "checkpoint_000001" / STATE_FILE
+    newest.write_bytes(newest.read_bytes()[:-100])
+    shutil.rmtree(tmp_path / "checkpoint_000002")
+    second = SweepTrainable(config(tiny_trial(data)))
+    second.restore(str(tmp_path / "checkpoint_000001"))
+    assert [numbers(second.train()) for _ in range(2)] == [numbers(r) for r in results[1:]]
+
+
 def test_checkpoint_through_ray(data: DataConfig, tmp_path: Path) -> None:
     first = SweepTrainable(config(tiny_trial(data)))
     results = [first.train() for _ in range(2)]
@@ -53,19 +147,26 @@ def test_checkpoint_through_ray(data: DataConfig, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "cause"),
+    ("parameters", "text", "cause"),
     [
-        ({"training.learning_rate": 10.0, "training.clip_norm": 1e9}, "NaN or infinite"),
-        ({"method.hsplid.variation": 2.0}, "variation is 2.0"),
-        ({"data.root": Path("nowhere")}, "nowhere"),
+        (
+            {"training.learning_rate": 10.0, "training.clip_norm": 1e9},
+            "NaN or infinite",
+            "diverged",
+        ),
+        ({"method.hsplid.variation": 2.0}, "variation is 2.0", "error"),
+        ({"data.root": Path("nowhere")}, "nowhere", "error"),
     ],
 )
-def test_failures_become_results(data: DataConfig, parameters: dict[str, Any], cause: str) -> None:
+def test_failures_become_results(
+    data: DataConfig, parameters: dict[str, Any], text: str, cause: str
+) -> None:
     trainable = SweepTrainable(config(tiny_trial(data), **parameters))
     for _ in range(3):
         result = trainable.train()
         if result["done"]:
             break
-    assert cause in result["failure"]
+    assert text in result["failure"]
+    assert result["cause"] == cause
     assert "Traceback" in result["traceback"]
     assert "metrics" not in result

@@ -1,0 +1,56 @@
+"""Telling the listeners of trials that ended, and keeping the front and its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+
+from sweeps.events import SweepListener, TrialRecord
+from sweeps.results import Objective, enters_front, front_after, record_of, records_of
+from sweeps.trial_files import collect_garbage, remove_checkpoints
+
+
+class Announcer:
+    """Follows the front from trial to trial, at a cost that does not grow with the study.
+
+    Args:
+        study: The study.
+        objectives: The sweep's objectives.
+        folder: The sweep's folder; what ends off the front, or leaves it, loses its checkpoints.
+        listeners: Are told in this order.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        objectives: Sequence[Objective],
+        folder: Path,
+        listeners: Sequence[SweepListener],
+    ) -> None:
+        self._study = study
+        self._objectives = objectives
+        self._folder = folder
+        self._listeners = listeners
+        self._front: list[TrialRecord] = []
+
+    def start(self) -> None:
+        """Tell what earlier runs left, and clear away what a killed one did not."""
+        records = records_of(self._study)
+        self._front = [record for record in records if record.on_front]
+        collect_garbage(self._folder, records)
+        for listener in self._listeners:
+            listener.sweep_started(records)
+
+    def trial_ended(self, number: int) -> None:
+        """Tell of a trial that the study knows to have ended."""
+        trial = self._study.get_trials(deepcopy=False)[number]
+        on_front = enters_front(trial, self._front, self._objectives)
+        record = record_of(trial, on_front=on_front)
+        before = {member.number for member in self._front} | {number}
+        self._front = front_after(self._front, record, self._objectives)
+        for left in before - {member.number for member in self._front}:
+            remove_checkpoints(self._folder, left)
+        for listener in self._listeners:
+            listener.trial_finished(record)

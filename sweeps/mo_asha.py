@@ -1,0 +1,175 @@
+"""Multi-objective early stopping: asynchronous successive halving by non-dominated rank.
+
+After MO-ASHA (Schmucker et al., arXiv 2106.12639). A trial that reaches a rung, a number of
+epochs, is compared with all that reached it before, and goes on if it is among the best
+1/reduction_factor of them by :mod:`sweeps.ranking`. Beyond the paper, a trial on the current front
+is never stopped: one that nobody dominates, among the finished trials with their final values and
+the running ones with their last values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+from ray.tune.experiment import Trial as RayTrial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from sweeps.outcome import metrics_of
+from sweeps.ranking import is_among_best
+from sweeps.results import Objective
+from sweeps.searcher import ASSIGNMENT, RUNGS
+from trainables.trainable import ENDED, FAILURE
+
+
+class Rungs:
+    """What trials had reached after certain numbers of epochs, and who goes on.
+
+    Args:
+        objectives: The sweep's objectives.
+        grace_epochs: Epochs of the first rung.
+        reduction_factor: One of as many trials goes on; also the ratio of two rungs' epochs.
+        max_epochs: Epochs of a whole trial, where nothing is left to save.
+    """
+
+    def __init__(
+        self,
+        objectives: Sequence[Objective],
+        *,
+        grace_epochs: int,
+        reduction_factor: int,
+        max_epochs: int,
+    ) -> None:
+        self._objectives = tuple(objectives)
+        self._factor = reduction_factor
+        self.levels: list[int] = []
+        level = grace_epochs
+        while level < max_epochs:
+            self.levels.append(level)
+            level *= reduction_factor
+        self._entries: dict[int, dict[int, tuple[float, ...]]] = {n: {} for n in self.levels}
+        self._final: dict[int, tuple[float, ...]] = {}
+        self._running: dict[int, tuple[float, ...]] = {}
+
+    def load(self, trials: Iterable[FrozenTrial]) -> None:
+        """Go on from what a study knows.
+
+        Args:
+            trials: Its trials.
+        """
+        for trial in trials:
+            reached = {int(n): tuple(v) for n, v in trial.user_attrs.get(RUNGS, {}).items()}
+            for level, values in reached.items():
+                if level in self._entries:
+                    self._entries[level][trial.number] = values
+            feasible = all(excess <= 0 for excess in trial.constraints.values())
+            if trial.state == TrialState.COMPLETE and feasible:
+                named = zip(self._objectives, trial.values, strict=True)
+                self._final[trial.number] = tuple(_minimised(o, value) for o, value in named)
+            elif trial.state == TrialState.RUNNING and reached:
+                self._running[trial.number] = reached[max(reached)]
+
+    def reached(self, number: int) -> dict[int, tuple[float, ...]]:
+        """Return a trial's values, to minimise, at each rung that it has reached."""
+        return {level: e[number] for level, e in self._entries.items() if number in e}
+
+    def goes_on(self, number: int, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """Take a trial's metrics and decide about it.
+
+        Args:
+            number: The trial's number.
+            epoch: Finished epochs.
+            metrics: Of this epoch. One without the objectives decides nothing; the next one with
+                them stands for the rung.
+        """
+        if any(objective.metric not in metrics for objective in self._objectives):
+            return True
+        values = tuple(_minimised(o, metrics[o.metric]) for o in self._objectives)
+        self._running[number] = values
+        level = max((n for n in self.levels if n <= epoch), default=None)
+        if level is None or number in self._entries[level]:
+            return True
+        entries = self._entries[level]
+        entries[number] = values
+        # Of fewer trials than the factor, none can be said to be among the best.
+        if len(entries) < self._factor or self._on_front(values):
+            return True
+        places = max(1, len(entries) // self._factor)
+        position = list(entries).index(number)
+        return is_among_best(np.array(list(entries.values())), position, places)
+
+    def _on_front(self, values: tuple[float, ...]) -> bool:
+        others = np.array([*self._final.values(), *self._running.values()])
+        point = np.array(values)
+        dominated = np.all(others <= point, axis=1) & np.any(others < point, axis=1)
+        return not bool(dominated.any())
+
+    def finish(self, number: int, metrics: Mapping[str, float] | None) -> None:
+        """Note that a trial ended.
+
+        Args:
+            number: The trial's number.
+            metrics: Of its last epoch; None if it failed or was stopped, for such values are of
+                no front.
+        """
+        self._running.pop(number, None)
+        if metrics is not None and all(o.metric in metrics for o in self._objectives):
+            values = tuple(_minimised(o, metrics[o.metric]) for o in self._objectives)
+            self._final[number] = values
+
+
+def _minimised(objective: Objective, value: float) -> float:
+    if not np.isfinite(value):
+        return float("inf")
+    return -value if objective.direction == "maximize" else value
+
+
+class MoAsha(FIFOScheduler):
+    """The Ray Tune scheduler over :class:`Rungs`.
+
+    Args:
+        rungs: Loaded from the study.
+        on_rung: Called with Ray's name of a trial and its values at all rungs, when it reaches
+            one; writes them into the study.
+    """
+
+    def __init__(
+        self, rungs: Rungs, on_rung: Callable[[str, Mapping[int, tuple[float, ...]]], None]
+    ) -> None:
+        super().__init__()
+        self._rungs = rungs
+        self._on_rung = on_rung
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave nothing to Ray's experiment snapshots: the study has the rungs."""
+        return {}
+
+    def on_trial_result(
+        self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]
+    ) -> str:
+        """Stop a trial that is not among the best of its rung."""
+        metrics = metrics_of(result)
+        if "epoch" not in metrics:
+            return TrialScheduler.CONTINUE
+        number = trial.config[ASSIGNMENT]["number"]
+        before = len(self._rungs.reached(number))
+        goes_on = self._rungs.goes_on(number, int(metrics["epoch"]), metrics)
+        reached = self._rungs.reached(number)
+        if len(reached) > before:
+            self._on_rung(trial.trial_id, reached)
+        if not goes_on:
+            self._rungs.finish(number, None)
+        return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+
+    def on_trial_complete(
+        self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]
+    ) -> None:
+        """Note a finished trial's final values; one that was stopped has none."""
+        if ENDED in result and FAILURE not in result:
+            self._rungs.finish(trial.config[ASSIGNMENT]["number"], metrics_of(result))
+
+    def on_trial_error(self, tune_controller: Any, trial: RayTrial) -> None:
+        """Forget the last values of a trial that lost its worker; it will tell them again."""
+        self._rungs.finish(trial.config[ASSIGNMENT]["number"], None)

@@ -1,0 +1,174 @@
+"""What a trial's last result means for the study: state, values, constraints, attributes.
+
+=========================  ========  ===================================================
+how the trial ended        state     told besides
+=========================  ========  ===================================================
+all epochs                 COMPLETE  values, and each constraint of the spec
+diverged                   PRUNED    the constraint ``diverged``, violated: samplers pass
+                                     over failed trials, and these they must learn from
+stopped by the scheduler   PRUNED    metrics so far, but no values: they would be of
+                                     fewer epochs than those of the others
+any other failure          FAIL      cause and traceback
+=========================  ========  ===================================================
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import TrialState
+
+from hsplid_core.errors import ConfigError
+from sweeps.spec import ConstraintSpec
+from trainables.trainable import (
+    CAUSE,
+    ENDED,
+    FAILURE,
+    GPU_MEMORY,
+    METRICS,
+    PARTS,
+    SECONDS,
+    TABLES,
+    TRACEBACK,
+)
+
+DIVERGED = "diverged"
+PEAK_MEMORY = "memory_mib"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialOutcome:
+    """How a trial ended, in the study's terms.
+
+    Attributes:
+        state: COMPLETE, PRUNED or FAIL.
+        values: The objectives; None unless complete.
+        constraints: By name, how far each was violated; 0 or less where it was kept.
+        attributes: What the study keeps besides.
+    """
+
+    state: TrialState
+    values: Sequence[float] | None = None
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def counts_as_failure(self) -> bool:
+        """Whether the code or the machine is to blame, and not the trial's parameters."""
+        return self.state == TrialState.FAIL
+
+
+def outcome_of(
+    result: Mapping[str, Any], objectives: Sequence[str], constraints: Sequence[ConstraintSpec]
+) -> TrialOutcome:
+    """Read a trial's last result.
+
+    Args:
+        result: As Ray Tune flattens it, with ``/`` between the keys.
+        objectives: Names of the metrics that are optimised.
+        constraints: The spec's limits.
+    """
+    metrics = metrics_of(result)
+    attributes: dict[str, Any] = {METRICS: metrics, "seconds": result.get(SECONDS)}
+    attributes |= {key: result[key] for key in (TABLES, GPU_MEMORY) if key in result}
+    if PARTS in result:
+        attributes["tags"] = {"out_of_memory": f"batch split into {result[PARTS]} parts"}
+    if FAILURE in result:
+        return _failed(result, attributes)
+    if ENDED not in result:
+        return TrialOutcome(state=TrialState.PRUNED, attributes=attributes)
+    try:
+        values = objective_values(metrics, objectives)
+        limits = [(limit, _metric(metrics, limit.metric, "constraint")) for limit in constraints]
+    except ConfigError as error:
+        attributes |= {FAILURE: str(error), CAUSE: "no_objective"}
+        return TrialOutcome(state=TrialState.FAIL, attributes=attributes)
+    told = [text for limit, value in limits if (text := _violation_text(limit, value))]
+    if told:
+        attributes["infeasible"] = "; ".join(told)
+    return TrialOutcome(
+        state=TrialState.COMPLETE,
+        values=values,
+        constraints={limit.metric: violation(limit, value) for limit, value in limits},
+        attributes=attributes,
+    )
+
+
+def lost_worker(losses: int) -> TrialOutcome:
+    """Say how a trial ended whose worker was lost too often.
+
+    Args:
+        losses: How often that happened without a finished epoch in between.
+    """
+    text = f"its worker was lost {losses} times without finishing an epoch in between"
+    return TrialOutcome(state=TrialState.FAIL, attributes={FAILURE: text, CAUSE: "worker_lost"})
+
+
+def _failed(result: Mapping[str, Any], attributes: dict[str, Any]) -> TrialOutcome:
+    attributes |= {key: result.get(key) for key in (FAILURE, CAUSE, TRACEBACK)}
+    if result.get(CAUSE) == DIVERGED:
+        return TrialOutcome(
+            state=TrialState.PRUNED, constraints={DIVERGED: 1.0}, attributes=attributes
+        )
+    return TrialOutcome(state=TrialState.FAIL, attributes=attributes)
+
+
+def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
+    """Pick an epoch's metrics out of a result that Ray Tune has flattened."""
+    prefix = f"{METRICS}/"
+    return {
+        name.removeprefix(prefix): float(value)
+        for name, value in result.items()
+        if name.startswith(prefix)
+    }
+
+
+def objective_values(metrics: Mapping[str, float], objectives: Sequence[str]) -> list[float]:
+    """Pick a trial's objective values out of its last metrics.
+
+    Args:
+        metrics: Metrics of the last epoch by name.
+        objectives: Names of the objectives.
+
+    Raises:
+        ConfigError: An objective is missing, or is NaN or infinite.
+    """
+    values = [_metric(metrics, name, "objective") for name in objectives]
+    for name, value in zip(objectives, values, strict=True):
+        if not math.isfinite(value):
+            raise ConfigError(f"objective {name} is {value} in the last epoch")
+    return values
+
+
+def _metric(metrics: Mapping[str, float], name: str, role: str) -> float:
+    if name in metrics:
+        return metrics[name]
+    near = difflib.get_close_matches(name, metrics, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ConfigError(
+        f"{role} {name} is not among the metrics of the last epoch: {sorted(metrics)}{hint}"
+    )
+
+
+def violation(limit: ConstraintSpec, value: float) -> float:
+    """Measure how far a value is beyond a limit, relative to the limit; 0 or less within it."""
+    if not math.isfinite(value):
+        return 1.0
+    excess = []
+    if limit.minimum is not None:
+        excess.append((limit.minimum - value) / (abs(limit.minimum) or 1.0))
+    if limit.maximum is not None:
+        excess.append((value - limit.maximum) / (abs(limit.maximum) or 1.0))
+    return max(excess)
+
+
+def _violation_text(limit: ConstraintSpec, value: float) -> str | None:
+    if violation(limit, value) <= 0:
+        return None
+    if limit.minimum is not None and not value >= limit.minimum:
+        return f"{limit.metric} is {value:g}, below {limit.minimum:g}"
+    return f"{limit.metric} is {value:g}, above {limit.maximum:g}"

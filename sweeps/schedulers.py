@@ -1,0 +1,60 @@
+"""What ends unpromising trials early, as a spec names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+from ray.tune.schedulers import (
+    ASHAScheduler,
+    FIFOScheduler,
+    MedianStoppingRule,
+    TrialScheduler,
+)
+
+from sweeps.mo_asha import MoAsha, Rungs
+from sweeps.searcher import StudySearcher
+from sweeps.spec import SweepSpec
+from trainables.trainable import METRICS
+
+_EPOCH = f"{METRICS}/epoch"
+_MODES = {"maximize": "max", "minimize": "min"}
+
+
+def build_scheduler(
+    spec: SweepSpec, study: optuna.Study, searcher: StudySearcher
+) -> TrialScheduler:
+    """Build the spec's scheduler.
+
+    Args:
+        spec: The sweep.
+        study: What earlier runs left; ``mo_asha`` goes on from its rungs, while Ray's own
+            schedulers, for one objective, begin again with each run of the sweep.
+        searcher: Writes rungs into the study.
+    """
+    search = spec.search
+    if search.scheduler == "none":
+        return FIFOScheduler()
+    if search.scheduler == "mo_asha":
+        rungs = Rungs(
+            spec.objectives,
+            grace_epochs=search.grace_epochs,
+            reduction_factor=search.reduction_factor,
+            max_epochs=spec.training.epochs,
+        )
+        rungs.load(study.get_trials(deepcopy=False))
+        return MoAsha(rungs, searcher.note_rungs)
+    (objective,) = spec.objectives
+    compared: dict[str, Any] = {
+        "time_attr": _EPOCH,
+        "metric": f"{METRICS}/{objective.metric}",
+        "mode": _MODES[objective.direction],
+    }
+    if search.scheduler == "median":
+        return MedianStoppingRule(**compared, grace_period=search.grace_epochs)
+    return ASHAScheduler(
+        **compared,
+        grace_period=search.grace_epochs,
+        reduction_factor=search.reduction_factor,
+        max_t=max(spec.training.epochs, search.grace_epochs),
+    )

@@ -1,0 +1,47 @@
+"""Methods that go wrong on purpose, for the tests of what a sweep does about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from hsplid_core.config import STRICT
+from hsplid_core.methods import ForwardPass, Shape, Summand, Term
+
+
+class _Faulty(Term):
+    def __init__(self, config: FaultyConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.epoch = 0
+
+    def start_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def forward(self, step: ForwardPass) -> list[Summand]:
+        config = self.config
+        if self.epoch >= config.from_epoch:
+            if len(step.batch.target) > config.max_images:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            if config.raises:
+                raise KeyError("a mistake in somebody's method")
+            if config.diverges:
+                return [Summand("nan", 1.0, step.logits.sum() * torch.nan)]
+        return [Summand("zero", 1.0, 0.0 * step.logits.sum())]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultyConfig:
+    """Which fault, and from which epoch on (from 0)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    from_epoch: int = 0
+    max_images: int = 10**6
+    raises: bool = False
+    diverges: bool = False
+
+    def build(self, shape: Shape) -> Term:
+        return _Faulty(self)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from sweeps.ranking import epsilon_net, is_among_best, is_on_front
+
+
+def brute_force_front(values: np.ndarray) -> list[bool]:
+    return [
+        not any(np.all(other <= point) and np.any(other < point) for other in values)
+        for point in values
+    ]
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 2), (30, 1), (60, 2), (60, 3), (40, 5)])
+def test_the_front_is_what_nobody_dominates(n: int, m: int) -> None:
+    # Rounded, so that equal values and equal points occur.
+    values = np.random.default_rng(n + m).random((n, m)).round(1)
+    assert is_on_front(values).tolist() == brute_force_front(values)
+
+
+def test_an_epsilon_net_spreads_over_the_front() -> None:
+    front = np.array([[0.0, 1.0], [0.01, 0.98], [0.5, 0.5], [0.52, 0.47], [1.0, 0.0]])
+    # The best first objective, its opposite end, the middle, and only then their neighbours.
+    assert epsilon_net(front)[:3] == [0, 4, 2]
+    assert sorted(epsilon_net(front)) == list(range(5))
+    # The scale of an objective does not matter, nor does one that is the same everywhere.
+    assert epsilon_net(front * [1.0, 1000.0]) == epsilon_net(front)
+    assert epsilon_net(np.array([[1.0, 5.0], [2.0, 5.0], [9.0, 5.0]])) == [0, 2, 1]
+
+
+@pytest.mark.parametrize("m", [1, 2, 3])
+def test_being_among_the_best_agrees_with_the_whole_ranking(m: int) -> None:
+    values = np.random.default_rng(m).random((25, m)).round(1)
+    ranking: list[int] = []
+    left = np.arange(len(values))
+    while len(left):
+        front = is_on_front(values[left])
+        ranking += [int(left[front][i]) for i in epsilon_net(values[left][front])]
+        left = left[~front]
+    for index, count in itertools.product(range(25), (1, 3, 8, 25)):
+        assert is_among_best(values, index, count) == (ranking.index(index) < count)

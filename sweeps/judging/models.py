@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hsplid_core.errors import ConfigError
-from sweeps.tracking.models import fetch_model, is_model_name
+from sweeps.tracking.models import fetch_model, is_model_name, trial_of
+from sweeps.trial_files import find_checkpoint
 from trainables.checkpoints import STATE_FILE, read_state
 from trainables.trained_model import TrainedModel, rebuild
 
@@ -27,13 +28,15 @@ class JudgedModel:
     run_id: str | None
 
 
-def open_judged(name: str, tracking_uri: str) -> JudgedModel:
+def open_judged(name: str, tracking_uri: str, storage: Path) -> JudgedModel:
     """Open a model.
 
     Args:
         name: A checkpoint file of a trial or the folder that holds it; a run of MLflow
             (``runs:/ID`` or its id alone); or a registered model (``models:/NAME@ALIAS``).
         tracking_uri: Where MLflow records.
+        storage: Folder of all sweeps: the run of a trial whose checkpoint lies here needs no
+            model in MLflow.
 
     Raises:
         ConfigError: There is no such file, and the name is none of MLflow's.
@@ -50,6 +53,11 @@ def open_judged(name: str, tracking_uri: str) -> JudgedModel:
             f"model {name} is no file: name a checkpoint ({STATE_FILE}) of a trial, a run of "
             "MLflow (runs:/ID), or a registered model (models:/NAME@ALIAS)"
         )
+    trial = trial_of(name, tracking_uri)
+    kept = trial and find_checkpoint(storage / trial.sweep, trial.number)
+    if trial is not None and kept is not None:
+        trained = rebuild(read_state(kept), source=str(kept))
+        return JudgedModel(name=name, trained=trained, run_id=trial.run_id)
     with tempfile.TemporaryDirectory() as folder:
         fetched = fetch_model(name, tracking_uri, Path(folder))
         files = [fetched.folder, *sorted(fetched.folder.rglob(STATE_FILE))]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hsplid_core.errors import ConfigError
 from sweeps.tracking.client import KnownRun, connect, explained, make_metrics, write
 from sweeps.tracking.location import sqlite_file
+from sweeps.tracking.store import TRIAL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 MODEL_PATH = "model"
 """Where in a run's artifacts its model lies."""
 
+_RUNS = "runs:/"
 _LOGGED = "models:/"  # and an id: a model that was logged beside a run
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/]+)|/(?P<version>\d+))")
@@ -35,6 +37,21 @@ class FetchedModel:
 
     folder: Path
     run_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepTrial:
+    """The trial that a run recorded.
+
+    Attributes:
+        run_id: The run.
+        sweep: Name of the sweep's folder.
+        number: The trial's number in it.
+    """
+
+    run_id: str
+    sweep: str
+    number: int
 
 
 def is_model_name(text: str) -> bool:
@@ -57,9 +74,7 @@ def fetch_model(name: str, tracking_uri: str, folder: Path) -> FetchedModel:
     """
     from mlflow.artifacts import download_artifacts
 
-    database = sqlite_file(tracking_uri)
-    if database is not None and not database.exists():  # connecting would make an empty one
-        raise ConfigError(f"{name}: there is no MLflow database {database}; name it by its URI")
+    _check_database(tracking_uri)
     with explained(tracking_uri):
         client = connect(tracking_uri)
         if name.startswith("models:/"):
@@ -73,13 +88,49 @@ def fetch_model(name: str, tracking_uri: str, folder: Path) -> FetchedModel:
             run_id = version.run_id or None
             artifacts = _source(client, version.name, version.version)
         else:
-            run_id, _, path = name.removeprefix("runs:/").partition("/")
+            run_id, _, path = name.removeprefix(_RUNS).partition("/")
             client.get_run(run_id)  # tells best that there is none
             artifacts = f"runs:/{run_id}/{path or MODEL_PATH}"
         copied = download_artifacts(
             artifact_uri=artifacts, dst_path=str(folder), tracking_uri=tracking_uri
         )
     return FetchedModel(folder=Path(copied), run_id=run_id)
+
+
+def trial_of(name: str, tracking_uri: str) -> SweepTrial | None:
+    """Find which trial of which sweep a run recorded.
+
+    Args:
+        name: A run as its id or ``runs:/ID``.
+        tracking_uri: Tracking server or database.
+
+    Returns:
+        The trial; None where the name is of another kind, or the run of another program.
+
+    Raises:
+        ConfigError: There is no such database.
+        TrackingError: There is no such run, or the server does not answer.
+    """
+    run_id = name.removeprefix(_RUNS)
+    if _RUN_ID.fullmatch(run_id) is None:
+        return None
+    _check_database(tracking_uri)
+    with explained(tracking_uri):
+        client = connect(tracking_uri)
+        tags = client.get_run(run_id).data.tags
+        if TRIAL not in tags or "mlflow.parentRunId" not in tags:
+            return None
+        parent = client.get_run(tags["mlflow.parentRunId"])
+    return SweepTrial(run_id=run_id, sweep=parent.info.run_name, number=int(tags[TRIAL]))
+
+
+def _check_database(tracking_uri: str) -> None:
+    database = sqlite_file(tracking_uri)
+    if database is not None and not database.exists():  # connecting would make an empty one
+        raise ConfigError(
+            f"there is no MLflow database {database}: name it with --tracking-uri, or the folder "
+            "it is in with storage=FOLDER"
+        )
 
 
 def _source(client: MlflowClient, name: str, version: str) -> str:

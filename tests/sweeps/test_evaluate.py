@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,26 @@ def test_models_of_mlflow_are_judged_and_their_run_is_told(
     ):
         assert run(name, *places) == 2
         assert message in capsys.readouterr().err
+
+
+def test_the_run_of_a_trial_leads_to_its_checkpoint(
+    data: DataConfig, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "s" / "ray" / "attempt_001" / "trial_00003" / "checkpoint_000000"
+    shutil.copytree(checkpoint.parent, folder)
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.create_experiment("s", (tmp_path / "artifacts").as_uri())
+    parent = client.create_run(experiment, run_name="s").info.run_id
+    tags = {"mlflow.parentRunId": parent, "sweep.trial": "3"}
+    run_id = client.create_run(experiment, tags=tags).info.run_id
+    places = (f"root={data.root}", f"storage={tmp_path}")
+    found = judged(capsys, f"runs:/{run_id}", *places)
+    assert found["run_id"] == run_id
+    assert found["verdicts"] == judged(capsys, checkpoint, *places)["verdicts"]
+    assert "evaluation/coco_animals/clean" in client.get_run(run_id).data.metrics
+    shutil.rmtree(folder)
+    assert run(run_id, *places) == 2
+    assert "error: MLflow at" in capsys.readouterr().err
 
 
 def imagenet_checkpoint(folder: Path, class_names: tuple[str, ...]) -> Path:

@@ -41,7 +41,7 @@ Job = tuple[TrialConfig, TrialConfig, Mapping[str, Mapping[str, ParameterValue]]
 
 def judge(trial: Trial) -> list[float]:
     """Measure a trained model on the test split; shares in [0, 1], in the order of COLUMNS."""
-    images, model = open_images(trial.config, "test"), trial.run.model
+    images, model = open_images(trial.config, "test"), trial.run.model.eval()
     curve = robust_accuracy(
         model,
         images,

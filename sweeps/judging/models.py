@@ -54,10 +54,11 @@ def open_judged(name: str, tracking_uri: str, storage: Path) -> JudgedModel:
             "MLflow (runs:/ID), or a registered model (models:/NAME@ALIAS)"
         )
     trial = trial_of(name, tracking_uri)
-    kept = trial and find_checkpoint(storage / trial.sweep, trial.number)
-    if trial is not None and kept is not None:
-        trained = rebuild(read_state(kept), source=str(kept))
-        return JudgedModel(name=name, trained=trained, run_id=trial.run_id)
+    if trial is not None:
+        kept = find_checkpoint(storage / trial.sweep, trial.number)
+        if kept is not None:
+            trained = rebuild(read_state(kept), source=str(kept))
+            return JudgedModel(name=name, trained=trained, run_id=trial.run_id)
     with tempfile.TemporaryDirectory() as folder:
         fetched = fetch_model(name, tracking_uri, Path(folder))
         files = [fetched.folder, *sorted(fetched.folder.rglob(STATE_FILE))]

@@ -58,8 +58,11 @@ class Plan:
         return self.sweep.folder / FOLDER
 
     def seed_folder(self, seed: int) -> Path:
-        """Where the trials of a seed are."""
-        return self.folder / f"{self.sweep.name}-seed-{seed}"
+        """Where a seed's trials are; each suite has its own, as a model is judged at its end."""
+        settings = self.spec.evaluation.confirmation
+        assert settings is not None
+        few = "" if settings.max_images is None else f"-{settings.max_images}"
+        return self.folder / f"{self.sweep.name}-seed-{seed}-{settings.suite}{few}"
 
     def seed_spec(self, seed: int) -> SweepSpec:
         """Return the spec that the trials of a seed run with."""

@@ -82,11 +82,23 @@ def _run_seed(
     with sole_driver(context.folder):
         study = open_study(context.folder, context.spec, {}, ())
         _enqueue(plan, study)
-        if run_study(context, study).interrupted:
+        trials = study.get_trials(deepcopy=False)
+        # An earlier confirmation may have left trials of other configurations here.
+        context = dataclasses.replace(
+            context, spec=context.spec.model_copy(update={"trials": len(trials)})
+        )
+        is_done = all(trial.state.is_finished() for trial in trials)
+        if not is_done and run_study(context, study).interrupted:
             return None
         metrics = [objective.metric for objective in context.spec.objectives]
+        wanted = {configuration.name for configuration in plan.configurations}
         evidence = sum(
-            (_measured(trial, seed, metrics) for trial in study.trials), start=Evidence()
+            (
+                _measured(trial, seed, metrics)
+                for trial in study.trials
+                if trial.user_attrs[CONFIGURATION] in wanted
+            ),
+            start=Evidence(),
         )
         if weights is None or baseline is None:
             return evidence
@@ -112,9 +124,9 @@ def _enqueue(plan: Plan, study: optuna.Study) -> None:
 
 
 def _measured(trial: FrozenTrial, seed: int, metrics: list[str]) -> Evidence:
-    name = trial.user_attrs.get(CONFIGURATION)
-    if name is None or trial.state != TrialState.COMPLETE:
+    if trial.state != TrialState.COMPLETE:
         return Evidence()
+    name = trial.user_attrs[CONFIGURATION]
     values = dict(zip(metrics, trial.values, strict=True))
     return _evidence(name, seed, values, json.loads(trial.user_attrs[TABLES]))
 

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.filterwarnings("default"),
 ]
 
@@ -103,7 +103,7 @@ def run(storage: Path) -> Iterator[Any]:
             start_new_session=True,
         )
         started.append(process)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=550)
         return process.returncode, out, err
 
     yield start
@@ -114,7 +114,7 @@ def run(storage: Path) -> Iterator[Any]:
 
 
 def trials_of(storage: Path, seed: int) -> list[FrozenTrial]:
-    file = storage / "tiny" / "confirm" / f"tiny-seed-{seed}" / STUDY_FILE
+    file = storage / "tiny" / "confirm" / f"tiny-seed-{seed}-search" / STUDY_FILE
     return optuna.load_study(study_name=None, storage=f"sqlite:///{file}").trials
 
 
@@ -171,6 +171,7 @@ def test_the_front_is_what_is_planned(storage: Path) -> None:
     assert plan.seeds == (1, 2)
     assert plan.seed_spec(2).seed == 2
     assert plan.spec.trials == 3
+    assert plan.seed_folder(2) == storage / "tiny" / "confirm" / "tiny-seed-2-search"
     assert sweep.spec.evaluation.confirmation is None
 
 

@@ -166,7 +166,8 @@ def _judged_start(
         if known["settings"] == settings:
             found: Mapping[str, Table] = known["tables"]
             return found
-    judge = ray.remote(_judge).options(num_cpus=resources.cpu, num_gpus=resources.gpu)
+    gpu = 1.0 if resources.gpu == "auto" else resources.gpu
+    judge = ray.remote(_judge).options(num_cpus=resources.cpu, num_gpus=gpu)
     tables: Mapping[str, Table] = ray.get(judge.remote(config))
     replace_text(file, json.dumps({"settings": settings, "tables": tables}))
     return tables

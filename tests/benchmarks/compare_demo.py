@@ -27,7 +27,7 @@ from hsplid_core.evaluation import robust_accuracy, swapped_background_accuracy
 from sweeps.loading import load_pretrain_spec
 from sweeps.results import records_of
 from sweeps.spec import SweepSpec
-from sweeps.study import STUDY_FILE
+from sweeps.study import load_study
 from sweeps.yaml_files import read_mapping
 from trainables.checkpoints import write_state
 from trainables.config import ParameterValue, TrialConfig
@@ -87,7 +87,7 @@ def read_front(
     """Read a sweep's spec, and the parameters of its front or of chosen trials."""
     spec = SweepSpec.model_validate(read_mapping(folder / "spec.yaml"))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.load_study(study_name=None, storage=f"sqlite:///{folder / STUDY_FILE}")
+    study = load_study(folder)
     wanted = [
         record
         for record in records_of(study)

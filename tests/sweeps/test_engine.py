@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -306,115 +301,6 @@ def test_stopped_and_killed_and_still_each_trial_once(sweep: Sweep) -> None:
     assert after[0].values == before[0].values
     assert after[0].datetime_complete == before[0].datetime_complete
     check_tracked(sweep, trials=2, epochs=12)
-
-
-@dataclass
-class Nodes:
-    """A Ray cluster of processes on this machine, reachable from it only."""
-
-    port: int
-    folder: Path
-    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
-        options = ["--num-cpus=1", "--node-ip-address=127.0.0.1", "--disable-usage-stats"]
-        process = subprocess.Popen(
-            [*command, *options, *arguments],
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "RAY_AUTH_MODE": "disabled",
-                "RAY_health_check_period_ms": "1000",
-                "RAY_health_check_timeout_ms": "3000",
-                "RAY_health_check_initial_delay_ms": "1000",
-                "RAY_health_check_failure_threshold": "3",
-            },
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        self.started.append(process)
-        return process
-
-    def kill(self, node: subprocess.Popen[bytes]) -> None:
-        """Kill a node with all its processes, at once and without warning."""
-        everything = family(node.pid)
-        for process in everything:
-            process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(everything, timeout=20)
-        node.wait()
-
-
-def family(pid: int) -> list[psutil.Process]:
-    try:
-        parent = psutil.Process(pid)
-        return [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-@pytest.fixture
-def nodes() -> Iterator[Nodes]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    # Short, for the names of sockets have a limit.
-    made = Nodes(port, Path(tempfile.mkdtemp(prefix="ray-")))
-    yield made
-    for node in made.started:
-        if node.poll() is None:
-            made.kill(node)
-    shutil.rmtree(made.folder, ignore_errors=True)
-
-
-def test_a_worker_a_node_and_everything_killed(sweep: Sweep, nodes: Nodes) -> None:
-    sweep.write(training={"epochs": 10, "batch_size": 8}, trials=3)
-    head = nodes.start("--head", f"--port={nodes.port}", f"--temp-dir={nodes.folder}")
-    wait_for_port(nodes.port, head)
-    second = nodes.start(f"--address={nodes.address}")
-    process = sweep.start(f"cluster.address={nodes.address}")
-    sweep.wait_for_checkpoint(0, process)
-    sweep.wait_for_checkpoint(1, process)
-
-    # kill -9 of a trial's worker: the trial goes on in another one.
-    workers = [p for p in family(head.pid) if p.name().startswith("ray::SweepTrain")]
-    assert len(workers) == 1
-    workers[0].send_signal(signal.SIGKILL)
-    sweep.wait_for_attempts(3, process)
-
-    # kill -9 of a node, with all its processes: its trial goes on on the other one.
-    nodes.kill(second)
-    sweep.wait_for_attempts(4, process)
-
-    # kill -9 of the driver and of the whole cluster.
-    os.killpg(process.pid, signal.SIGKILL)
-    nodes.kill(head)
-    process.communicate()
-    assert TrialState.RUNNING in [trial.state for trial in sweep.trials()]
-    before = {t.number: t.values for t in sweep.trials() if t.state == TrialState.COMPLETE}
-
-    code, output = sweep.run()
-    assert code == 0, output
-    after = sweep.trials()
-    assert [trial.state for trial in after] == [TrialState.COMPLETE] * 3
-    assert all(after[number].values == values for number, values in before.items())
-    assert sum(trial.user_attrs["attempts"] for trial in after) >= 6
-    check_tracked(sweep, trials=3, epochs=10)
-
-
-def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        assert process.poll() is None, "the head node did not start"
-        assert time.monotonic() < deadline, "the head node does not answer"
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.3)
 
 
 def test_what_does_not_fit_is_told_in_one_line(sweep: Sweep) -> None:

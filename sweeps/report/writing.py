@@ -26,6 +26,7 @@ from sweeps.report.saliency_grid import saliency_grid, with_weights
 from sweeps.selection import Selection, select
 from sweeps.stored import StoredSweep, open_sweep
 from sweeps.tables import collect
+from sweeps.tracking.location import is_server, ui_command
 from sweeps.tracking.pages import trial_pages
 from sweeps.trial_files import find_checkpoint
 from trainables.robustness import WARNINGS
@@ -132,12 +133,10 @@ def _front(sweep: StoredSweep, selection: Selection, links: Mapping[int, str]) -
         "Trials of which no other is better in every objective. The knee is the one that is the "
         "dearest to leave: every move along the front costs more there than it gains."
     ]
-    if links:
-        text.append(
-            "Point at a trial to see its parameters; click it to open its run in MLflow (for a "
-            "sweep recorded in a local file, start the UI first: "
-            f"python -m sweeps.ui {sweep.name})."
-        )
+    if links and about is not None:
+        text.append("Point at a trial to see its parameters; click it to open its run in MLflow.")
+        if not is_server(about.tracking_uri):
+            text.append(f"Start the UI first: {ui_command(about.tracking_uri)}")
     names = " and ".join(metric_label(objective.metric) for objective in selection.objectives)
     caption = f"{names} of {len(selection.ranks)} trials, {len(selection.front)} on the front."
     return Section(

@@ -86,14 +86,6 @@ class Sweep:
         pattern = f"runs/{name}/ray/*/trial_{number:05d}/checkpoint_*/state.pt"
         return list(self.folder.glob(pattern))
 
-    def wait_for_attempts(self, count: int, process: subprocess.Popen[str]) -> None:
-        """Wait until all trials together were started as often."""
-        deadline = time.monotonic() + 200
-        while sum(trial.user_attrs.get("attempts", 0) for trial in self.trials()) < count:
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < deadline, "the sweep does not get there"
-            time.sleep(0.5)
-
     def wait_for_checkpoint(self, number: int, process: subprocess.Popen[str]) -> None:
         """Wait until a trial has a whole checkpoint; looks at files only, as the driver writes."""
         pattern = f"tiny/ray/*/trial_{number:05d}/checkpoint_*/state.pt.sha256"

@@ -115,8 +115,8 @@ def fetch(
                 f"{root} must be writable and have room ({error.strerror or error}): free space "
                 "or choose another root; what has come is kept"
             ) from error
-    if job.work.is_dir() and not any(job.work.iterdir()):
-        job.work.rmdir()
+        if job.work.is_dir() and not any(job.work.iterdir()):
+            job.work.rmdir()
 
 
 @contextmanager

@@ -198,7 +198,7 @@ def test_changes_are_told_one_by_one_and_allowed_on_demand(tmp_path: Path) -> No
     text = str(caught.value)
     for line in (
         "  training.epochs: 20, now 3",
-        "  method.hsplid.rho_n: 0.4, now 0.1",
+        "  method.hsplid.rho_n: 0.00621, now 0.1",
         "  method.hsplid.rho_n: was searched, now fixed at 0.1",
         "  content of the data: d1, now d2",
         f"  torch: {before['version torch']}, now 3.0",

@@ -7,15 +7,13 @@ or a checkpoint. A collected table has the trial's number in its first column.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from optuna.trial import FrozenTrial
 
-from sweeps.results import parameter_column
+from sweeps.results import parameter_column, write_table
 from trainables.config import ParameterValue
 from trainables.findings import Table
 from trainables.trainable import TABLES
@@ -67,17 +65,7 @@ def write_tables(trials: Sequence[FrozenTrial], folder: Path) -> list[Path]:
     files: list[Path] = []
     for name, table in collect(trials).items():
         target = folder / FOLDER
-        target.mkdir(parents=True, exist_ok=True)
-        files.append(_replace(target / f"{name}.parquet", table, pyarrow.parquet.write_table))
-        files.append(_replace(target / f"{name}.csv", table, pyarrow.csv.write_csv))
+        for path in (target / f"{name}.parquet", target / f"{name}.csv"):
+            write_table(table, path)
+            files.append(path)
     return files
-
-
-def _replace(path: Path, table: pa.Table, write: Callable[[pa.Table, str], object]) -> Path:
-    temporary = path.with_name(f".{path.name}")
-    try:
-        write(table, str(temporary))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

@@ -149,7 +149,10 @@ def test_a_run_hands_the_resolved_spec_to_the_engine(engine: FakeEngine) -> None
         (["coco_hsplid", "trials.x=1"], "error: override trials.x"),
         (["coco_hsplid", "trials=-1"], "trials is -1: use 1 or more"),
         (["coco_hsplid", "pretrain=nope"], "error: pretrain is 'nope'"),
-        (["coco_hsplid", "~method.hsplid"], "error: search.space hsplid: parameter method"),
+        (
+            ["coco_hsplid", "~method.hsplid"],
+            "error: search.space hsplid_composed: parameter method.hsplid.lambda_s",
+        ),
     ],
 )
 def test_a_mistake_ends_with_code_2_and_its_message(

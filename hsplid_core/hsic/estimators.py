@@ -39,7 +39,8 @@ class _Operator(torch.autograd.Function):
         matrix = centred(kernel, _wide(kernel))
         matrix.diagonal().add_(ridge)
         # cholesky_ex does not wait for the device: a NaN in the batch becomes a NaN in the loss.
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(matrix)[0])
+        # LAPACK's matrices stand column by column; ``.mT`` of a symmetric one reads it by rows.
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(matrix.mT)[0]).mT
         ctx.save_for_backward(inverse)
         ctx.ridge, ctx.dtype = ridge, kernel.dtype
         result = inverse * -ridge

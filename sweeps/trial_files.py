@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hsplid_core.models.state_files import STATE_FILE
 from sweeps.events import ENDED, TrialRecord
-from trainables.checkpoints import STATE_FILE, newest_readable
+from trainables.checkpoints import newest_readable
 
 _PREFIX = "trial_"
 

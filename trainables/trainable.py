@@ -14,7 +14,8 @@ import torch
 from ray import tune
 
 from hsplid_core.errors import CheckpointError, SaliencyError, TrainingDivergedError
-from trainables.checkpoints import STATE_FILE, newest_readable, read_state, write_state
+from hsplid_core.models.state_files import STATE_FILE, read_state, write_state
+from trainables.checkpoints import newest_readable
 from trainables.config import ParameterValue, TrialConfig
 from trainables.memory import free_memory, gpu_memory_mib, is_out_of_memory, limit_memory
 from trainables.trial import Trial

@@ -16,13 +16,13 @@ from hsplid_core.evaluation import accuracy
 from hsplid_core.frequency import FrequencyFilter, filtered_statistics
 from hsplid_core.methods import Shape, build_objective
 from hsplid_core.models import MaskedClassifier, build_model
+from hsplid_core.models.trained import DESCRIPTION, describe
 from hsplid_core.training import TrainingRun
 from trainables.analyses import analyse, check_analyses
 from trainables.checkpoints import read_weights
 from trainables.config import TrialConfig
 from trainables.findings import Subject, Table
 from trainables.robustness import measure_robustness
-from trainables.trained_model import DESCRIPTION, describe
 
 
 class Trial:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hsplid_core.models.state_files import read_state, write_state
+from hsplid_core.models.trained import DESCRIPTION
 from sweeps.cluster import check_resources
 from sweeps.engine.context import Baseline, SweepContext, SweepFailedError
 from sweeps.engine.session import open_context_study, run_study
@@ -12,8 +14,6 @@ from sweeps.loading import load_pretrain_spec
 from sweeps.pretrained import pretrain_key, pretrained_file
 from sweeps.study import sole_driver, sweep_folder
 from sweeps.trial_files import find_checkpoint
-from trainables.checkpoints import read_state, write_state
-from trainables.trained_model import DESCRIPTION
 
 
 def pretrain(context: SweepContext) -> tuple[bool, Path | None, Baseline]:

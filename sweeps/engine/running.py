@@ -16,6 +16,7 @@ from sweeps.cluster import check_resources, connected
 from sweeps.engine.context import Outcome, SweepContext
 from sweeps.engine.pretraining import pretrain
 from sweeps.engine.session import open_context_study, run_study
+from sweeps.front_models import register_or_warn
 from sweeps.front_table import pareto_table
 from sweeps.report import REPORT_FILE
 from sweeps.spec import SweepSpec
@@ -75,6 +76,8 @@ def run_sweep(
             return INTERRUPTED
         context = dataclasses.replace(context, weights=weights, baseline=baseline)
         outcome = run_study(context, study)
+        if not outcome.interrupted:
+            register_or_warn(folder)
     _report(context, outcome)
     return INTERRUPTED if outcome.interrupted else 0
 

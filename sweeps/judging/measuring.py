@@ -21,9 +21,9 @@ from hsplid_core.evaluation import (
     plain_background_accuracy,
     swapped_background_accuracy,
 )
+from hsplid_core.models.trained import TrainedModel
 from hsplid_core.robustness import RobustnessTable, Suite, evaluate_robustness, judged_on
 from trainables.robustness import cell_name
-from trainables.trained_model import TrainedModel
 
 _BLUR = 0.05  # of the image's side: a standard deviation that leaves colours and nothing else
 

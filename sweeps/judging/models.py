@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hsplid_core.errors import ConfigError
-from sweeps.tracking.models import fetch_model, is_model_name, trial_of
+from hsplid_core.models.packaged import open_package
+from hsplid_core.models.state_files import STATE_FILE, read_state
+from hsplid_core.models.trained import TrainedModel, rebuild
+from sweeps.tracking.models import (
+    fetch_model,
+    is_model_name,
+    is_registered_name,
+    trial_of,
+)
 from sweeps.trial_files import find_checkpoint
-from trainables.checkpoints import STATE_FILE, read_state
-from trainables.trained_model import TrainedModel, rebuild
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +59,7 @@ def open_judged(name: str, tracking_uri: str, storage: Path) -> JudgedModel:
             f"model {name} is no file: name a checkpoint ({STATE_FILE}) of a trial, a run of "
             "MLflow (runs:/ID), or a registered model (models:/NAME@ALIAS)"
         )
-    trial = trial_of(name, tracking_uri)
+    trial = None if is_registered_name(name) else trial_of(name, tracking_uri)
     if trial is not None:
         kept = find_checkpoint(storage / trial.sweep, trial.number)
         if kept is not None:
@@ -61,11 +67,5 @@ def open_judged(name: str, tracking_uri: str, storage: Path) -> JudgedModel:
             return JudgedModel(name=name, trained=trained, run_id=trial.run_id)
     with tempfile.TemporaryDirectory() as folder:
         fetched = fetch_model(name, tracking_uri, Path(folder))
-        files = [fetched.folder, *sorted(fetched.folder.rglob(STATE_FILE))]
-        found = next((file for file in files if file.is_file()), None)
-        if found is None:
-            raise ConfigError(
-                f"model {name} holds no {STATE_FILE}: only what a sweep logged can be judged"
-            )
-        trained = rebuild(read_state(found), source=name)
+        trained = open_package(fetched.folder)
     return JudgedModel(name=name, trained=trained, run_id=fetched.run_id)

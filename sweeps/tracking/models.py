@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 
 from hsplid_core.errors import ConfigError
 from sweeps.tracking.client import KnownRun, connect, explained, make_metrics, write
-from sweeps.tracking.location import sqlite_file
+from sweeps.tracking.registering import logged_model
+from sweeps.tracking.runs import check_database
 from sweeps.tracking.store import TRIAL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-MODEL_PATH = "model"
-"""Where in a run's artifacts its model lies."""
+    from mlflow.entities import LoggedModel
 
 _RUNS = "runs:/"
-_LOGGED = "models:/"  # and an id: a model that was logged beside a run
+_MODELS = "models:/"
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
-_REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/]+)|/(?P<version>\d+))")
+_REGISTERED = re.compile(
+    r"models:/((?P<id>m-[0-9a-f]{32})|(?P<name>[^/@]+)(@(?P<alias>[^/]+)|/(?P<version>\d+)))"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,90 +57,91 @@ class SweepTrial:
 
 def is_model_name(text: str) -> bool:
     """Tell whether a text names a model in MLflow: a run or a registered model."""
-    return text.startswith(("runs:/", "models:/")) or _RUN_ID.fullmatch(text) is not None
+    return (
+        is_registered_name(text) or text.startswith(_RUNS) or _RUN_ID.fullmatch(text) is not None
+    )
+
+
+def is_registered_name(text: str) -> bool:
+    """Tell whether a text names a model by its place in the registry."""
+    return text.startswith(_MODELS)
 
 
 def fetch_model(name: str, tracking_uri: str, folder: Path) -> FetchedModel:
     """Copy a model's files from MLflow.
 
     Args:
-        name: A run as its id, ``runs:/ID`` or ``runs:/ID/PATH``; a registered model as
-            ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
+        name: A run as its id or ``runs:/ID``; a registered model as ``models:/NAME@ALIAS``,
+            ``models:/NAME/VERSION`` or ``models:/ID``.
         tracking_uri: Tracking server or database.
         folder: Where to put them.
 
     Raises:
-        ConfigError: The name is none of these, or there is no such database.
+        ConfigError: The name is none of these, the run has no model, or there is no such database.
         TrackingError: There is no such model, or the server does not answer.
     """
     from mlflow.artifacts import download_artifacts
 
-    _check_database(tracking_uri)
+    check_database(tracking_uri)
     with explained(tracking_uri):
         client = connect(tracking_uri)
-        if name.startswith("models:/"):
-            found = _REGISTERED.fullmatch(name)
-            if found is None:
-                raise ConfigError(f"{name}: write models:/NAME@ALIAS or models:/NAME/VERSION")
-            if found["alias"]:
-                version = client.get_model_version_by_alias(found["name"], found["alias"])
-            else:
-                version = client.get_model_version(found["name"], found["version"])
-            run_id = version.run_id or None
-            artifacts = _source(client, version.name, version.version)
-        else:
-            run_id, _, path = name.removeprefix(_RUNS).partition("/")
-            client.get_run(run_id)  # tells best that there is none
-            artifacts = f"runs:/{run_id}/{path or MODEL_PATH}"
+        model = _find_model(client, name)
         copied = download_artifacts(
-            artifact_uri=artifacts, dst_path=str(folder), tracking_uri=tracking_uri
+            artifact_uri=model.artifact_location, dst_path=str(folder), tracking_uri=tracking_uri
         )
-    return FetchedModel(folder=Path(copied), run_id=run_id)
+    return FetchedModel(folder=Path(copied), run_id=model.source_run_id or None)
 
 
 def trial_of(name: str, tracking_uri: str) -> SweepTrial | None:
-    """Find which trial of which sweep a run recorded.
+    """Find which trial of which sweep a run recorded, or a model comes from.
 
     Args:
-        name: A run as its id or ``runs:/ID``.
+        name: As :func:`fetch_model` takes it.
         tracking_uri: Tracking server or database.
 
     Returns:
-        The trial; None where the name is of another kind, or the run of another program.
+        The trial; None where the run is of another program.
 
     Raises:
-        ConfigError: There is no such database.
-        TrackingError: There is no such run, or the server does not answer.
+        ConfigError: The name is no run and no model, or there is no such database.
+        TrackingError: There is no such run or model, or the server does not answer.
     """
-    run_id = name.removeprefix(_RUNS)
-    if _RUN_ID.fullmatch(run_id) is None:
-        return None
-    _check_database(tracking_uri)
+    check_database(tracking_uri)
     with explained(tracking_uri):
         client = connect(tracking_uri)
-        tags = client.get_run(run_id).data.tags
+        if is_registered_name(name):
+            run_id = _find_model(client, name).source_run_id
+        else:
+            run_id = name.removeprefix(_RUNS)
+        if run_id is None:
+            return None
+        run = client.get_run(run_id)
+        tags = run.data.tags
         if TRIAL not in tags or "mlflow.parentRunId" not in tags:
             return None
         parent = client.get_run(tags["mlflow.parentRunId"])
-    return SweepTrial(run_id=run_id, sweep=parent.info.run_name, number=int(tags[TRIAL]))
+    number = int(tags[TRIAL])
+    return SweepTrial(run_id=run.info.run_id, sweep=parent.info.run_name, number=number)
 
 
-def _check_database(tracking_uri: str) -> None:
-    database = sqlite_file(tracking_uri)
-    if database is not None and not database.exists():  # connecting would make an empty one
-        raise ConfigError(
-            f"there is no MLflow database {database}: name it with --tracking-uri, or the folder "
-            "it is in with storage=FOLDER"
-        )
-
-
-def _source(client: MlflowClient, name: str, version: str) -> str:
-    """Find where a version's files are: MLflow would look "models:/" up in its global registry."""
-    source = client.get_model_version_download_uri(name, version)
-    if not source.startswith(_LOGGED):
-        return source
-    model = client.get_logged_model(source.removeprefix(_LOGGED))
-    return str(model.artifact_location)
+def _find_model(client: MlflowClient, name: str) -> LoggedModel:
+    if is_registered_name(name):
+        match = _REGISTERED.fullmatch(name)
+        if match is None:
+            raise ConfigError(f"{name}: write models:/NAME@ALIAS or models:/NAME/VERSION")
+        if match["id"]:
+            return client.get_logged_model(match["id"])
+        if match["alias"]:
+            version = client.get_model_version_by_alias(match["name"], match["alias"])
+        else:
+            version = client.get_model_version(match["name"], match["version"])
+        run_id = version.run_id
+    else:
+        run_id = name.removeprefix(_RUNS)
+    found = logged_model(client, client.get_run(run_id)) if run_id else None
+    if found is None:
+        raise ConfigError(f"{name} has no model: of a sweep's trials, those of the front do")
+    return found
 
 
 def log_evaluation(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from sweeps.tracking.client import TrackingError, connect, explained, search
+from sweeps.tracking.client import TrackingError, connect, explained
 from sweeps.tracking.location import is_server, sqlite_file
-from sweeps.tracking.store import SWEEP_ID, TRIAL
+from sweeps.tracking.runs import find_runs
 
 LOCAL_UI = "http://127.0.0.1:5000"
 
@@ -36,20 +36,13 @@ def trial_pages(
     try:
         with explained(uri):
             client = connect(uri)
-            found = client.get_experiment_by_name(experiment)
-            if found is None:
-                return {}
-            key = found.experiment_id
-            parents = list(search(client, key, f"tags.`{SWEEP_ID}` = '{sweep_id}'"))
-            if not parents:
-                return {}
-            below = f"tags.`mlflow.parentRunId` = '{parents[0].info.run_id}'"
-            return {
-                int(run.data.tags[TRIAL]): f"{base.rstrip('/')}/#/experiments/{key}/runs/"
-                f"{run.info.run_id}"
-                for run in search(client, key, below)
-                if TRIAL in run.data.tags
-            }
+            found = find_runs(client, experiment=experiment, sweep_id=sweep_id)
     except TrackingError as error:
         logger.warning("the report has no links to MLflow: %s", error)
         return {}
+    if found is None:
+        return {}
+    return {
+        number: f"{base.rstrip('/')}/#/experiments/{found.experiment_id}/runs/{run.info.run_id}"
+        for number, run in found.trials.items()
+    }

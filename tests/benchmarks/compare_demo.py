@@ -24,12 +24,12 @@ import torch
 
 from hsplid_core.attacks import PGD
 from hsplid_core.evaluation import robust_accuracy, swapped_background_accuracy
+from hsplid_core.models.state_files import write_state
 from sweeps.loading import load_pretrain_spec
 from sweeps.results import records_of
 from sweeps.spec import SweepSpec
 from sweeps.study import load_study
 from sweeps.yaml_files import read_mapping
-from trainables.checkpoints import write_state
 from trainables.config import ParameterValue, TrialConfig
 from trainables.trial import Trial, open_images
 

@@ -17,11 +17,15 @@ from hsplid_core.config import DataConfig, ModelConfig
 from hsplid_core.data import load
 from hsplid_core.data._wordnet import NINE, wordnet_ids
 from hsplid_core.models import build_model
+from hsplid_core.models.state_files import write_state
+from hsplid_core.models.trained import describe
 from hsplid_core.robustness import SUITES
 from sweeps.evaluate import main
+from sweeps.front_models import register_front
+from sweeps.stored import open_sweep
+from sweeps.trial_files import attempts_folder, find_checkpoint
+from tests.sweeps.recorded import recorded_sweep
 from tests.tiny import tiny_data, tiny_trial
-from trainables.checkpoints import write_state
-from trainables.trained_model import describe
 from trainables.trial import Trial
 
 
@@ -89,27 +93,28 @@ def test_paper_suite_without_cascade_corruptions_and_backgrounds(
     assert b"step_too_large" in log.schema.metadata[b"warnings"]
 
 
-def logged_model(checkpoint: Path, uri: str, tmp_path: Path) -> tuple[str, MlflowClient]:
-    """Put a checkpoint into a run and the registry, as a sweep does."""
-    client = MlflowClient(tracking_uri=uri)
-    location = (tmp_path / "artifacts").as_uri()
-    run_id = client.create_run(client.create_experiment("e", location)).info.run_id
-    client.log_artifacts(run_id, str(checkpoint.parent), "model")
-    client.create_registered_model("animals")
-    source = f"{location}/{run_id}/artifacts/model"
-    client.create_model_version("animals", source, run_id)
-    client.set_registered_model_alias("animals", "best", "1")
-    return run_id, client
-
-
 def test_models_of_mlflow_are_judged_and_their_run_is_told(
-    data: DataConfig, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    run_id, client = logged_model(checkpoint, uri, tmp_path)
+    folder = recorded_sweep(tmp_path, data, [(0.5, 0.5)])
+    register_front(open_sweep(str(folder)))
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    version = client.get_model_version_by_alias("tiny", "knee")
+    run_id = version.run_id
+    assert run_id is not None
+    assert version.source is not None
     places = (f"root={data.root}", f"storage={tmp_path}", "--suite", "search")
-    expected = judged(capsys, checkpoint, *places)
-    for name in ("models:/animals@best", "models:/animals/1", f"runs:/{run_id}", run_id):
+    file = find_checkpoint(folder, 0)
+    assert file is not None
+    expected = judged(capsys, file, *places)
+    shutil.rmtree(attempts_folder(folder))  # the registry has the model, too
+    for name in (
+        "models:/tiny@knee",
+        "models:/tiny/1",
+        f"models:/{Path(version.source).parent.name}",
+        f"runs:/{run_id}",
+        run_id,
+    ):
         found = judged(capsys, name, *places)
         assert found["verdicts"] == expected["verdicts"]
         assert found["run_id"] == run_id
@@ -121,8 +126,8 @@ def test_models_of_mlflow_are_judged_and_their_run_is_told(
     assert [file.path for file in client.list_artifacts(run_id, "evaluations")]
 
     for name, message in (
-        ("models:/animals@worst", "alias worst not found"),
-        ("models:/animals", "write models:/NAME@ALIAS"),
+        ("models:/tiny@worst", "alias worst not found"),
+        ("models:/tiny", "write models:/NAME@ALIAS"),
         ("0" * 32, "not found"),
     ):
         assert run(name, *places) == 2
@@ -146,7 +151,7 @@ def test_the_run_of_a_trial_leads_to_its_checkpoint(
     assert "evaluation/coco_animals/clean" in client.get_run(run_id).data.metrics
     shutil.rmtree(folder)
     assert run(run_id, *places) == 2
-    assert "error: MLflow at" in capsys.readouterr().err
+    assert f"{run_id} has no model" in capsys.readouterr().err
 
 
 def imagenet_checkpoint(folder: Path, class_names: tuple[str, ...]) -> Path:

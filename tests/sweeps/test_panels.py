@@ -11,10 +11,10 @@ from PIL import Image
 
 from hsplid_core.analysis_config import SaliencyConfig
 from hsplid_core.config import DataConfig
+from hsplid_core.models.state_files import STATE_FILE, write_state
 from sweeps.events import TrialRecord
 from sweeps.panels import write_panels
 from tests.tiny import tiny_data, tiny_trial
-from trainables.checkpoints import STATE_FILE, write_state
 from trainables.config import TrialConfig
 from trainables.trial import Trial
 

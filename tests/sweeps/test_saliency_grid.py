@@ -10,9 +10,9 @@ from matplotlib.image import imread
 from hsplid_core.config import DataConfig
 from hsplid_core.data import prepare
 from hsplid_core.errors import CheckpointError
+from hsplid_core.models.state_files import write_state
 from sweeps.report.saliency_grid import saliency_grid, with_weights
 from tests.tiny import tiny_data, tiny_trial
-from trainables.checkpoints import write_state
 from trainables.trial import initial_model, open_images
 
 

@@ -12,9 +12,9 @@ from hsplid_core.analysis_config import MarginsConfig
 from hsplid_core.config import DataConfig, EvaluationConfig, TrainingConfig
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods import AdversarialConfig, CrossEntropyConfig
+from hsplid_core.models.trained import rebuild
 from tests.tiny import tiny_trial
 from trainables.config import TrialConfig
-from trainables.trained_model import rebuild
 from trainables.trial import Trial, initial_model, open_images
 
 MARGINS = MarginsConfig(size=8, step=8, max_images=6, max_iterations=20)

@@ -16,9 +16,9 @@ import torch
 
 from hsplid_core.config import DataConfig
 from hsplid_core.methods import CrossEntropyConfig
+from hsplid_core.models.state_files import STATE_FILE
 from tests.faults import FaultyConfig
 from tests.tiny import tiny_trial
-from trainables.checkpoints import STATE_FILE
 from trainables.config import TrialConfig
 from trainables.trainable import Assignment, SweepTrainable
 

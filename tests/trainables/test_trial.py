@@ -12,11 +12,12 @@ import torch
 from hsplid_core.config import DataConfig, TrainingConfig
 from hsplid_core.errors import CheckpointError, ConfigError, TrainingDivergedError
 from hsplid_core.methods import CrossEntropyConfig
+from hsplid_core.models.state_files import read_state, write_state
+from hsplid_core.models.trained import rebuild
 from hsplid_core.robustness import SUITES, Cell
 from tests.tiny import tiny_trial
-from trainables.checkpoints import newest_readable, read_state, read_weights, write_state
+from trainables.checkpoints import newest_readable, read_weights
 from trainables.robustness import cell_name, suite_of
-from trainables.trained_model import rebuild
 from trainables.trial import Trial
 
 LINF_CELL = Cell(region="full", norm="linf", attack="pgd", epsilon=0.5, robust=0.0, n_untouched=0)

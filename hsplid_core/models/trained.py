@@ -10,13 +10,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hsplid_core.config import ModelConfig
-from hsplid_core.data import ImageSet
 from hsplid_core.errors import CheckpointError, ConfigError
-from hsplid_core.frequency import FrequencyFilter
-from hsplid_core.models import MaskedClassifier, build_model
+from hsplid_core.frequency.filters import FrequencyFilter
+from hsplid_core.models.build import build_model
+from hsplid_core.models.masked import MaskedClassifier
+
+if TYPE_CHECKING:
+    from hsplid_core.data import ImageSet
 
 DESCRIPTION = "description"
 

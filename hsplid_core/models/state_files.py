@@ -1,0 +1,68 @@
+"""Files of tensors that are whole or not there at all.
+
+One ``torch.save`` file of tensors and plain values, so that it loads with ``weights_only=True``,
+and beside it the SHA-256 of its bytes. The checksum is written last: a file without one, or with
+another one, was interrupted or damaged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hsplid_core.errors import CheckpointError
+
+STATE_FILE = "state.pt"
+_CHECKSUM_SUFFIX = ".sha256"
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint file atomically.
+
+    Args:
+        path: File to write; its folder must exist.
+        state: Tensors and plain values, nested in dicts, lists and tuples.
+    """
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    _write_atomically(path, buffer.getvalue())
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    _write_atomically(_checksum_file(path), digest.encode())
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read a checkpoint file after verifying its checksum.
+
+    Raises:
+        CheckpointError: The file or its checksum is missing, or they disagree.
+    """
+    try:
+        content, expected = path.read_bytes(), _checksum_file(path).read_text()
+    except OSError as error:
+        raise CheckpointError(f"{path} is incomplete: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise CheckpointError(f"{path} is damaged: its checksum differs; delete it")
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return state
+
+
+def _checksum_file(path: Path) -> Path:
+    return path.with_name(path.name + _CHECKSUM_SUFFIX)
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

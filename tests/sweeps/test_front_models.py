@@ -1,0 +1,193 @@
+"""The models of a front in MLflow's registry, and back again in a process that knows no sweep."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from hsplid_core.config import DataConfig
+from hsplid_core.errors import CheckpointError
+from hsplid_core.models.packaged import Predictor, open_package, write_package
+from hsplid_core.models.state_files import STATE_FILE, read_state
+from sweeps.front_models import register_front, register_or_warn
+from sweeps.stored import open_sweep
+from sweeps.trial_files import find_checkpoint
+from tests.sweeps.recorded import NAME, recorded_sweep
+from tests.sweeps.records import GOALS
+from tests.tiny import tiny_data, tiny_trial
+from trainables.trial import Trial
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# The knee is in the middle, trial 3 is dominated.
+VALUES = [(0.9, 0.1), (0.8, 0.5), (0.3, 0.6), (0.2, 0.2)]
+
+# What a stranger does who has torch, MLflow and hsplid_core.
+STRANGER = """
+import json, sys
+import mlflow, numpy as np
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("sweeps", "trainables", "search_spaces", "ray", "optuna"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Refuse())
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model(sys.argv[2])
+example = np.asarray(model.input_example, dtype=np.float32)
+images = np.load(sys.argv[3])
+logits = model.predict(images)
+network = model.get_raw_model()
+print(json.dumps({
+    "logits": logits.tolist(), "example": example.shape, "network": type(network).__name__,
+    "inputs": model.metadata.signature.inputs.to_dict(),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
+    return tiny_data(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def folder(data: DataConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = recorded_sweep(tmp_path_factory.mktemp("runs"), data, VALUES)
+    register_front(open_sweep(str(folder)))
+    return folder
+
+
+@pytest.fixture
+def client(folder: Path) -> MlflowClient:
+    return MlflowClient(tracking_uri=f"sqlite:///{folder.parent / 'mlflow.db'}")
+
+
+def test_knee_and_ends_have_aliases_and_lead_to_their_runs(client: MlflowClient) -> None:
+    aliases = client.get_registered_model(NAME).aliases
+    trials = {
+        alias: client.get_model_version(NAME, version).tags["sweep.trial"]
+        for alias, version in aliases.items()
+    }
+    assert trials == {"knee": "1", "best-val-accuracy": "0", "best-val-robust_accuracy": "2"}
+    version = client.get_model_version_by_alias(NAME, "knee")
+    assert version.run_id is not None
+    run = client.get_run(version.run_id)
+    assert run.data.tags["sweep.trial"] == "1"
+    assert run.outputs is not None
+    (output,) = run.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    assert model.status == "READY"
+    assert model.artifact_location == version.source
+
+
+def test_a_stranger_gets_the_same_logits(folder: Path, tmp_path: Path) -> None:
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    np.save(tmp_path / "images.npy", images.numpy())
+    uri = f"sqlite:///{folder.parent / 'mlflow.db'}"
+    told = subprocess.run(
+        [sys.executable, "-c", STRANGER, uri, f"models:/{NAME}@knee", tmp_path / "images.npy"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(told.stdout.splitlines()[-1])
+    checkpoint = find_checkpoint(folder, 1)
+    assert checkpoint is not None
+    with torch.inference_mode():
+        trial = Trial(tiny_trial(tiny_data(tmp_path), seed=1))
+        trial.load_state_dict(read_state(checkpoint))
+        expected = trial.run.model.eval()(images)
+    torch.testing.assert_close(torch.tensor(found["logits"]), expected, rtol=1e-6, atol=1e-7)
+    assert found["network"] == "MaskedClassifier"
+    assert found["example"] == [1, 3, 32, 32]
+    assert found["inputs"][0]["tensor-spec"] == {"dtype": "float32", "shape": [-1, 3, 32, 32]}
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_once_more_changes_nothing_and_a_new_front_moves_the_aliases(
+    folder: Path, client: MlflowClient
+) -> None:
+    before = client.search_model_versions(f"name = '{NAME}'")
+    first = register_front(open_sweep(str(folder)))
+    after = client.search_model_versions(f"name = '{NAME}'")
+    assert len(before) == 3
+    assert [dict(v) for v in before] == [dict(v) for v in after]
+
+    sweep = open_sweep(str(folder))
+    best = dict(zip((goal.metric for goal in GOALS), (0.95, 0.7), strict=True))
+    records = [
+        *sweep.records[:3],
+        dataclasses.replace(sweep.records[3], values=(0.95, 0.7), metrics=best),
+    ]
+    moved = register_front(dataclasses.replace(sweep, records=tuple(records)))
+    assert moved.keys() == first.keys()
+    assert len(set(moved.values())) == 1
+    tags = {
+        version.tags["sweep.trial"]: version.tags["sweep.on_front"]
+        for version in client.search_model_versions(f"name = '{NAME}'")
+    }
+    assert tags == {"0": "false", "1": "false", "2": "false", "3": "true"}
+    register_front(open_sweep(str(folder)))
+
+
+def test_what_a_killed_driver_left_half_done_is_finished(
+    data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = recorded_sweep(tmp_path, data, VALUES[:1])
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MlflowClient, "log_model_artifacts", killed)
+    with pytest.raises(KeyboardInterrupt):
+        register_front(open_sweep(str(folder)))
+    monkeypatch.undo()
+    assert len(set(register_front(open_sweep(str(folder))).values())) == 1
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    version = client.get_model_version_by_alias(NAME, "knee")
+    experiment = client.get_experiment_by_name(NAME)
+    assert experiment is not None
+    (model,) = client.search_logged_models([experiment.experiment_id])
+    assert model.artifact_location == version.source
+    assert model.status == "READY"
+
+
+def test_without_mlflow_a_sweep_still_ends(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(folder, tmp_path / NAME)
+    register_or_warn(tmp_path / NAME)  # its database is elsewhere, its runs are known there
+    assert caplog.text == ""
+    (tmp_path / NAME / "about.json").unlink()
+    register_or_warn(tmp_path / NAME)
+    assert "does not say which spec" in caplog.text
+
+
+def test_a_package_needs_no_mlflow(folder: Path, tmp_path: Path) -> None:
+    checkpoint = find_checkpoint(folder, 0)
+    assert checkpoint is not None
+    state = read_state(checkpoint)
+    write_package(tmp_path / "package", state)
+    opened = open_package(tmp_path / "package")
+    assert opened.class_names == ("bear", "elephant", "giraffe", "zebra")
+    images = np.random.default_rng(0).random((2, 3, 32, 32), dtype=np.float32)
+    logits = Predictor(opened).predict(images)
+    assert logits.shape == (2, 4)
+    assert set(read_state(tmp_path / "package" / STATE_FILE)) == {"model", "description"}
+    with pytest.raises(CheckpointError, match=r"holds no state\.pt"):
+        open_package(tmp_path / "nothing")
+    with pytest.raises(CheckpointError, match="not which model"):
+        write_package(tmp_path / "other", {"model": state["model"]})
+    assert not (tmp_path / "other").exists()

@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from search_spaces import ParameterValue, SearchSpace
+from sweeps.driver_storage import one_step
 from sweeps.outcome import TrialOutcome, lost_worker, outcome_of
 from sweeps.spec import ConstraintSpec, FailuresSpec
 from sweeps.study import interrupted_trials
@@ -108,20 +109,23 @@ class StudySearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Hand out an interrupted trial, else a new one, else say that the sweep is complete."""
-        checkpoint: Path | None = None
-        if self.stop_reason is not None:
+        if self.stop_reason is not None or not self.remaining:
             return cast(dict[str, Any], Searcher.FINISHED)  # a string, by Ray's convention
+        # A worker must never run a trial that the study does not know: it is written here, whole.
+        with one_step(self._study):
+            return {ASSIGNMENT: self._hand_out(trial_id)}
+
+    def _hand_out(self, trial_id: str) -> Assignment:
+        checkpoint: Path | None = None
         if self._interrupted:
             trial = self._reopened(self._interrupted.popleft())
             checkpoint = self._find_checkpoint(trial.number)
-        elif self._n_asked < self._total:
+        else:
             trial = self._study.ask()
             self._n_asked += 1
-        else:
-            return cast(dict[str, Any], Searcher.FINISHED)
         self._handed_out[trial_id] = trial
         resources = self._plan.resources
-        assignment = Assignment(
+        return Assignment(
             number=trial.number,
             base=self._plan.base,
             parameters=self._parameters(trial),
@@ -130,7 +134,6 @@ class StudySearcher(Searcher):
             memory_retries=self._plan.failures.memory_retries,
             memory_share=resources["gpu"] if 0 < resources["gpu"] < 1 else None,
         )
-        return {ASSIGNMENT: assignment}
 
     def _reopened(self, number: int) -> optuna.Trial:
         """Return the handle of a trial that another driver asked for."""
@@ -192,12 +195,14 @@ class StudySearcher(Searcher):
         self._on_told(trial.number)
 
     def _tell(self, trial: optuna.Trial, outcome: TrialOutcome) -> None:
-        # Before tell: a finished trial's attributes cannot be changed any more.
-        for key, value in {**outcome.attributes, "resources": dict(self._plan.resources)}.items():
-            trial.set_user_attr(key, value)
-        for name, excess in outcome.constraints.items():
-            trial.set_constraint(name, excess)
-        self._study.tell(trial, outcome.values, state=outcome.state)
+        attributes = {**outcome.attributes, "resources": dict(self._plan.resources)}
+        with one_step(self._study):
+            # Before tell: a finished trial's attributes cannot be changed any more.
+            for key, value in attributes.items():
+                trial.set_user_attr(key, value)
+            for name, excess in outcome.constraints.items():
+                trial.set_constraint(name, excess)
+            self._study.tell(trial, outcome.values, state=outcome.state)
         self._judge_start(outcome.attributes.get(FAILURE) if outcome.counts_as_failure else None)
 
     def _judge_start(self, failure: str | None) -> None:

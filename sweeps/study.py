@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 
 from hsplid_core.errors import ConfigError
 from search_spaces import ParameterValue
+from sweeps.driver_storage import driven
 from sweeps.samplers import build_sampler, experimental
 from sweeps.spec import SweepSpec
 from sweeps.study_storage import (
@@ -90,6 +91,7 @@ def open_study(
         directions=directions,
         load_if_exists=True,
     )
+    study = driven(study)
     metrics = [objective.metric for objective in spec.objectives]
     _check_objectives(study, metrics, directions)
     n_trials = len(study.get_trials(deepcopy=False))

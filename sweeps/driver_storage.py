@@ -1,10 +1,11 @@
-"""A study as its only writer sees it: read from memory, written to the database in whole steps.
+"""A study as its only writer sees it: read from memory, written to the database step by step.
 
-Optuna's storage for databases makes a transaction of every parameter and attribute, a dozen in a
-trial, and asks the database again for much of what this process itself has written. One process
-alone writes a sweep's study, so here it keeps the study in memory; within a step it collects what
-it changes, and one transaction at the step's end writes all of it or nothing. Outside of a step
-each change is written at once.
+Optuna's storage for databases makes a transaction of every parameter and attribute, and asks the
+database again for much of what this process itself has written. One process alone writes a
+sweep's study, so here it keeps the study in memory, and within a step it collects what it changes.
+At the step's end a new trial is written whole, in one transaction. Of an older one each attribute
+that changed is written, and the state last: what the database calls finished lacks nothing.
+Outside of a step each change is written at once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -19,7 +21,15 @@ from optuna.distributions import BaseDistribution, check_distribution_compatibil
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps._study_rows import Changes, StudyRows
+
+@dataclass
+class _Changes:
+    """What of a trial the database does not know yet: names, and whether the state is another."""
+
+    state: bool = False
+    params: set[str] = field(default_factory=set)
+    user_attrs: set[str] = field(default_factory=set)
+    system_attrs: set[str] = field(default_factory=set)
 
 
 class DriverStorage(InMemoryStorage):
@@ -34,8 +44,9 @@ class DriverStorage(InMemoryStorage):
         super().__init__()
         self._backend = backend
         self._backend_id = backend.get_study_id_from_name(study_name)
-        self._rows = StudyRows(backend.engine, self._backend_id)
-        self._pending: dict[int, Changes] = {}
+        # The database's keys of the trials that it holds, by their numbers.
+        self._keys: dict[int, int] = {}
+        self._pending: dict[int, _Changes] = {}
         self._in_step = False
         self._distributions: dict[str, BaseDistribution] = {}
         self._load(study_name)
@@ -49,13 +60,13 @@ class DriverStorage(InMemoryStorage):
             super().set_study_system_attr(study, key, value)
         trials = self._backend.get_all_trials(self._backend_id, deepcopy=False)
         for trial in sorted(trials, key=lambda trial: trial.number):
-            self._rows.know(trial.number, trial._trial_id)
+            self._keys[trial.number] = trial._trial_id
             self._distributions.update(trial.distributions)
             super().create_new_trial(study, trial)
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Write all that is changed inside at its end, in one transaction."""
+        """Write what is changed inside at its end."""
         before, self._in_step = self._in_step, True
         try:
             yield
@@ -63,16 +74,33 @@ class DriverStorage(InMemoryStorage):
             self._in_step = before
             self._write()
 
-    def _changed(self, trial_id: int) -> Changes:
+    def _changed(self, trial_id: int) -> _Changes:
         # In memory, where there is one study, ids are numbers.
-        return self._pending.setdefault(trial_id, Changes())
+        return self._pending.setdefault(trial_id, _Changes())
 
     def _write(self) -> None:
-        if self._in_step or not self._pending:
+        if self._in_step:
             return
-        self._rows.write([(self.get_trial(n), changes) for n, changes in self._pending.items()])
-        # Only now: what could not be written is written with the next step.
-        self._pending = {}
+        # What cannot be written stays, and is written with the next step: again does no harm.
+        for number in list(self._pending):
+            self._write_trial(self.get_trial(number), self._pending[number])
+            del self._pending[number]
+
+    def _write_trial(self, trial: FrozenTrial, changes: _Changes) -> None:
+        backend, key = self._backend, self._keys.get(trial.number)
+        if key is None:
+            self._keys[trial.number] = backend.create_new_trial(self._backend_id, trial)
+            return
+        for name in changes.params:
+            distribution = trial.distributions[name]
+            value = distribution.to_internal_repr(trial.params[name])
+            backend.set_trial_param(key, name, value, distribution)
+        for name in changes.user_attrs:
+            backend.set_trial_user_attr(key, name, trial.user_attrs[name])
+        for name in changes.system_attrs:
+            backend.set_trial_system_attr(key, name, trial.system_attrs[name])
+        if changes.state:
+            backend.set_trial_state_values(key, trial.state, trial.values)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         """Write an attribute of the study at once."""
@@ -87,7 +115,7 @@ class DriverStorage(InMemoryStorage):
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Add a trial."""
         trial_id = super().create_new_trial(study_id, template_trial)
-        self._changed(trial_id).add_all(self.get_trial(trial_id))
+        self._changed(trial_id)
         self._write()
         return trial_id
 
@@ -161,7 +189,7 @@ def driven(study: optuna.Study) -> optuna.Study:
 
 @contextmanager
 def one_step(study: optuna.Study) -> Iterator[None]:
-    """Write all changes of a study inside in one transaction, where its storage can do that.
+    """Collect the changes of a study inside and write them at the end, where its storage can.
 
     Args:
         study: Any study.

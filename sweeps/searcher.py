@@ -27,6 +27,7 @@ from trainables.trainable import FAILURE, Assignment
 
 ASSIGNMENT = "assignment"
 ATTEMPTS = "attempts"
+RESOURCES = "resources"
 # A trial's values at each rung that it reached (see sweeps.mo_asha).
 RUNGS = "rungs"
 
@@ -111,7 +112,7 @@ class StudySearcher(Searcher):
         """Hand out an interrupted trial, else a new one, else say that the sweep is complete."""
         if self.stop_reason is not None or not self.remaining:
             return cast(dict[str, Any], Searcher.FINISHED)  # a string, by Ray's convention
-        # A worker must never run a trial that the study does not know: it is written here, whole.
+        # A worker must never run a trial that the study does not know: it is written whole here.
         with one_step(self._study):
             return {ASSIGNMENT: self._hand_out(trial_id)}
 
@@ -124,7 +125,9 @@ class StudySearcher(Searcher):
             trial = self._study.ask()
             self._n_asked += 1
         self._handed_out[trial_id] = trial
-        resources = self._plan.resources
+        resources = dict(self._plan.resources)
+        if trial.user_attrs.get(RESOURCES) != resources:
+            trial.set_user_attr(RESOURCES, resources)
         return Assignment(
             number=trial.number,
             base=self._plan.base,
@@ -195,10 +198,9 @@ class StudySearcher(Searcher):
         self._on_told(trial.number)
 
     def _tell(self, trial: optuna.Trial, outcome: TrialOutcome) -> None:
-        attributes = {**outcome.attributes, "resources": dict(self._plan.resources)}
         with one_step(self._study):
             # Before tell: a finished trial's attributes cannot be changed any more.
-            for key, value in attributes.items():
+            for key, value in outcome.attributes.items():
                 trial.set_user_attr(key, value)
             for name, excess in outcome.constraints.items():
                 trial.set_constraint(name, excess)

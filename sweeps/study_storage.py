@@ -19,6 +19,8 @@ from hsplid_core.errors import ConfigError, SaliencyError
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+    from sqlalchemy import Engine
+    from sqlalchemy.engine.interfaces import DBAPIConnection
 
 SQLITE_FILE = "study.db"
 JOURNAL_FILE = "study.log"
@@ -145,10 +147,7 @@ def open_storage(folder: Path, place: StudyPlace, *, writes: bool) -> BaseStorag
     if place.storage == "sqlite":
         storage = optuna.storages.RDBStorage(f"sqlite:///{folder / SQLITE_FILE}")
         if writes and is_local(folder):
-            # One synchronisation with the disk a transaction instead of three, and readers never
-            # wait. The file keeps the mode.
-            with storage.engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            _write_ahead(storage.engine)
         return storage
     if place.storage == "journal":
         file = folder / JOURNAL_FILE
@@ -164,6 +163,24 @@ def open_storage(folder: Path, place: StudyPlace, *, writes: bool) -> BaseStorag
         )
     except (SQLAlchemyError, ImportError) as error:
         raise _no_database(place, error) from error
+
+
+def _write_ahead(engine: Engine) -> None:
+    """Let sqlite append transactions to a log, which readers do not block and no disk delays.
+
+    Nothing of it is lost if processes are killed. A power cut may take the transactions of the
+    last moments, never the file: those trials are then run again.
+    """
+    from sqlalchemy import event
+
+    @event.listens_for(engine, "connect")
+    def set_modes(connection: DBAPIConnection, record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+    engine.dispose()  # the connections of before
 
 
 def is_local(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import optuna
@@ -74,8 +75,11 @@ def test_what_is_read_from_memory_is_what_stands_in_the_database(tmp_path: Path)
         assert sorted(map(str, mine.user_attrs.items())) == sorted(
             map(str, other.user_attrs.items())
         )
-        assert (mine.constraints, mine.duration) == (other.constraints, other.duration)
-        assert mine.datetime_start == other.datetime_start
+        assert mine.constraints == other.constraints
+        for moment in ("datetime_start", "datetime_complete"):
+            known, stored = getattr(mine, moment), getattr(other, moment)
+            assert (known is None) == (stored is None)
+            assert known is None or abs(known - stored) < timedelta(seconds=5)
 
 
 def test_a_reopened_study_goes_on(tmp_path: Path) -> None:
@@ -97,39 +101,53 @@ def test_a_reopened_study_goes_on(tmp_path: Path) -> None:
         again.ask({"kind": CategoricalDistribution(["other"])})
 
 
-def test_a_step_is_one_transaction_and_appears_at_once(tmp_path: Path) -> None:
-    study = opened(tmp_path)
-    commits: list[object] = []
+def backend_of(study: optuna.Study) -> RDBStorage:
     storage = study._storage
     assert isinstance(storage, DriverStorage)
-    event.listen(storage._backend.engine, "commit", commits.append)
+    return storage._backend
+
+
+def test_a_new_trial_is_one_transaction(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+    commits: list[object] = []
+    event.listen(backend_of(study).engine, "commit", commits.append)
     with one_step(study):
         trial = study.ask()
         trial.suggest_int("n", 0, 1)
-        assert on_disk(tmp_path) == []
+        trial.set_user_attr("parameters", {"n": 1})
         assert len(study.get_trials()) == 1
-    assert (len(commits), len(on_disk(tmp_path))) == (1, 1)
+        assert not commits
+    assert len(commits) == 1
+    assert on_disk(tmp_path)[0].user_attrs == {"parameters": {"n": 1}}
     trial.set_user_attr("attempts", 1)  # outside of a step at once
-    assert on_disk(tmp_path)[0].user_attrs == {"attempts": 1}
-    told(study, [1.0, 2.0])
-    assert len(commits) == 4
+    assert on_disk(tmp_path)[0].user_attrs["attempts"] == 1
 
 
-def test_what_could_not_be_written_is_written_with_the_next_step(tmp_path: Path) -> None:
+def test_the_state_is_written_last_and_what_failed_with_the_next_step(tmp_path: Path) -> None:
     study = opened(tmp_path)
-    trial = study.ask()
-    storage = study._storage
-    assert isinstance(storage, DriverStorage)
-    engine = storage._backend.engine
+    engine, trial = backend_of(study).engine, study.ask()
     with engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE trial_user_attributes RENAME TO away")
-    with pytest.raises(optuna.exceptions.StorageInternalError, match="did not take 1 trials"):
-        trial.set_user_attr("a", 1)
+        connection.exec_driver_sql("ALTER TABLE trial_values RENAME TO away")
+
+    def tell() -> None:
+        with one_step(study):
+            study.tell(trial, [1.0, 2.0])
+
+    trial.set_user_attr("seconds", 3.0)
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        tell()
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        study.ask()
+    assert [t.state for t in study.get_trials()] == [TrialState.COMPLETE, TrialState.RUNNING]
     with engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE away RENAME TO trial_user_attributes")
-    assert on_disk(tmp_path)[0].user_attrs == {}
-    trial.set_user_attr("b", 2)
-    assert on_disk(tmp_path)[0].user_attrs == {"a": 1, "b": 2}
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO trial_values")
+    assert [t.state for t in on_disk(tmp_path)] == [TrialState.RUNNING]
+    study.set_user_attr("any", "step")
+    with one_step(study):
+        pass
+    found = on_disk(tmp_path)
+    assert [t.state for t in found] == [TrialState.COMPLETE, TrialState.RUNNING]
+    assert (found[0].values, found[0].user_attrs) == ([1.0, 2.0], {"seconds": 3.0})
 
 
 def test_an_error_in_a_step_loses_nothing(tmp_path: Path) -> None:

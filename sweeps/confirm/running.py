@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hsplid_core.data import ImageSet, Split
 from hsplid_core.training import pick_device
 from sweeps.about import replace_text
-from sweeps.cluster import check_resources, connected
+from sweeps.cluster import check_resources, check_storage, connected
 from sweeps.confirm.plan import Plan
 from sweeps.confirm.statistics import CLEAN, MEAN_ROBUST, PRETRAINED, Evidence, Measurement
 from sweeps.engine.context import SweepContext
@@ -56,6 +56,7 @@ def run_plan(plan: Plan, *, json_lines: bool) -> Evidence | None:
         stack.enter_context(sole_driver(plan.folder))
         images = prepare_images(plan.spec)
         stack.enter_context(connected(plan.spec.cluster))
+        check_storage(plan.spec.storage)
         check_resources(plan.spec.resources)
         for seed in plan.seeds:
             found = _run_seed(plan, seed, images, json_lines=json_lines)

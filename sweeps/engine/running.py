@@ -12,7 +12,7 @@ from rich.console import Console
 
 from hsplid_core.data import ImageSet, Split, prepare
 from search_spaces import ParameterValue
-from sweeps.cluster import check_resources, connected
+from sweeps.cluster import check_resources, check_storage, connected
 from sweeps.engine.context import Outcome, SweepContext
 from sweeps.engine.pretraining import pretrain
 from sweeps.engine.session import open_context_study, run_study
@@ -70,6 +70,7 @@ def run_sweep(
         )
         study = open_context_study(context)
         stack.enter_context(connected(spec.cluster))
+        check_storage(spec.storage)
         check_resources(spec.resources)
         interrupted, weights, baseline = pretrain(context)
         if interrupted:

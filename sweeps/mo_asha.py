@@ -18,7 +18,7 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from sweeps.outcome import metrics_of
-from sweeps.ranking import is_among_best
+from sweeps.ranking import Values, is_among_best
 from sweeps.results import Objective
 from sweeps.searcher import ASSIGNMENT, RUNGS
 from trainables.trainable import ENDED, FAILURE
@@ -49,8 +49,9 @@ class Rungs:
         while level < max_epochs:
             self.levels.append(level)
             level *= reduction_factor
-        self._entries: dict[int, dict[int, tuple[float, ...]]] = {n: {} for n in self.levels}
-        self._final: dict[int, tuple[float, ...]] = {}
+        self._entries = {level: _Entries(len(self._objectives)) for level in self.levels}
+        # Of the finished trials only those that none of them dominates: the others cannot matter.
+        self._final: list[tuple[float, ...]] = []
         self._running: dict[int, tuple[float, ...]] = {}
 
     def load(self, trials: Iterable[FrozenTrial]) -> None:
@@ -63,17 +64,17 @@ class Rungs:
             reached = {int(n): tuple(v) for n, v in trial.user_attrs.get(RUNGS, {}).items()}
             for level, values in reached.items():
                 if level in self._entries:
-                    self._entries[level][trial.number] = values
+                    self._entries[level].add(trial.number, values)
             feasible = all(excess <= 0 for excess in trial.constraints.values())
             if trial.state == TrialState.COMPLETE and feasible:
                 named = zip(self._objectives, trial.values, strict=True)
-                self._final[trial.number] = tuple(_minimised(o, value) for o, value in named)
+                self._note_final(tuple(_minimised(o, value) for o, value in named))
             elif trial.state == TrialState.RUNNING and reached:
                 self._running[trial.number] = reached[max(reached)]
 
     def reached(self, number: int) -> dict[int, tuple[float, ...]]:
         """Return a trial's values, to minimise, at each rung that it has reached."""
-        return {level: e[number] for level, e in self._entries.items() if number in e}
+        return {level: e.of(number) for level, e in self._entries.items() if number in e}
 
     def goes_on(self, number: int, epoch: int, metrics: Mapping[str, float]) -> bool:
         """Take a trial's metrics and decide about it.
@@ -92,19 +93,21 @@ class Rungs:
         if level is None or number in self._entries[level]:
             return True
         entries = self._entries[level]
-        entries[number] = values
+        entries.add(number, values)
         # Of fewer trials than the factor, none can be said to be among the best.
         if len(entries) < self._factor or self._on_front(values):
             return True
         places = max(1, len(entries) // self._factor)
-        position = list(entries).index(number)
-        return is_among_best(np.array(list(entries.values())), position, places)
+        return is_among_best(entries.values, len(entries) - 1, places)
 
     def _on_front(self, values: tuple[float, ...]) -> bool:
-        others = np.array([*self._final.values(), *self._running.values()])
-        point = np.array(values)
-        dominated = np.all(others <= point, axis=1) & np.any(others < point, axis=1)
-        return not bool(dominated.any())
+        others = [*self._final, *self._running.values()]
+        return not any(_dominates(other, values) for other in others)
+
+    def _note_final(self, values: tuple[float, ...]) -> None:
+        if not any(_dominates(other, values) for other in self._final):
+            self._final = [other for other in self._final if not _dominates(values, other)]
+            self._final.append(values)
 
     def finish(self, number: int, metrics: Mapping[str, float] | None) -> None:
         """Note that a trial ended.
@@ -116,8 +119,46 @@ class Rungs:
         """
         self._running.pop(number, None)
         if metrics is not None and all(o.metric in metrics for o in self._objectives):
-            values = tuple(_minimised(o, metrics[o.metric]) for o in self._objectives)
-            self._final[number] = values
+            self._note_final(tuple(_minimised(o, metrics[o.metric]) for o in self._objectives))
+
+
+class _Entries:
+    """The values of all trials that have reached a rung, ready to be ranked.
+
+    Args:
+        n_objectives: Values of a trial.
+    """
+
+    def __init__(self, n_objectives: int) -> None:
+        self._rows: dict[int, int] = {}
+        self._held = np.empty((16, n_objectives))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._rows
+
+    @property
+    def values(self) -> Values:
+        """All values, [n, m], the latest trial's last."""
+        return self._held[: len(self._rows)]
+
+    def of(self, number: int) -> tuple[float, ...]:
+        """Return a trial's values."""
+        return tuple(self._held[self._rows[number]].tolist())
+
+    def add(self, number: int, values: tuple[float, ...]) -> None:
+        """Add a trial that is not there yet."""
+        row = self._rows[number] = len(self._rows)
+        if row == len(self._held):
+            # Twice as much each time: a copy of everything for every trial would be quadratic.
+            self._held = np.concatenate([self._held, np.empty_like(self._held)])
+        self._held[row] = values
+
+
+def _dominates(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
+    return first != second and all(a <= b for a, b in zip(first, second, strict=True))
 
 
 def _minimised(objective: Objective, value: float) -> float:

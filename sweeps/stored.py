@@ -82,7 +82,7 @@ def open_sweep(name: str, storage: Path = DEFAULT_STORAGE) -> StoredSweep:
     Raises:
         ConfigError: There is no such sweep, it has no trial yet, or no trial is complete.
     """
-    folder = _find_folder(name, storage.expanduser())
+    folder = find_folder(name, storage.expanduser())
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = load_study(folder)
     names = study.metric_names or [f"objective_{i}" for i in range(len(study.directions))]
@@ -120,7 +120,16 @@ def check_complete(sweep: StoredSweep) -> None:
     )
 
 
-def _find_folder(name: str, storage: Path) -> Path:
+def find_folder(name: str, storage: Path = DEFAULT_STORAGE) -> Path:
+    """Find a sweep's folder.
+
+    Args:
+        name: Name of a sweep (the newest study of it is taken), or a folder with a study.
+        storage: Folder of all sweeps.
+
+    Raises:
+        ConfigError: There is no such sweep.
+    """
     for folder in (Path(name).expanduser(), sweep_folder(storage, name, fresh=False)):
         if find_place(folder) is not None:
             return folder.absolute()

@@ -31,6 +31,9 @@ from sweeps.tables import write_tables
 from sweeps.tracking import MlflowTracker
 from sweeps.trial_files import collect_garbage, find_checkpoint
 
+# The report links to the trials' runs, as far as MLflow has them by then.
+_REPORT_WAIT_S = 5.0
+
 
 def open_context_study(context: SweepContext) -> optuna.Study:
     """Open the study of a sweep, if it was begun under the same conditions.
@@ -72,6 +75,7 @@ def run_study(context: SweepContext, study: optuna.Study) -> Outcome:
         missing = spec.trials - sum(record.state in ENDED for record in records)
         interrupted = bool(interrupted_trials(study)) or missing > 0
         collect_garbage(folder, records)
+        tracker.flush(_REPORT_WAIT_S)
         _write_results(context, records)
         tracker.artifacts += write_tables(study.get_trials(deepcopy=False), folder)
         tracker.artifacts += write_panels(spec.trial_config(context.weights), records, folder)
@@ -80,6 +84,7 @@ def run_study(context: SweepContext, study: optuna.Study) -> Outcome:
             listener.sweep_finished(records, interrupted=interrupted)
     finally:
         view.close()
+        tracker.close()
     if stop_reason is not None:
         raise SweepFailedError(
             f"the sweep was stopped: {stop_reason}; correct that, and the same command goes on "
@@ -132,6 +137,7 @@ def _tracker(context: SweepContext, study: optuna.Study) -> MlflowTracker:
         experiment=spec.tracking.experiment or spec.name,
         run_name=folder.name,
         sweep_id=sweep_id,
+        folder=folder,
         objectives=spec.objectives,
         spec=spec.resolved(),
         tags={
@@ -142,9 +148,6 @@ def _tracker(context: SweepContext, study: optuna.Study) -> MlflowTracker:
             "data.demo": str(context.is_demo).lower(),
         },
         artifacts=[folder / name for name in ("trials.parquet", "front.png", REPORT_FILE)],
-        # Ray saves a checkpoint after it has told an epoch's result. Delivered at once, an epoch
-        # is in MLflow before a resumed trial can start behind it, even if the driver is killed.
-        flush_s=0.0,
     )
 
 

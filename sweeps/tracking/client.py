@@ -36,15 +36,18 @@ _MAX_VALUE = 5000
 _MAX_CAUSE = 200  # characters of an error's text that say more than they hide
 _ILLEGAL = re.compile(r"[^\w.\- /]", re.ASCII)
 
-# With MLflow's defaults one call to a dead server blocks for minutes, and the sweep with it; the
-# tracker does the repeating. Whoever has set one of these knows better.
+# With MLflow's defaults one call to a dead server blocks for minutes, and the end of a sweep with
+# it; the courier does the repeating. Whoever has set one of these knows better.
 _ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would break --json
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+
+# Refusals that may pass: whoever may not in now is let in with a new token, conflicts end.
+_PASSING = (401, 403, 407, 408, 409, 425, 429, 499)
 
 
 class TrackingError(SaliencyError, ConnectionError):
@@ -63,12 +66,19 @@ class KnownRun:
     metrics: dict[str, float] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    status: str = ""
 
     @classmethod
     def of(cls, run: Run) -> KnownRun:
         """Remember what the server told of a run."""
         data = run.data
-        return cls(run.info.run_id, dict(data.metrics), dict(data.params), dict(data.tags))
+        return cls(
+            run.info.run_id,
+            dict(data.metrics),
+            dict(data.params),
+            dict(data.tags),
+            str(run.info.status),
+        )
 
     @property
     def last_epoch(self) -> int:
@@ -160,11 +170,13 @@ def write(
     )
     for turn in range(turns):
         others = slice(turn * _MAX_OTHERS, (turn + 1) * _MAX_OTHERS)
+        # Tags come with the last requests: a state that is tagged says that all else is there.
+        late = turn - (turns - math.ceil(len(tag_list) / _MAX_OTHERS))
         client.log_batch(
             run.run_id,
             metrics=finite[turn * MAX_METRICS : (turn + 1) * MAX_METRICS],
             params=param_list[others],
-            tags=tag_list[others],
+            tags=tag_list[late * _MAX_OTHERS : (late + 1) * _MAX_OTHERS] if late >= 0 else [],
         )
     run.metrics.update((metric.key, metric.value) for metric in finite)
     run.params.update(new_params)
@@ -196,10 +208,11 @@ def explained(uri: str) -> Iterator[None]:
         raise TrackingError(f"MLflow at {uri} needs a package: {error}; install it") from error
     except (MlflowException, OSError) as error:
         cause = _cause(error)
-        status = 503
+        status, gone = 503, False
         if isinstance(error, MlflowException):
             status = int(error.get_http_status_code())
-        if 400 <= status < 500 and status not in (408, 429):
+            gone = error.error_code == "ENDPOINT_NOT_FOUND"  # a proxy whose server is restarting
+        if 400 <= status < 500 and status not in _PASSING and not gone:
             raise TrackingError(f"MLflow at {uri} refuses: {cause}") from error
         raise ServerDownError(f"MLflow at {uri} does not answer: {cause}") from error
 

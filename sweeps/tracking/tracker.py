@@ -1,8 +1,9 @@
-"""The listener that tells MLflow what happens in a sweep."""
+"""The listener that writes down for MLflow what happens in a sweep."""
 
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,30 +13,36 @@ from typing import Any
 from sweeps.events import ENDED, TrialRecord
 from sweeps.front_table import best_values
 from sweeps.results import Objective, front_after
-from sweeps.tracking.client import MAX_METRICS, ServerDownError, TrackingError
-from sweeps.tracking.outbox import Closed, Entry, Epoch, Opened, Outbox, Ranked
-from sweeps.tracking.store import ATTEMPT, SweepStore
+from sweeps.selection import pareto_ranks, points_of
+from sweeps.tracking.client import EPOCH, ServerDownError, TrackingError, text
+from sweeps.tracking.courier import Courier
+from sweeps.tracking.entries import Artifact, Begun, Closed, Ended, Entry, Epoch, Opened, Tagged
+from sweeps.tracking.spool import OPEN, SPOOL_FILE, Spool
+from sweeps.tracking.store import ON_FRONT, SweepStore
 from trainables.config import ParameterValue
 
-_RETRY_S = 30.0
+RANK = "sweep.pareto_rank"
+CAUSE = "sweep.failure_cause"
 
 logger = logging.getLogger(__name__)
 
 
 class MlflowTracker:
-    """Logs a sweep; training goes on while the server does not answer.
+    """Logs a sweep: into a journal at once, and from there to MLflow beside the training.
 
     Args:
         uri: Tracking server or database; a sqlite file is created where there is none, with its
             artifacts in ``mlartifacts`` beside it.
         experiment: Name of the experiment; created where there is none.
-        run_name: Name of the parent run, for people.
+        run_name: Name of the parent run, for people; the sweep's name for ``sweeps.sync``.
         sweep_id: Identity of the sweep, by which its parent run is found again when it goes on.
+        folder: The sweep's folder, where the journal lies.
         objectives: The sweep's objectives.
         spec: The resolved spec; logged as parameters of the parent, and as ``spec.yaml``.
         tags: Tags of the parent and of all trials, such as commit, seed and versions.
         artifacts: Files that are logged to the parent run at the end; they must exist by then.
-        flush_s: Shortest time between two deliveries of epochs' metrics.
+        interval_s: Shortest time between two deliveries.
+        patience_s: How long to wait, at the end, for a server that does not answer.
 
     Attributes:
         artifacts: These files; more may be added until the sweep has finished.
@@ -48,25 +55,34 @@ class MlflowTracker:
         experiment: str,
         run_name: str,
         sweep_id: str,
+        folder: Path,
         objectives: Sequence[Objective],
         spec: Mapping[str, Any],
         tags: Mapping[str, str],
         artifacts: Sequence[Path] = (),
-        flush_s: float = 2.0,
+        interval_s: float = 2.0,
+        patience_s: float = 30.0,
     ) -> None:
-        self._run_name = run_name
-        self._sweep_id = sweep_id
+        self._facts = {
+            "uri": uri,
+            "experiment": experiment,
+            "run_name": run_name,
+            "sweep_id": sweep_id,
+        }
+        self._folder = folder
         self._objectives = objectives
         self._spec = spec
+        self._tags = dict(tags)
         self.artifacts = list(artifacts)
-        self._flush_s = flush_s
-        self._store = SweepStore(uri, experiment=experiment, tags=tags)
-        self._outbox = Outbox(MAX_METRICS)
+        self._patience_s = patience_s
+        self._spool = Spool(folder / SPOOL_FILE)
+        self._store = SweepStore(
+            uri, experiment=experiment, sweep_id=sweep_id, run_name=run_name, folder=folder
+        )
+        self._courier = Courier(self._spool, self._store, interval_s=interval_s)
+        self._unwritten: list[tuple[int | None, Entry]] = []
         self._attempts: Counter[int] = Counter()
-        self._open: set[int] = set()
         self._front: list[TrialRecord] = []
-        self._next_flush = 0.0
-        self._is_down = False
 
     @property
     def experiment_id(self) -> str:
@@ -80,98 +96,194 @@ class MlflowTracker:
             records: Trials of earlier runs.
 
         Raises:
-            TrackingError: The server does not answer or refuses, or the experiment was deleted.
+            TrackingError: The experiment was deleted, the server refuses, or, in a new sweep, does
+                not answer. Later on a server that does not answer is waited for.
         """
-        self._store.open(sweep_id=self._sweep_id, run_name=self._run_name, spec=self._spec)
-        for number, run in self._store.runs.items():
-            self._attempts[number] = int(run.tags.get(ATTEMPT, 0))
-            if run.state == "running":
-                self._open.add(number)
+        self._check_owner()
+        is_known = self._spool.facts.get("uri") == self._facts["uri"]
+        try:
+            self._store.open()
+        except ServerDownError as error:
+            if not is_known:
+                raise TrackingError(
+                    f"{error}. Start it, or set tracking.uri to another server, or to null for a "
+                    "local file"
+                ) from error
+            logger.warning("%s. Training goes on, and the log is kept for later", error)
+        self._spool.note(self._facts)
+        self._put(None, Begun(spec=self._spec, tags=self._tags, time_ms=_now_ms()))
+        self._attempts.update({record.number: record.attempts for record in records})
         self._front = [record for record in records if record.on_front]
+        told = self._told()
         for record in records:
-            known = self._store.runs.get(record.number)
-            logged = known.state if known else None
-            if record.state in ENDED and record.state != logged:
-                if known is None:
-                    self._put_opened(record.number, record.parameters)
-                self._put_closed(record)
-        self._flush()
+            if record.state in ENDED and record.state != told.get(record.number):
+                if record.number not in told:
+                    self._put(record.number, self._opened(record.number, record.parameters))
+                self._put(record.number, self._closed(record))
+        self._courier.start()
 
     def trial_started(
         self, number: int, parameters: Mapping[str, ParameterValue], *, resumed: bool
     ) -> None:
         """Open the trial's run, or reopen the one of an earlier attempt."""
-        self._put_opened(number, parameters)
-        self._flush()
+        self._attempts[number] += 1
+        self._put(number, self._opened(number, parameters))
 
     def epoch_finished(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Take an epoch's metrics; they are delivered with others, a little later."""
-        self._outbox.put(number, Epoch(epoch, dict(metrics), _now_ms()))
-        if time.monotonic() >= self._next_flush:
-            self._flush()
+        """Take an epoch's metrics; when this returns no crash can lose them."""
+        values = {name: float(value) for name, value in metrics.items()}
+        self._put(number, Epoch(epoch=epoch, metrics=values, time_ms=_now_ms()))
 
     def trial_finished(self, record: TrialRecord) -> None:
         """Log a trial's end, and tag the trials that it pushed off the front."""
-        self._put_closed(record)
         front = front_after(self._front, record, self._objectives)
         numbers = {member.number for member in front} | {record.number}
-        for member in self._front:
-            if member.number not in numbers:
-                self._outbox.put(member.number, Ranked(on_front=False))
+        left = [member.number for member in self._front if member.number not in numbers]
         self._front = front
-        self._flush()
+        self._put_all(
+            [
+                (record.number, self._closed(record)),
+                *((number, Tagged(tags={ON_FRONT: text(False)})) for number in left),
+            ]
+        )
 
     def sweep_finished(self, records: Sequence[TrialRecord], *, interrupted: bool) -> None:
-        """Log the last numbers and the artifacts, and end all runs."""
-        for record in records:
-            if record.number in self._open:
-                self._put_closed(record)
-            if record.state == "complete":
-                self._outbox.put(record.number, Ranked(record.on_front))
-        self._flush(at_once=True)
-        if self._outbox:
-            logger.warning("%d entries were never delivered to MLflow", len(self._outbox))
+        """Log the last numbers and the artifacts, end all runs, and wait for the delivery.
+
+        Where the server does not answer for a while, one line tells what waits in the journal.
+        """
+        open_trials = {number for number, state in self._told().items() if state == OPEN}
+        entries: list[tuple[int | None, Entry]] = [
+            (record.number, self._closed(record))
+            for record in records
+            if record.number in open_trials
+        ]
+        entries += self._ranked(records)
+        entries += [(None, Artifact(path=str(path))) for path in self.artifacts]
         finished = [record for record in records if record.state in ENDED]
+        ended = Ended(
+            state="interrupted" if interrupted else "complete",
+            metrics=_summary(finished, self._objectives),
+            step=len(finished),
+            time_ms=_now_ms(),
+        )
+        self._put_all([*entries, (None, ended)])
         try:
-            self._store.close(
-                _summary(finished, self._objectives),
-                step=len(finished),
-                state="interrupted" if interrupted else "complete",
-                artifacts=self.artifacts,
+            delivered = self.flush(self._patience_s)
+        except KeyboardInterrupt:  # whoever does not want to wait
+            delivered = False
+        if not delivered:
+            self._tell_rest()
+        self.close()
+
+    def flush(self, patience_s: float) -> bool:
+        """Wait until MLflow has all that was logged, as long as it takes anything.
+
+        Args:
+            patience_s: How long to wait for a server that does not answer.
+
+        Returns:
+            Whether it has.
+        """
+        return self._courier.flush(patience_s)
+
+    def close(self) -> None:
+        """Stop the delivery, as also the sweep's end does; again is harmless."""
+        if self._courier.stop():
+            self._spool.close()
+
+    def _check_owner(self) -> None:
+        if self._spool.facts.get("sweep_id", self._facts["sweep_id"]) == self._facts["sweep_id"]:
+            return
+        if len(self._spool):
+            raise TrackingError(
+                f"{self._spool.path} holds {len(self._spool)} entries of an earlier sweep of this "
+                f"name: {self._sync_command()} delivers them"
             )
-        except TrackingError as error:
-            logger.warning("the sweep's artifacts are not in MLflow: %s", error)
+        self._spool.forget()
 
-    def _put_opened(self, number: int, parameters: Mapping[str, ParameterValue]) -> None:
-        # Counted here and not on delivery, which may have to be tried again.
-        self._attempts[number] += 1
-        self._open.add(number)
-        self._outbox.put(number, Opened(parameters, self._attempts[number], _now_ms()))
+    def _told(self) -> Mapping[int | None, str | None]:
+        """Return how each trial stands in MLflow, or will once the journal is delivered."""
+        told: dict[int | None, str | None] = {}
+        told.update({number: run.state for number, run in self._store.runs.items()})
+        told.update(self._spool.states)
+        return told
 
-    def _put_closed(self, record: TrialRecord) -> None:
-        self._open.discard(record.number)
-        self._outbox.put(record.number, Closed(record, _now_ms()))
+    def _tell_rest(self) -> None:
+        logger.warning(
+            "%d entries of the log wait in %s, as MLflow at %s does not answer: %s delivers them",
+            len(self._spool),
+            self._spool.path,
+            self._facts["uri"],
+            self._sync_command(),
+        )
 
-    def _flush(self, *, at_once: bool = False) -> None:
-        """Deliver what waits; a server that does not answer is asked again later."""
-        now = time.monotonic()
-        if self._is_down and now < self._next_flush and not at_once:
-            return
+    def _sync_command(self) -> str:
+        name = self._facts["run_name"]
+        if self._folder.absolute() != Path("runs").absolute() / name:
+            name = str(self._folder)
+        return shlex.join(["python", "-m", "sweeps.sync", name])
+
+    def _opened(self, number: int, parameters: Mapping[str, ParameterValue]) -> Opened:
+        return Opened(
+            parameters=dict(parameters),
+            attempt=self._attempts[number],
+            tags=self._tags,
+            time_ms=_now_ms(),
+        )
+
+    def _closed(self, record: TrialRecord) -> Closed:
+        values = record.values or ()
+        names = [f"objective/{objective.metric}" for objective in self._objectives]
+        results = dict(zip(names, values, strict=False))
+        if record.seconds is not None:
+            results["trial/seconds"] = record.seconds
+        tags = {f"sweep.{name}": value for name, value in record.tags.items()}
+        if record.cause is not None:
+            tags[CAUSE] = record.cause
+        return Closed(
+            state=record.state if record.state in ENDED else "interrupted",
+            epoch=int(record.metrics.get(EPOCH, 0)),
+            metrics=dict(record.metrics),
+            results=results,
+            tags={**tags, ON_FRONT: text(record.on_front)},
+            failure=record.failure,
+            traceback=record.traceback,
+            time_ms=_now_ms(),
+        )
+
+    def _ranked(self, records: Sequence[TrialRecord]) -> list[tuple[int | None, Entry]]:
+        """Tag the candidates with their ranks: 1 on the front, 2 on the next, and so on."""
+        complete = [record for record in records if record.values is not None]
+        candidates = [record for record in complete if record.infeasible is None]
+        ranks = pareto_ranks(points_of(candidates, self._objectives), self._objectives).tolist()
+        known = dict(zip((record.number for record in candidates), ranks, strict=True))
+        return [
+            (
+                record.number,
+                Tagged(
+                    tags={
+                        ON_FRONT: text(record.on_front),
+                        RANK: str(known.get(record.number, "infeasible")),
+                    }
+                ),
+            )
+            for record in complete
+        ]
+
+    def _put(self, trial: int | None, entry: Entry) -> None:
+        self._put_all([(trial, entry)])
+
+    def _put_all(self, entries: Sequence[tuple[int | None, Entry]]) -> None:
+        self._unwritten += entries
         try:
-            self._outbox.drain(self._deliver)
-        except ServerDownError as error:
-            if not self._is_down:
-                logger.warning("%s. Training goes on, and the log is kept for later", error)
-            self._is_down = True
-            self._next_flush = time.monotonic() + _RETRY_S
+            self._spool.put(self._unwritten)
+        except TrackingError as error:  # a full disk, perhaps: training is worth more
+            if len(self._unwritten) == len(entries):
+                logger.warning("%s. Training goes on, and this is tried again", error)
             return
-        if self._is_down:
-            logger.warning("MLflow answers again; nothing was lost")
-        self._is_down = False
-        self._next_flush = now + self._flush_s
-
-    def _deliver(self, number: int, batch: Sequence[Entry]) -> None:
-        self._store.deliver(number, batch, self._objectives)
+        self._unwritten = []
+        self._courier.notify()
 
 
 def _summary(finished: Sequence[TrialRecord], objectives: Sequence[Objective]) -> dict[str, float]:

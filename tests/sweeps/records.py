@@ -43,6 +43,6 @@ def failed(number: int, failure: str = "loss is nan in epoch 2") -> TrialRecord:
     return TrialRecord(number=number, state="failed", parameters={}, seconds=2.0, failure=failure)
 
 
-def running(number: int) -> TrialRecord:
+def running(number: int, *, attempts: int = 0) -> TrialRecord:
     """Make a trial on a worker."""
-    return TrialRecord(number=number, state="running", parameters={})
+    return TrialRecord(number=number, state="running", parameters={}, attempts=attempts)

@@ -6,7 +6,8 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from hsplid_core.errors import ConfigError
 from sweeps.tracking import MlflowTracker, TrackingError, default_uri, ui_command
 from sweeps.tracking.client import connect
 from sweeps.tracking.location import sqlite_file
-from sweeps.tracking.outbox import Closed, Epoch, Opened, Outbox, Ranked
+from sweeps.tracking.spool import SPOOL_FILE
 from tests.sweeps.records import GOALS, complete, failed, running
 from trainables.config import ParameterValue
 
@@ -42,26 +43,40 @@ def client(storage: Path) -> MlflowClient:
 
 
 @pytest.fixture
-def make(storage: Path, request: pytest.FixtureRequest) -> Callable[..., MlflowTracker]:
-    """Make trackers of one sweep, which has an experiment of its own in the shared database."""
+def make(
+    storage: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., MlflowTracker]]:
+    """Make trackers of one sweep, which has an experiment of its own in the shared database.
+
+    As in the life of a sweep, one of them works at a time: making another one ends it.
+    """
+    made: list[MlflowTracker] = []
 
     def make_tracker(**options: Any) -> MlflowTracker:
+        for earlier in made:
+            earlier.close()
         settings: dict[str, Any] = {
+            "folder": tmp_path,
             "experiment": request.node.name,
             "run_name": "coco",
             "sweep_id": "coco@it's here",
             "objectives": GOALS,
             "spec": SPEC,
             "tags": TAGS,
-            "flush_s": 0.0,
+            "interval_s": 0.0,
+            "patience_s": 10.0,
         }
-        return MlflowTracker(default_uri(storage), **settings | options)
+        made.append(MlflowTracker(default_uri(storage), **settings | options))
+        return made[-1]
 
-    return make_tracker
+    yield make_tracker
+    for tracker in made:
+        tracker.close()
 
 
 def runs(client: MlflowClient, tracker: MlflowTracker) -> tuple[Run, dict[int, Run]]:
-    """Read back the only parent, and the children by trial."""
+    """Read back the only parent, and the children by trial, once all of it is there."""
+    tracker.flush(10.0)
     found = client.search_runs([tracker.experiment_id])
     parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
     children = [run for run in found if run not in parents]
@@ -153,6 +168,7 @@ def test_what_mlflow_is_asked_for_is_found(
     tracker.trial_finished(complete(0, 0.8, 0.2))
     train(tracker, 1, range(1, 2))
     tracker.trial_finished(failed(1))
+    tracker.flush(10.0)
     for condition in (
         "tags.`sweep.on_front` = 'true'",
         "tags.`sweep.state` = 'complete' and tags.`git.commit` = 'c0ffee'",
@@ -180,7 +196,7 @@ def test_a_resumed_trial_goes_on_in_its_run_without_a_doubled_step(
     assert interrupted.data.tags["sweep.state"] == "interrupted"
 
     second = make(spec={**SPEC, "trials": 4}, tags={**TAGS, "git.commit": "f00d"})
-    second.sweep_started([complete(0, 0.8, 0.2), running(1)])
+    second.sweep_started([complete(0, 0.8, 0.2), running(1, attempts=1)])
     train(second, 1, range(3, 7), resumed=True)  # its last checkpoint was of epoch 2
     parent, children = runs(client, second)
     assert (parent.info.status, children[1].info.status) == ("RUNNING", "RUNNING")
@@ -218,12 +234,18 @@ def test_a_failed_trial_that_is_retried_loses_its_failure(
     assert history(client, run, "epoch") == [(1, 1), (2, 2), (3, 3)]
 
 
+@pytest.mark.parametrize("journal", [True, False], ids=["journal", "journal lost"])
 def test_what_a_killed_driver_did_not_deliver_is_made_up_for(
-    make: Callable[..., MlflowTracker], client: MlflowClient
+    make: Callable[..., MlflowTracker], client: MlflowClient, tmp_path: Path, journal: bool
 ) -> None:
-    killed = make(flush_s=1e9)  # the last epochs were still in its memory
+    killed = make(interval_s=1e9)
     killed.sweep_started([])
     train(killed, 0, range(1, 4))
+    if not journal:
+        killed.flush(10.0)
+        train(killed, 0, range(3, 4))
+        killed.close()
+        (tmp_path / SPOOL_FILE).unlink()
     ended = [complete(0, 0.8, 0.2, epoch=3), complete(1, 0.1, 0.1, on_front=False, epoch=3)]
 
     tracker = make()
@@ -235,22 +257,25 @@ def test_what_a_killed_driver_did_not_deliver_is_made_up_for(
     for number, run in children.items():
         assert run.info.status == "FINISHED"
         assert run.data.tags["sweep.state"] == "complete"
-        assert history(client, run, "epoch")[-1] == (3, 3)
+        assert history(client, run, "epoch") == [(e, e) for e in ((1, 2, 3), (3,))[number]]
         assert run.data.metrics["objective/val/accuracy"] == (0.8, 0.1)[number]
     assert children[1].data.tags["sweep.on_front"] == "false"
 
 
 def test_an_end_of_which_only_the_numbers_arrived_is_completed(
-    make: Callable[..., MlflowTracker], client: MlflowClient
+    make: Callable[..., MlflowTracker], client: MlflowClient, tmp_path: Path
 ) -> None:
     tracker = make()
     tracker.sweep_started([])
     train(tracker, 0, range(1, 4))
     tracker.trial_finished(complete(0, 0.8, 0.2))
     run = runs(client, tracker)[1][0]
+    tracker.close()
+    (tmp_path / SPOOL_FILE).unlink()
     client.set_tag(run.info.run_id, "sweep.state", "running")
 
-    make().sweep_started([complete(0, 0.8, 0.2)])
+    tracker = make()
+    tracker.sweep_started([complete(0, 0.8, 0.2)])
     run = runs(client, tracker)[1][0]
     assert run.data.tags["sweep.state"] == "complete"
     assert history(client, run, "objective/val/accuracy") == [(3, 0.8)]
@@ -263,11 +288,13 @@ class Flaky:
         self._client = client
         self.failing: dict[str, Exception] = {}
         self.fails_after = False
+        self.calls = 0
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
 
         def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
             error = self.failing.get(name, self.failing.get("*"))
             if error is not None and not self.fails_after:
                 raise error
@@ -283,9 +310,10 @@ class Flaky:
 def flaky(
     make: Callable[..., MlflowTracker], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[MlflowTracker, Flaky]:
-    monkeypatch.setattr("sweeps.tracking.tracker._RETRY_S", 0.0)
+    monkeypatch.setattr("sweeps.tracking.courier._FIRST_WAIT_S", 0.01)
     tracker = make()
     tracker.sweep_started([])
+    tracker.flush(10.0)
     unsteady = Flaky(client)
     monkeypatch.setattr(tracker._store, "_client", unsteady)
     return tracker, unsteady
@@ -307,6 +335,7 @@ def test_a_server_that_is_down_for_a_while_gets_everything_once(
     for epoch in range(3, 6):
         tracker.epoch_finished(0, epoch, {"val/accuracy": 0.1 * epoch})
     tracker.trial_finished(complete(0, 0.8, 0.2))
+    assert not tracker.flush(0.1)
     warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert "does not answer" in warnings[0].getMessage()
@@ -323,27 +352,37 @@ def test_a_server_that_is_down_for_a_while_gets_everything_once(
 
 
 def test_a_server_that_is_never_back_is_told_but_kills_nothing(
-    flaky: tuple[MlflowTracker, Flaky], caplog: pytest.LogCaptureFixture
+    flaky: tuple[MlflowTracker, Flaky],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     tracker, server = flaky
+    monkeypatch.setattr(tracker, "_patience_s", 0.1)
     server.failing = {"*": OSError("down")}
     train(tracker, 0, range(1, 4))
     tracker.trial_finished(complete(0, 0.8, 0.2))
     tracker.sweep_finished([complete(0, 0.8, 0.2)], interrupted=False)
-    assert "never delivered" in caplog.text
-    assert "artifacts are not in MLflow" in caplog.text
+    last = caplog.records[-1].getMessage()
+    # Its beginning, 3 epochs, its end, its rank, and the sweep's end.
+    assert last.startswith("7 entries of the log wait in ")
+    assert f"python -m sweeps.sync {tmp_path} delivers them" in last
 
 
 def test_while_the_server_is_down_it_is_asked_only_now_and_then(
-    flaky: tuple[MlflowTracker, Flaky], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., MlflowTracker], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracker, server = flaky
-    monkeypatch.setattr("sweeps.tracking.tracker._RETRY_S", 1e9)
+    monkeypatch.setattr("sweeps.tracking.courier._FIRST_WAIT_S", 0.2)
+    tracker = make(interval_s=0.01)
+    tracker.sweep_started([])
+    tracker.flush(10.0)
+    server = Flaky(client)
     server.failing = {"*": OSError("down")}
-    tracker.trial_started(0, {}, resumed=False)
-    server.failing = {"*": AssertionError("asked again")}
-    train(tracker, 0, range(1, 4))
-    tracker.trial_finished(complete(0, 0.8, 0.2))
+    monkeypatch.setattr(tracker._store, "_client", server)
+    for number in range(40):
+        train(tracker, number, range(1, 3))
+        time.sleep(0.01)
+    assert 1 <= server.calls <= 20  # of two runs a time, after 0.2 s, 0.4 s, 0.8 s and so on
 
 
 def test_what_the_server_refuses_for_good_holds_up_nothing_else(
@@ -353,6 +392,7 @@ def test_what_the_server_refuses_for_good_holds_up_nothing_else(
     refusal = MlflowException.invalid_parameter_value("no such thing")
     server.failing = {"create_run": refusal}
     train(tracker, 0, range(1, 4))
+    tracker.flush(10.0)
     server.failing = {}
     train(tracker, 1, range(1, 4))
     assert sorted(runs(client, tracker)[1]) == [1]
@@ -381,10 +421,11 @@ def test_names_that_mlflow_forbids_and_long_values_are_made_legal(
 
 
 def test_two_sweeps_may_share_an_experiment(
-    make: Callable[..., MlflowTracker], client: MlflowClient
+    make: Callable[..., MlflowTracker], client: MlflowClient, tmp_path: Path
 ) -> None:
     for name in ("a", "b", "a"):
-        tracker = make(sweep_id=name, run_name=name)
+        (tmp_path / name).mkdir(exist_ok=True)
+        tracker = make(sweep_id=name, run_name=name, folder=tmp_path / name)
         tracker.sweep_started([])
     found = client.search_runs([tracker.experiment_id])
     assert sorted(run.info.run_name for run in found) == ["a", "b"]
@@ -410,7 +451,7 @@ def test_a_deleted_experiment_is_an_error_that_says_what_to_do(
         make().sweep_started([])
 
 
-def unreachable(**_: object) -> MlflowTracker:
+def unreachable(folder: Path) -> MlflowTracker:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -419,6 +460,7 @@ def unreachable(**_: object) -> MlflowTracker:
         experiment="x",
         run_name="x",
         sweep_id="x",
+        folder=folder,
         objectives=GOALS,
         spec={},
         tags={},
@@ -426,9 +468,11 @@ def unreachable(**_: object) -> MlflowTracker:
 
 
 @pytest.mark.timeout(20)
-def test_a_server_that_is_not_there_is_told_at_once() -> None:
+def test_a_server_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    tracker = unreachable(tmp_path)
     with pytest.raises(TrackingError, match=r"does not answer.*set tracking\.uri"):
-        unreachable().sweep_started([])
+        tracker.sweep_started([])
+    tracker.close()
 
 
 def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
@@ -459,40 +503,3 @@ def test_the_ui_command_names_program_database_and_address(tmp_path: Path) -> No
 def test_importing_the_tracker_does_not_import_mlflow() -> None:
     code = "import sys, sweeps.tracking; sys.exit('mlflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-def test_the_outbox_keeps_what_was_not_delivered_in_order() -> None:
-    outbox = Outbox(max_metrics=4)
-    entries: list[Opened | Epoch | Closed | Ranked] = [
-        Opened({}, 1, 0),
-        *(Epoch(e, {"a": 1.0}, 0) for e in range(1, 4)),
-        Closed(failed(0), 0),
-    ]
-    for entry in entries:
-        outbox.put(0, entry)
-    outbox.put(1, Ranked(on_front=False))
-    sent: list[tuple[int, list[Any]]] = []
-
-    def deliver(trial: int, batch: Any) -> None:
-        if len(sent) == 2:
-            raise OSError
-        sent.append((trial, list(batch)))
-
-    with pytest.raises(OSError, match=r"^$"):
-        outbox.drain(deliver)
-    # Two epochs of two values each fill a batch of four.
-    assert sent == [(0, entries[:1]), (0, entries[1:3])]
-    assert len(outbox) == 3
-    rest: list[tuple[int, list[Any]]] = []
-    outbox.drain(lambda trial, batch: rest.append((trial, list(batch))))
-    assert rest == [(0, entries[3:4]), (0, entries[4:]), (1, [Ranked(on_front=False)])]
-    assert len(outbox) == 0
-
-
-def test_an_epoch_larger_than_a_batch_is_still_delivered() -> None:
-    outbox = Outbox(max_metrics=2)
-    outbox.put(0, Epoch(1, {str(i): 1.0 for i in range(9)}, 0))
-    outbox.put(0, Epoch(2, {}, 0))
-    sizes: list[int] = []
-    outbox.drain(lambda _, batch: sizes.append(len(batch)))
-    assert sizes == [1, 1]

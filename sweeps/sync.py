@@ -1,0 +1,94 @@
+"""Deliver what a killed sweep left: ``python -m sweeps.sync [NAME]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hsplid_core.errors import ConfigError, SaliencyError
+from sweeps._command import report_errors, storage_of
+
+_EXAMPLES = """\
+examples:
+  python -m sweeps.sync                     every sweep in runs/
+  python -m sweeps.sync coco_hsplid
+  python -m sweeps.sync coco_hsplid storage=/data/runs
+
+A sweep writes its log into a journal beside its study before training goes on, and MLflow gets it
+from there. This delivers what a killed driver, or a server that did not answer, left in it. Doing
+it again changes nothing; continuing the sweep does it, too.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sweeps.sync",
+        description="Deliver to MLflow what is still in the journals of sweeps.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="NAME",
+        help="a sweep, or its folder; without one, every sweep of the storage; storage=FOLDER "
+        "names another folder of all sweeps",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments without the program's name; None reads those of the process.
+
+    Returns:
+        The exit code: 0 all is delivered, 2 something is not, or a mistake in the call.
+    """
+    arguments = _parser().parse_args(argv).arguments
+    return report_errors(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    names = [text for text in arguments if "=" not in text]
+    storage = storage_of([text for text in arguments if "=" in text]).expanduser()
+    from sweeps.stored import find_folder
+    from sweeps.study import study_folders
+
+    if names:
+        return max(_sync(find_folder(name, storage)) for name in names)
+    folders = study_folders(storage)
+    if not folders:
+        raise ConfigError(f"{storage} has no sweeps; storage=FOLDER names another place")
+    return max(_sync(folder) for folder in folders)
+
+
+def _sync(folder: Path) -> int:
+    """Deliver one sweep's journal and say so in a line; an error does not stop the others."""
+    from sweeps.study import SweepBusyError, sole_driver
+    from sweeps.tracking.replay import replay
+
+    try:
+        with sole_driver(folder):
+            done = replay(folder)
+    except SweepBusyError:
+        sys.stderr.write(
+            f"error: {folder.name}: a driver runs this sweep, and delivers its log itself; wait "
+            "for it, or stop it\n"
+        )
+        return 2
+    except SaliencyError as error:
+        sys.stderr.write(f"error: {folder.name}: {error}\n")
+        return 2
+    told = (
+        f"{done.delivered} entries delivered to {done.uri}" if done.delivered else "all is there"
+    )
+    sys.stdout.write(f"{folder.name}: {told}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

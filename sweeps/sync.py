@@ -84,7 +84,7 @@ def _sync(folder: Path) -> int:
         sys.stderr.write(f"error: {folder.name}: {error}\n")
         return 2
     told = (
-        f"{done.delivered} entries delivered to {done.uri}" if done.delivered else "all is there"
+        f"{done.delivered} entries delivered to {done.uri}" if done.delivered else "nothing is left to deliver"
     )
     sys.stdout.write(f"{folder.name}: {told}\n")
     return 0

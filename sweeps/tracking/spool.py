@@ -67,15 +67,22 @@ class Spool:
             # A single connection: the lock serves the threads, and the sweep's own lock keeps
             # other processes away. Exclusive, it needs no shared memory and works on NFS, too.
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
-            (version,) = self._database.execute("PRAGMA user_version").fetchone()
-            if version > _VERSION:
-                raise TrackingError(
-                    f"{path} was written by a later version of this program: use that one"
-                )
-            self._database.executescript(f"{_SCHEMA}PRAGMA user_version = {_VERSION};")
+            try:
+                self._open()
+            except BaseException:
+                self._database.close()
+                raise
+
+    def _open(self) -> None:
+        self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            raise TrackingError(
+                f"{self._path} was written by a later version of this program: use that one"
+            )
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.executescript(f"{_SCHEMA}PRAGMA user_version = {_VERSION};")
 
     def __len__(self) -> int:
         with self._explained():

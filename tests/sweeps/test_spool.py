@@ -1,0 +1,325 @@
+"""The journal between a sweep and MLflow: nothing lost, nothing twice, whatever dies."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from hsplid_core.data.demo import write_coco_demo
+from sweeps.study_storage import claim_place
+from sweeps.sync import main as sync
+from sweeps.tracking import MlflowTracker, TrackingError
+from sweeps.tracking.client import KnownRun
+from sweeps.tracking.drafts import draft
+from sweeps.tracking.entries import Artifact, Closed, Entry, Epoch, Opened, Tagged, from_text
+from sweeps.tracking.spool import SPOOL_FILE, Spool
+from tests.sweeps.records import GOALS, complete
+from tests.sweeps.servers import MlflowServer, spoiling_proxy
+
+ROOT = Path(__file__).resolve().parents[2]
+EPOCHS = 12
+
+
+def epoch(number: int, **metrics: float) -> Epoch:
+    return Epoch(epoch=number, metrics=metrics, time_ms=1000 * number)
+
+
+def test_the_journal_keeps_order_and_outlives_its_process(tmp_path: Path) -> None:
+    written: list[tuple[int | None, Entry]] = [
+        (0, Opened(parameters={"a.b": None, "c": 0.1}, attempt=2, tags={"x": "y"}, time_ms=5)),
+        (0, epoch(1, loss=0.1, inf=math.inf)),
+        (1, epoch(1, loss=-1e-300)),
+        (None, Artifact(path="front.png")),
+        (0, Closed(state="failed", epoch=1, failure="why: é", time_ms=6)),
+    ]
+    spool = Spool(tmp_path / SPOOL_FILE)
+    spool.put(written[:2])
+    spool.put(written[2:])
+    spool.strike(spool.head(1))
+    spool.close()
+
+    again = Spool(tmp_path / SPOOL_FILE)
+    items = again.head(10)
+    assert [(item.trial, item.entry) for item in items] == written[1:]
+    assert [item.seq for item in items] == [2, 3, 4, 5]
+    assert again.states == {0: "failed"}
+    again.strike(items)
+    again.put([(3, Tagged(tags={}))])
+    assert again.head(1)[0].seq == 6  # numbers are never given twice
+    again.close()
+
+
+@pytest.mark.parametrize("content", [b"my diary" * 100, None], ids=["no database", "newer"])
+def test_a_file_that_is_no_journal_is_told_and_left_alone(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / SPOOL_FILE
+    if content is None:
+        with sqlite3.connect(path) as database:
+            database.execute("PRAGMA user_version = 9")
+        database.close()
+    else:
+        path.write_bytes(content)
+    before = path.read_bytes()
+    with pytest.raises(TrackingError, match=r"tracking\.db.*(move the file away|later version)"):
+        Spool(path)
+    assert path.read_bytes() == before
+
+
+def test_entries_of_other_versions() -> None:
+    assert from_text("tagged", '{"tags": {"a": "b"}, "of_later_times": 1}') == Tagged(
+        tags={"a": "b"}
+    )
+    with pytest.raises(ValueError, match="not an entry of a journal: unheard"):
+        from_text("unheard", "{}")
+
+
+def test_a_draft_has_each_epoch_once_and_the_last_word_on_tags() -> None:
+    run = KnownRun("id", metrics={"epoch": 2.0, "objective/a": 0.5}, status="RUNNING")
+    made = draft(
+        run,
+        [
+            Opened(parameters={"p": 1}, attempt=2, time_ms=1),
+            epoch(2, loss=9.0),
+            epoch(3, loss=0.3),
+            epoch(3, loss=9.0),
+            Tagged(tags={"sweep.on_front": "true"}),
+            Closed(
+                state="complete",
+                epoch=4,
+                metrics={"loss": 0.4},
+                results={"objective/a": 0.5, "trial/seconds": 3.0},
+                tags={"sweep.on_front": "false"},
+                time_ms=7,
+            ),
+        ],
+    )
+    assert [(m.key, m.value, m.step) for m in made.metrics] == [
+        ("loss", 0.3, 3),
+        ("epoch", 3, 3),
+        ("loss", 0.4, 4),
+        ("epoch", 4, 4),
+        ("trial/seconds", 3.0, 4),
+    ]
+    assert made.params == {"p": 1}
+    assert made.tags == {
+        "sweep.state": "complete",
+        "sweep.attempt": "2",
+        "sweep.on_front": "false",
+    }
+    assert (made.status, made.ended_ms) == ("FINISHED", 7)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    made = MlflowServer(tmp_path_factory.mktemp("server"))
+    made.start()
+    yield made
+    made.kill()
+
+
+def counts(server: MlflowServer, sweep: str) -> dict[tuple[str, str, int], int]:
+    """Count the rows of each metric and step in the server's database, by the run's name."""
+    with sqlite3.connect(server.database) as database:
+        rows = database.execute(
+            "SELECT runs.name, key, step, COUNT(*) FROM metrics JOIN runs USING (run_uuid) "
+            "JOIN experiments USING (experiment_id) WHERE experiments.name = ? "
+            "AND runs.lifecycle_stage = 'active' GROUP BY run_uuid, key, step",
+            (sweep,),
+        ).fetchall()
+    database.close()
+    found = {(name, key, step): count for name, key, step, count in rows}
+    assert len(found) == len(rows), "two runs have one name"
+    return found
+
+
+def tracker_of(uri: str, folder: Path, name: str, **options: Any) -> MlflowTracker:
+    return MlflowTracker(
+        uri,
+        experiment=name,
+        run_name=name,
+        sweep_id=f"id of {name}",
+        folder=folder,
+        objectives=GOALS,
+        spec={"name": name},
+        tags={"seed": "1"},
+        interval_s=0.0,
+        **options,
+    )
+
+
+def test_a_server_that_spoils_most_requests_gets_everything_once(
+    server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeps.tracking.courier._FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("sweeps.tracking.courier._LONGEST_WAIT_S", 0.02)
+    rng = random.Random(3)
+    fates = ["pass"]
+    (tmp_path / "front.png").write_bytes(b"png")
+    with spoiling_proxy(server.uri, lambda: rng.choice(fates)) as uri:
+        tracker = tracker_of(uri, tmp_path, "spoiled", artifacts=[tmp_path / "front.png"])
+        tracker.sweep_started([])
+        fates += ["refuse", "lose", "drop"]
+        records = []
+        for number in range(4):
+            tracker.trial_started(number, {"p": number}, resumed=False)
+            for step in range(1, 6):
+                values = {f"m{i}": rng.random() for i in range(250)}
+                tracker.epoch_finished(number, step, values)
+            records.append(complete(number, 0.1 * number, 0.5, epoch=5, on_front=number == 3))
+            tracker.trial_finished(records[-1])
+        tracker.sweep_finished(records, interrupted=False)
+    found = counts(server, "spoiled")
+    expected = {
+        *((f"trial {n}", f"m{i}", e) for n in range(4) for e in range(1, 6) for i in range(250)),
+        *((f"trial {n}", "epoch", e) for n in range(4) for e in range(1, 6)),
+        *((f"trial {n}", f"objective/{goal.metric}", 5) for n in range(4) for goal in GOALS),
+        *((f"trial {n}", "trial/seconds", 5) for n in range(4)),
+    }
+    assert {key for key in found if key[0] != "spoiled"} == expected
+    assert set(found.values()) == {1}
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Write a tiny sweep, and return what starts it."""
+    data = write_coco_demo(tmp_path / "coco", image_size=32, n_train=160, n_val=40)
+    spec = {
+        "name": "tiny",
+        "data": {"root": str(data), "image_size": 32},
+        "model": {"width": 0.0625},
+        "method": {"cross_entropy": {"weight": 10.0}, "hsplid": {}},
+        "training": {"epochs": EPOCHS, "batch_size": 8},
+        "evaluation": {"epsilons_255": [2], "steps": 2, "max_images": 16},
+        "search": {"space": "hsplid"},
+        "trials": 2,
+        "resources": {"cpu": 2},
+        "cluster": {"num_cpus": 2},
+    }
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(spec))
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*overrides: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sweeps.run", "tiny.yaml", *overrides],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def wait_for_checkpoint(folder: Path, number: int, process: subprocess.Popen[str]) -> None:
+    pattern = f"ray/*/trial_{number:05d}/checkpoint_*/state.pt.sha256"
+    deadline = time.monotonic() + 200
+    while not list(folder.glob(pattern)):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "the sweep does not get there"
+        time.sleep(0.2)
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(400)
+def test_the_server_dies_and_then_the_driver_and_still_each_step_is_there_once(
+    server: MlflowServer,
+    sweep: Callable[[str], subprocess.Popen[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "runs" / "tiny"
+    names = ["tiny", f"storage={tmp_path / 'runs'}"]
+    driver = sweep(f"tracking.uri={server.uri}")
+    wait_for_checkpoint(folder, 0, driver)
+    assert sync(names) == 2
+    assert "a driver runs this sweep" in capsys.readouterr().err
+
+    server.kill()
+    wait_for_checkpoint(folder, 1, driver)  # training went on
+    os.killpg(driver.pid, signal.SIGKILL)
+    output, _ = driver.communicate()
+    assert "Training goes on" in output
+    assert sync(names) == 2
+    assert "does not answer" in capsys.readouterr().err
+
+    server.start()
+    assert sync(names) == 0
+    assert f"entries delivered to {server.uri}" in capsys.readouterr().out
+    assert sync(names) == 0
+    assert capsys.readouterr().out == "tiny: nothing is left to deliver\n"
+
+    found = counts(server, "tiny")
+    assert set(found.values()) == {1}
+    for number in (0, 1):
+        steps = {key: set[int]() for name, key, _ in found if name == f"trial {number}"}
+        for name, key, step in found:
+            if name == f"trial {number}" and "/" not in key:
+                steps[key].add(step)
+        last = max(steps["epoch"])
+        saved = [int(p.name[-6:]) + 1 for p in folder.glob(f"ray/*/trial_{number:05d}/check*")]
+        assert max(saved, default=EPOCHS) <= last <= EPOCHS
+        assert number == 1 or last == EPOCHS
+        for key in ("epoch", "loss", "val/accuracy"):
+            assert steps[key] == set(range(1, last + 1)), key
+    client = MlflowClient(server.uri)
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert {name: run.info.status for name, run in runs.items()} == {
+        "tiny": "KILLED",
+        "trial 0": "FINISHED",
+        "trial 1": "KILLED",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["no_such"], "sweep no_such is not in"),
+        ([], "has no sweeps"),
+        (["trials=3"], "only storage=FOLDER"),
+    ],
+)
+def test_what_cannot_be_synced_is_told_in_one_line(
+    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sync([*arguments, f"storage={tmp_path}"]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+def test_a_damaged_journal_stops_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("bad", "good"):
+        (tmp_path / name).mkdir()
+        claim_place(tmp_path / name, "sqlite")
+    (tmp_path / "bad" / SPOOL_FILE).write_text("my diary" * 100)
+    assert sync([f"storage={tmp_path}"]) == 2
+    said = capsys.readouterr()
+    assert said.out == "good: nothing is left to deliver\n"
+    assert said.err.startswith("error: bad: ")
+    assert "file is not a database" in said.err

@@ -83,9 +83,9 @@ def _sync(folder: Path) -> int:
     except SaliencyError as error:
         sys.stderr.write(f"error: {folder.name}: {error}\n")
         return 2
-    told = (
-        f"{done.delivered} entries delivered to {done.uri}" if done.delivered else "nothing is left to deliver"
-    )
+    told = "nothing is left to deliver"
+    if done.delivered:
+        told = f"{done.delivered} entries delivered to {done.uri}"
     sys.stdout.write(f"{folder.name}: {told}\n")
     return 0
 

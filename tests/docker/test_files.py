@@ -1,0 +1,205 @@
+"""The files of docker/, checked without Docker and without Kubernetes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from sweeps.run import main
+from tests.docker.compose import COMPOSE, resolved
+
+DOCKER = COMPOSE.parent
+ROOT = DOCKER.parent
+DOCKERFILE = DOCKER / "Dockerfile"
+KUBERAY_SCHEMA = Path(__file__).parent / "kuberay.schema.json"
+KUBERNETES = "1.34"
+_PROGRAMS = Path(sys.executable).parent
+
+
+def run(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def test_the_dockerfile_is_clean() -> None:
+    done = run(
+        str(_PROGRAMS / "hadolint"), "--no-color", "--failure-threshold", "info", str(DOCKERFILE)
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_dockerfile_copies_what_there_is_and_what_is_not_ignored() -> None:
+    ignored = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE.read_text(), re.M)
+    sources = [source for line in copied for source in line.split()]
+    assert len(sources) == 10
+    for source in sources:
+        assert (ROOT / source).exists()
+        assert f"!{source}" in ignored
+    assert ignored[0] == "*"
+
+
+def test_the_last_stage_has_no_build_tools_and_another_user_than_root() -> None:
+    last = DOCKERFILE.read_text().split("\nFROM ")[-1]
+    assert not re.search(r"pip install|uv |gcc|build-essential|-dev\b", last)
+    assert "USER 10001:10001" in last
+    assert last.index("USER ") > last.rindex("RUN ")
+
+
+def test_the_lock_is_split_as_the_dockerfile_says() -> None:
+    """Run its two awk programs: only torch and torchvision lose their hashes, uv keeps its own."""
+    tool, constraints = re.findall(r"awk '([^']+)'", DOCKERFILE.read_text())
+    lock = (ROOT / "requirements.lock").read_text()
+    only_uv = run("awk", tool, input=lock).stdout
+    assert re.match(r"uv==\S+ \\\n    --hash=sha256:", only_uv)
+    assert len(re.findall(r"^\S+==", only_uv, re.M)) == 1
+    made = run("awk", constraints, input=lock).stdout
+    blocks = [re.split(r" *\\?\n", block)[0] for block in re.split(r"\n(?=\S)", lock)]
+    assert re.findall(r"^\S+==\S+", made, re.M) == [re.split(" ", block)[0] for block in blocks]
+    for name in ("torch", "torchvision"):
+        assert re.search(rf"^{name}==[\d.]+\n\S", made, re.M)
+    assert made.count("--hash") == lock.count("--hash") - sum(
+        block.count("--hash")
+        for block in re.split(r"\n(?=\S)", lock)
+        if block.startswith("torch") and block.split("==")[0] in ("torch", "torchvision")
+    )
+
+
+def test_the_compose_file_follows_the_specification() -> None:
+    schema = ["--builtin-schema", "vendor.compose-spec"]
+    done = run(str(_PROGRAMS / "check-jsonschema"), *schema, str(COMPOSE))
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_compose_file_publishes_on_the_loopback_unless_asked() -> None:
+    published = [
+        port for service in resolved({})["services"].values() for port in service.get("ports", ())
+    ]
+    assert published == ["127.0.0.1:5000:5000", "127.0.0.1:8265:8265"]
+    asked = resolved({"BIND_ADDRESS": "10.0.0.5"})["services"]
+    assert asked["head"]["ports"] == ["10.0.0.5:8265:8265"]
+    assert not any("network_mode" in service for service in asked.values())
+
+
+def test_what_the_services_of_the_compose_file_have() -> None:
+    file = resolved({})
+    services = file["services"]
+    assert list(services) == ["postgres", "mlflow", "head", "worker", "worker-gpu"]
+    for service in services.values():
+        assert service["healthcheck"]["test"][0] == "CMD"
+        assert service["cap_drop"] == ["ALL"]
+        assert set(service["secrets"]) <= set(file["secrets"])
+    for name in ("head", "worker", "worker-gpu"):
+        assert services[name]["environment"]["RAY_AUTH_MODE"] == "token"
+        assert services[name]["volumes"] == ["storage:/storage"]
+    assert "--app-name=basic-auth" in services["mlflow"]["command"]
+    assert services["worker-gpu"]["profiles"] == ["gpu"]
+    assert services["worker-gpu"]["build"]["args"]["DEVICE"] == "cuda"
+    # Secrets are in files only: nothing that is named like one has a value in the text.
+    for service in services.values():
+        for name, value in service["environment"].items():
+            if re.search("PASSWORD|SECRET|TOKEN", name):
+                assert re.fullmatch(r".*_(FILE|PATH)", name), name
+                assert value.startswith("/run/secrets/"), name
+
+
+def test_secrets_are_made_once_and_are_random(tmp_path: Path) -> None:
+    script = tmp_path / "make-secrets.sh"
+    script.write_bytes((DOCKER / "make-secrets.sh").read_bytes())
+    assert run("sh", str(script)).returncode == 0
+    made = {file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()}
+    assert set(made) == set(resolved({})["secrets"])
+    assert all(re.fullmatch("[0-9a-f]{64}", text) for text in made.values())
+    assert len(set(made.values())) == len(made)
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "secrets" / "ray_token").unlink()
+    assert run("sh", str(script)).returncode == 0
+    again = {file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()}
+    assert {name for name in made if made[name] != again[name]} == {"ray_token"}
+    assert "docker/secrets/" in (ROOT / ".gitignore").read_text().split()
+
+
+def test_the_entrypoint_reads_secrets_from_files(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text('it\'s a $(secret) "text"\n')
+    entrypoint = ["/bin/sh", str(DOCKER / "entrypoint.sh")]
+    shown = "import os; print(os.environ['PGPASSWORD'], 'PGPASSWORD_FILE' in os.environ)"
+    environment = {"PATH": os.environ["PATH"], "PGPASSWORD_FILE": str(tmp_path / "secret")}
+    done = run(*entrypoint, sys.executable, "-c", shown, env=environment)
+    assert (done.returncode, done.stdout) == (0, 'it\'s a $(secret) "text" False\n'), done.stderr
+    (tmp_path / "secret").write_text("")
+    done = run(*entrypoint, "true", env=environment)
+    assert done.returncode == 2
+    assert f"PGPASSWORD_FILE is {tmp_path / 'secret'}, which cannot be read" in done.stderr
+
+
+def manifests() -> list[dict[str, Any]]:
+    files = [DOCKER / "kuberay.yaml", DOCKER / "kuberay-job.yaml"]
+    return [document for file in files for document in yaml.safe_load_all(file.read_text())]
+
+
+def pods(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    spec = manifest["spec"]
+    groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]] if "headGroupSpec" in spec else []
+    return [group["template"] for group in groups]
+
+
+def check_manifest(manifest: dict[str, Any]) -> None:
+    """Check against Kubernetes' schemas, and those fields of KubeRay's that we use."""
+    if manifest["apiVersion"] == "ray.io/v1":
+        jsonschema.validate(manifest, json.loads(KUBERAY_SCHEMA.read_text()))
+        for pod in pods(manifest):
+            named = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, **pod}
+            kubernetes_validate.validate(named, KUBERNETES, strict=True)
+    else:
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+
+
+def test_the_manifests_follow_the_schemas() -> None:
+    kinds = [manifest["kind"] for manifest in manifests()]
+    assert kinds == ["PersistentVolumeClaim", "RayCluster", "RayJob"]
+    for manifest in manifests():
+        check_manifest(manifest)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("spec", "headGroupSpecs"), {}),
+        (("spec", "workerGroupSpecs", 0, "replicas"), "2"),
+        (("spec", "headGroupSpec", "rayStartParams", "num-cpus"), 0),
+        (("spec", "headGroupSpec", "template", "spec", "contaners"), []),
+        (("spec", "workerGroupSpecs", 0, "template", "spec", "volumes", 0, "name"), 3),
+    ],
+)
+def test_a_slip_in_a_manifest_is_found(path: tuple[str | int, ...], value: object) -> None:
+    cluster: Any = manifests()[1]
+    node = cluster
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    with pytest.raises((jsonschema.ValidationError, kubernetes_validate.ValidationError)):
+        check_manifest(cluster)
+
+
+def test_the_manifests_fit_the_project() -> None:
+    _, cluster, job = manifests()
+    assert cluster["spec"]["rayVersion"] == version("ray")
+    assert cluster["spec"]["authOptions"]["mode"] == "token"
+    assert job["spec"]["clusterSelector"] == {"ray.io/cluster": cluster["metadata"]["name"]}
+    python, _, module, *arguments = shlex.split(job["spec"]["entrypoint"])
+    assert (python, module) == ("python", "sweeps.run")
+    assert main([*arguments, "--dry-run"]) == 0
+    for pod in pods(cluster):
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+        assert pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"] == "/storage"

@@ -33,6 +33,9 @@ class DataConfig:
         val_fraction: Share of the training images held out for validation (H-SPLID: 0.2).
         split_seed: Seed of that stratified split; the same for all trials of a sweep.
         cache_dir: Folder of the Arrow caches; None puts it into the sweep's storage.
+        node_cache: Folder on the own disk of whatever machine runs a trial, to which the caches
+            are copied once for all its trials; may have variables of that machine's environment,
+            as in ``$TMPDIR/cache``. None reads them from ``cache_dir``.
         pixel: Plant a pixel that gives the class away into every image; None plants none.
         transform: Filter of the images' frequencies (Ortiz-Jimenez et al., 2002.06349). It is the
             network's fixed first layer, so masks, attacks and corruptions stay in pixel space.
@@ -47,6 +50,7 @@ class DataConfig:
     val_fraction: float = 0.2
     split_seed: int = 0
     cache_dir: Path | None = None
+    node_cache: Path | None = None
     pixel: PixelConfig | None = None
     transform: Literal["none", "flip", "lowpass", "highpass"] = "none"
     bandwidth: int = 16

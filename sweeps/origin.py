@@ -35,6 +35,7 @@ _INDIFFERENT = (
     "description",
     "data.root",
     "data.cache_dir",
+    "data.node_cache",
     "trials",
     "resources",
     "cluster",

@@ -9,6 +9,7 @@ from hsplid_core.errors import ConfigError
 from hsplid_core.evaluation import swapped_background_accuracy
 from hsplid_core.robustness import evaluate_robustness, find_suite
 from trainables.findings import Findings, Subject, Table
+from trainables.nodes import node_folder
 
 CONFIRMATION = "confirmation"
 DOUBTS = "confirmation_warnings"
@@ -42,6 +43,7 @@ def confirmation(subject: Subject) -> Findings:
         cache_dir=data.cache_dir,
         seed=data.split_seed,
         val_fraction=data.val_fraction,
+        node_cache=node_folder(data.node_cache),
     )
     suite = find_suite(settings.suite)
     if settings.max_images is not None:

@@ -22,6 +22,7 @@ from trainables.analyses import analyse, check_analyses
 from trainables.checkpoints import read_weights
 from trainables.config import TrialConfig
 from trainables.findings import Subject, Table
+from trainables.nodes import node_folder
 from trainables.robustness import measure_robustness
 
 
@@ -140,6 +141,7 @@ def open_images(config: TrialConfig, split: str) -> ImageSet:
         seed=data.split_seed,
         val_fraction=data.val_fraction,
         pixel=data.pixel,
+        node_cache=node_folder(data.node_cache),
     )
 
 

@@ -35,6 +35,7 @@ from hsplid_core.data.imagenet9 import Variant, imagenet9
 from hsplid_core.data.imagenette import imagenette
 from hsplid_core.data.isic2017 import isic2017
 from hsplid_core.data.mnist import mnist
+from hsplid_core.data.node_copy import on_node
 from hsplid_core.data.pixels import PlantedPixels
 from hsplid_core.data.source import Source
 from hsplid_core.data.splits import stratified_split
@@ -222,6 +223,7 @@ def load(
     seed: int = 0,
     val_fraction: float = 0.2,
     pixel: PixelConfig | None = None,
+    node_cache: Path | None = None,
 ) -> ImageSet:
     """Open one split of a data set, through its cache.
 
@@ -235,6 +237,8 @@ def load(
         seed: Of the split into `train` and `val`.
         val_fraction: Part of the training images in `val`; 0.2 in the papers.
         pixel: Plant a pixel that gives the class away into every image; None plants none.
+        node_cache: Folder on this machine's own disk that the cache is copied to, once, and read
+            from; None reads from `cache_dir`.
 
     Returns:
         The split's rows.
@@ -257,10 +261,17 @@ def load(
     if root is None:
         root = entry.demo(cache_dir, image_size)
     if split == "test" or entry.training is None:
-        return _planted(build_or_open(entry.testing(root, image_size), cache_dir), pixel, stream=1)
-    every = build_or_open(entry.training(root, image_size), cache_dir)
+        return _planted(
+            _cached(entry.testing(root, image_size), cache_dir, node_cache), pixel, stream=1
+        )
+    every = _cached(entry.training(root, image_size), cache_dir, node_cache)
     train, val = stratified_split(every.labels, val_fraction, seed, every.class_names)
     return _planted(every, pixel, stream=0).select(train if split == "train" else val)
+
+
+def _cached(source: Source, cache_dir: Path, node_cache: Path | None) -> ImageSet:
+    images = build_or_open(source, cache_dir)
+    return images if node_cache is None else on_node(images, node_cache)
 
 
 def _planted(images: ImageSet, pixel: PixelConfig | None, *, stream: int) -> ImageSet:

@@ -102,6 +102,11 @@ class ImageSet:
         return _reopen, (self._path, self._cache.header.key, rows, self.change)
 
     @property
+    def path(self) -> Path:
+        """The cache file."""
+        return self._path
+
+    @property
     def ids(self) -> tuple[str, ...]:
         """The images' names in their data set, in the rows' order."""
         every = [name for chunk in self._cache.ids for name in chunk.to_pylist()]

@@ -34,6 +34,7 @@ from trainables.trainable import (
     SECONDS,
     TABLES,
     TRACEBACK,
+    WORKER_LOST,
 )
 
 DIVERGED = "diverged"
@@ -98,14 +99,10 @@ def outcome_of(
     )
 
 
-def lost_worker(losses: int) -> TrialOutcome:
-    """Say how a trial ended whose worker was lost too often.
-
-    Args:
-        losses: How often that happened without a finished epoch in between.
-    """
-    text = f"its worker was lost {losses} times without finishing an epoch in between"
-    return TrialOutcome(state=TrialState.FAIL, attributes={FAILURE: text, CAUSE: "worker_lost"})
+def lost_worker() -> TrialOutcome:
+    """Say how a trial ended that Ray gave up for good, so that no result tells of it."""
+    text = "Ray could not start its worker, or not tell what became of it"
+    return TrialOutcome(state=TrialState.FAIL, attributes={FAILURE: text, CAUSE: WORKER_LOST})
 
 
 def _failed(result: Mapping[str, Any], attributes: dict[str, Any]) -> TrialOutcome:

@@ -7,7 +7,7 @@ trial is asked for once, told once, and an interrupted one is handed out again u
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +90,7 @@ class StudySearcher(Searcher):
             trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)
         )
         self._handed_out: dict[str, optuna.Trial] = {}
+        self._losses: Counter[str] = Counter()
         self._first: list[str | None] = []
         self.stop_reason: str | None = None
 
@@ -166,6 +167,27 @@ class StudySearcher(Searcher):
         trial.set_user_attr(ATTEMPTS, attempt)
         return attempt
 
+    def note_loss(self, trial_id: str) -> int | None:
+        """Count that a trial lost its worker.
+
+        Args:
+            trial_id: Ray's name of the trial.
+
+        Returns:
+            How often that happened since its last checkpoint, where that is too often.
+        """
+        self._losses[trial_id] += 1
+        losses = self._losses[trial_id]
+        return losses if losses > self._plan.max_losses else None
+
+    def forget_losses(self, trial_id: str) -> None:
+        """Count a trial's losses anew, for it has finished an epoch.
+
+        Args:
+            trial_id: Ray's name of the trial.
+        """
+        self._losses.pop(trial_id, None)
+
     def note_rungs(self, trial_id: str, reached: Mapping[int, Sequence[float]]) -> None:
         """Write down a trial's values at the rungs that it has reached.
 
@@ -189,7 +211,7 @@ class StudySearcher(Searcher):
         """
         trial = self._handed_out.pop(trial_id)
         if error:
-            outcome = lost_worker(self._plan.max_losses + 1)
+            outcome = lost_worker()
         elif result is not None:
             outcome = outcome_of(result, self._plan.objectives, self._plan.constraints)
         else:

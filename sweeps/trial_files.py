@@ -40,6 +40,22 @@ def remove_checkpoints(folder: Path, number: int) -> None:
         shutil.rmtree(checkpoint, ignore_errors=True)
 
 
+def remove_superseded(folder: Path, number: int) -> None:
+    """Remove what earlier runs left of a trial beyond its newest two checkpoints.
+
+    Ray Tune keeps two in the run that goes on, and does not know of those before.
+
+    Args:
+        folder: The sweep's folder.
+        number: A trial that goes on and has a checkpoint of this run.
+    """
+    found = attempts_folder(folder).glob(f"*/{trial_folder(number)}/checkpoint_*")
+    checkpoints = sorted(found, key=lambda path: (path.parents[1].name, path.name))
+    for checkpoint in checkpoints[:-2]:
+        if checkpoint.parent != checkpoints[-1].parent:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+
+
 def collect_garbage(folder: Path, records: Sequence[TrialRecord]) -> None:
     """Remove the checkpoints of all trials that ended off the front.
 

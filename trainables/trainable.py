@@ -25,8 +25,9 @@ METRICS = "metrics"
 FAILURE = "failure"
 TRACEBACK = "traceback"
 SECONDS = "trial_seconds"
-# Why it failed: diverged, out_of_memory or error.
+# Why it failed: diverged, out_of_memory, worker_lost or error.
 CAUSE = "cause"
+WORKER_LOST = "worker_lost"
 # Set in the last result of a trial that came to its end by itself; a scheduler may stop it before.
 ENDED = "ended"
 # Parts that a batch was split into because the GPU's memory was not enough for the whole.
@@ -49,6 +50,8 @@ class Assignment(TypedDict):
         memory_retries: How often a batch may be halved when the GPU's memory is not enough; never,
             if left out.
         memory_share: Part of the GPU's memory that the trial may take; None or left out for all.
+        losses: How often the trial lost its worker without finishing an epoch in between, where
+            that is too often: it then only tells so.
     """
 
     number: int
@@ -58,6 +61,7 @@ class Assignment(TypedDict):
     resume_from: str | None
     memory_retries: NotRequired[int]
     memory_share: NotRequired[float | None]
+    losses: NotRequired[int]
 
 
 class SweepTrainable(tune.Trainable):
@@ -103,6 +107,9 @@ class SweepTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Run one epoch; the result says ``done`` after the last one or after a failure."""
+        if losses := self._assignment.get("losses"):
+            text = f"its worker was lost {losses} times without finishing an epoch in between"
+            return {FAILURE: text, CAUSE: WORKER_LOST, "done": True, ENDED: True}
         begin = time.perf_counter()
         try:
             result = self._epoch()
@@ -158,6 +165,15 @@ class SweepTrainable(tune.Trainable):
             own = {"seconds": self._seconds, PARTS: self._parts}
             write_state(Path(checkpoint_dir) / STATE_FILE, {**self._trial.state_dict(), **own})
 
+    def restore(self, checkpoint_path: Any) -> None:
+        """Go on from a checkpoint as Ray does; where its folder is gone, start anew."""
+        if "losses" in self._assignment:
+            return
+        try:
+            super().restore(checkpoint_path)
+        except ValueError:  # what Ray says then
+            self._iteration = 0
+
     def load_checkpoint(self, checkpoint: str | dict[str, Any] | None) -> None:
         """Go on from what :meth:`save_checkpoint` wrote, or from the one before if it is damaged.
 
@@ -189,6 +205,9 @@ def _reset_process(seed: int) -> None:
     np.random.seed(seed % 2**32)  # noqa: NPY002 (for code of others that still draws from it)
     torch.manual_seed(seed)
     torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(False)
     torch.set_grad_enabled(True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -10,6 +11,7 @@ from ray.tune.experiment import Trial as RayTrial
 
 from sweeps.events import SweepListener
 from sweeps.searcher import ASSIGNMENT, StudySearcher
+from sweeps.trial_files import remove_superseded
 from trainables.trainable import METRICS
 
 
@@ -17,12 +19,16 @@ class TuneEvents(tune.Callback):
     """Tells the listeners what Ray Tune does.
 
     Args:
-        searcher: Counts the attempts of trials.
+        searcher: Counts the attempts of trials, and the losses of their workers.
+        folder: The sweep's folder.
         listeners: Are told in this order.
     """
 
-    def __init__(self, searcher: StudySearcher, listeners: Sequence[SweepListener]) -> None:
+    def __init__(
+        self, searcher: StudySearcher, folder: Path, listeners: Sequence[SweepListener]
+    ) -> None:
         self._searcher = searcher
+        self._folder = folder
         self._listeners = listeners
 
     def __getstate__(self) -> dict[str, Any]:
@@ -55,14 +61,23 @@ class TuneEvents(tune.Callback):
                 trial.config[ASSIGNMENT]["number"], int(metrics["epoch"]), metrics
             )
 
+    def on_trial_recover(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
+    ) -> None:
+        """Count the loss of a trial's worker, and let a trial give up that causes it each time."""
+        losses = self._searcher.note_loss(trial.trial_id)
+        if losses is not None:
+            assignment = {**trial.config[ASSIGNMENT], "losses": losses}
+            trial.set_config({**trial.config, ASSIGNMENT: assignment})
+
     def on_trial_save(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
     ) -> None:
-        """Forget the losses of a trial's worker: it has got further in the meantime.
-
-        What is left of Ray's limit is for a trial that kills its worker again and again.
-        """
-        trial.run_metadata.num_failures = 0
+        """Forget the losses of a trial's worker: it has got further in the meantime."""
+        self._searcher.forget_losses(trial.trial_id)
+        assignment = trial.config[ASSIGNMENT]
+        if assignment["resume_from"] is not None:
+            remove_superseded(self._folder, assignment["number"])
 
 
 class StopWhenFailing(tune.Stopper):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import optuna
 import ray
+from ray import tune
 
 from sweeps.about import About, write_about
 from sweeps.cluster import check_resources
@@ -30,6 +31,7 @@ from sweeps.study import interrupted_trials, open_study
 from sweeps.tables import write_tables
 from sweeps.tracking import MlflowTracker
 from sweeps.trial_files import collect_garbage, find_checkpoint
+from trainables.trainable import SweepTrainable
 
 # The report links to the trials' runs, as far as MLflow has them by then.
 _REPORT_WAIT_S = 5.0
@@ -70,7 +72,7 @@ def run_study(context: SweepContext, study: optuna.Study) -> Outcome:
     announcer = Announcer(study, spec.objectives, folder, listeners)
     try:
         announcer.start()
-        stop_reason = _run_trials(context, study, announcer, listeners)
+        stop_reason = run_trials(context, study, announcer, listeners)
         records = records_of(study)
         missing = spec.trials - sum(record.state in ENDED for record in records)
         interrupted = bool(interrupted_trials(study)) or missing > 0
@@ -93,13 +95,25 @@ def run_study(context: SweepContext, study: optuna.Study) -> Outcome:
     return Outcome(records, interrupted, tracker.experiment_id)
 
 
-def _run_trials(
+def run_trials(
     context: SweepContext,
     study: optuna.Study,
     announcer: Announcer,
     listeners: Sequence[SweepListener],
+    trainable: type[tune.Trainable] = SweepTrainable,
 ) -> str | None:
-    """Run the missing trials, and return why they were stopped before the end, if they were."""
+    """Run the trials that a study lacks.
+
+    Args:
+        context: What the sweep works with.
+        study: The study.
+        announcer: Is told of trials that ended.
+        listeners: Are told what happens on the way.
+        trainable: Runs a trial.
+
+    Returns:
+        Why they were stopped before the end, if they were.
+    """
     spec = context.spec
     gpus = ray.cluster_resources().get("GPU", 0.0)
     for resources, total in rounds(study, spec.resources, spec.trials, gpus):
@@ -120,7 +134,8 @@ def _run_trials(
             on_told=announcer.trial_ended,
         )
         if searcher.remaining:
-            fit(context, searcher, build_scheduler(spec, study, searcher), resources, listeners)
+            scheduler = build_scheduler(spec, study, searcher)
+            fit(context, searcher, scheduler, resources, listeners, trainable)
         if searcher.stop_reason is not None or interrupted_trials(study):
             return searcher.stop_reason
     return None

@@ -12,7 +12,6 @@ from sweeps.engine.context import SweepContext
 from sweeps.events import SweepListener
 from sweeps.searcher import ASSIGNMENT, StudySearcher
 from sweeps.trial_files import attempts_folder, trial_folder
-from trainables.trainable import SweepTrainable
 
 
 def fit(
@@ -21,7 +20,7 @@ def fit(
     scheduler: TrialScheduler,
     resources: Mapping[str, float],
     listeners: Sequence[SweepListener],
-    trainable: type[tune.Trainable] = SweepTrainable,
+    trainable: type[tune.Trainable],
 ) -> None:
     """Run trials until the searcher has no more.
 
@@ -50,9 +49,11 @@ def fit(
         run_config=tune.RunConfig(
             name=f"attempt_{attempt:03d}",
             storage_path=str(attempts),
-            callbacks=[TuneEvents(searcher, listeners)],
+            callbacks=[TuneEvents(searcher, context.folder, listeners)],
             stop=StopWhenFailing(searcher),
-            failure_config=tune.FailureConfig(max_failures=spec.max_failures),
+            # Whoever loses its worker is tried again: a machine's fault is not the trial's. The
+            # searcher counts the losses and ends a trial that never gets any further.
+            failure_config=tune.FailureConfig(max_failures=-1),
             checkpoint_config=tune.CheckpointConfig(
                 # One would make Ray wait for a full synchronisation at each checkpoint.
                 num_to_keep=2,

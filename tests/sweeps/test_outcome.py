@@ -110,10 +110,10 @@ def test_a_constraint_on_an_unknown_metric_fails_the_trial() -> None:
     assert "constraint salient is not among the metrics" in outcome.attributes["failure"]
 
 
-def test_a_lost_worker_says_how_often() -> None:
-    outcome = lost_worker(4)
-    assert outcome.attributes["cause"] == "worker_lost"
-    assert "lost 4 times" in outcome.attributes["failure"]
+def test_a_trial_that_ray_gave_up_has_a_cause() -> None:
+    outcome = lost_worker()
+    assert (outcome.state, outcome.attributes["cause"]) == (TrialState.FAIL, "worker_lost")
+    assert "could not start its worker" in outcome.attributes["failure"]
 
 
 def test_violations_are_relative_to_the_limit() -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from sweeps.origin import ORIGIN, StudyChangedError, check_origin, origin_of
 from sweeps.overrides import fixed_parameters, parse_overrides
 from sweeps.samplers import build_sampler, grid_of
 from sweeps.searcher import ASSIGNMENT, StudySearcher, TrialPlan
-from sweeps.spec import FailuresSpec, SweepSpec
+from sweeps.spec import ConstraintSpec, FailuresSpec, SweepSpec
 from sweeps.study import (
     SweepBusyError,
     find_place,
@@ -244,6 +244,26 @@ def test_every_sampler_learns_from_every_kind_of_outcome(name: str) -> None:
         assert again.ask().suggest_float("x", 0, 1) not in xs
 
 
+@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+def test_samplers_stay_away_from_infeasible_trials(name: str) -> None:
+    spec = spec_of(f"search.sampler={name}", "search.startup_trials=8")
+    found = {}
+    for limit in (0, 6):
+        study = optuna.create_study(directions=["maximize"] * 2)
+        study.sampler = build_sampler(spec, {}, n_trials=0)
+        limits = [ConstraintSpec(metric="dims", minimum=limit)]
+        searcher = searcher_of(study, 40, constraints=limits)
+        for number in range(40):
+            x = handed(searcher, str(number))["parameters"]["x"]
+            searcher.on_trial_complete(str(number), {**done(), "metrics/dims": 10 * x})
+        found[limit] = sum(trial.params["x"] >= 0.6 for trial in study.trials[20:])
+        for trial in study.trials:
+            excess = (limit - 10 * trial.params["x"]) / (limit or 1)
+            assert trial.constraints == {"dims": pytest.approx(excess)}
+        assert all(10 * trial.params["x"] >= limit for trial in study.best_trials)
+    assert found[6] >= found[0] + 4
+
+
 def _space(trial: optuna.Trial) -> dict[str, Any]:
     values: dict[str, Any] = {"x": trial.suggest_float("x", 0, 1)}
     if trial.suggest_categorical("use/y", [True, False]):
@@ -297,12 +317,17 @@ def test_a_grid_of_ranges_is_refused() -> None:
 
 
 def searcher_of(
-    study: optuna.Study, total: int, told: list[int] | None = None, **failures: Any
+    study: optuna.Study,
+    total: int,
+    told: list[int] | None = None,
+    constraints: Sequence[ConstraintSpec] = (),
+    **failures: Any,
 ) -> StudySearcher:
     plan = TrialPlan(
         space=SearchSpace(_space),
         base=spec_of().trial_config(),
         objectives=["val/accuracy"] * len(study.directions),
+        constraints=constraints,
         failures=FailuresSpec(**failures),
     )
     return StudySearcher(
@@ -354,6 +379,16 @@ def test_trials_are_handed_out_told_and_handed_out_again() -> None:
     assert study.trials[0].user_attrs["attempts"] == 2
     assert study.trials[0].user_attrs["resources"] == {"cpu": 1.0, "gpu": 0.0}
     assert study.trials[2].user_attrs["cause"] == "worker_lost"
+
+
+def test_losses_count_between_two_checkpoints() -> None:
+    searcher = searcher_of(optuna.create_study(direction="maximize"), 2)
+    for name in "ab":
+        handed(searcher, name)
+    assert [searcher.note_loss("a") for _ in range(3)] == [None] * 3
+    searcher.forget_losses("a")
+    assert [searcher.note_loss("a") for _ in range(4)] == [None, None, None, 4]
+    assert searcher.note_loss("b") is None
 
 
 @pytest.mark.parametrize(

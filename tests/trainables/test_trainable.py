@@ -77,13 +77,19 @@ def test_a_reused_worker_gives_the_numbers_of_a_fresh_process(data: DataConfig) 
     torch.set_default_dtype(torch.float64)
     torch.set_grad_enabled(False)
     torch.manual_seed(99)
+    torch.set_default_device("meta")
+    torch.set_float32_matmul_precision("medium")
+    torch.backends.cudnn.benchmark = True
     try:
         assert used.reset(config(base))
         results = [numbers(used.train()) for _ in range(2)]
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_grad_enabled(True)
+        torch.set_default_device(None)
     assert results == json.loads(done.stdout)
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert not torch.backends.cudnn.benchmark
 
 
 def faulty(base: TrialConfig, **fault: Any) -> TrialConfig:
@@ -131,6 +137,26 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     second = SweepTrainable(config(tiny_trial(data)))
     second.restore(str(tmp_path / "checkpoint_000001"))
     assert [numbers(second.train()) for _ in range(2)] == [numbers(r) for r in results[1:]]
+
+
+def test_a_checkpoint_that_is_gone_means_to_start_anew(data: DataConfig, tmp_path: Path) -> None:
+    first = SweepTrainable(config(tiny_trial(data)))
+    expected = numbers(first.train())
+    first.save(str(tmp_path / "checkpoint_000000"))
+    shutil.rmtree(tmp_path / "checkpoint_000000")
+    second = SweepTrainable(config(tiny_trial(data)))
+    second.restore(str(tmp_path / "checkpoint_000000"))
+    assert numbers(second.train()) == expected
+
+
+def test_a_trial_that_lost_too_many_workers_only_tells_so(data: DataConfig) -> None:
+    given = config(tiny_trial(data))
+    given["assignment"]["losses"] = 4
+    trainable = SweepTrainable(given)
+    trainable.restore("/a/checkpoint/that/cannot/be/read")
+    result = trainable.train()
+    assert (result["done"], result["ended"], result["cause"]) == (True, True, "worker_lost")
+    assert "lost 4 times without finishing an epoch" in result["failure"]
 
 
 def test_checkpoint_through_ray(data: DataConfig, tmp_path: Path) -> None:

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
-from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from hsplid_core.data.demo import write_coco_demo
 from hsplid_core.errors import ConfigError
 from sweeps.cluster import connected
 from sweeps.spec import ClusterSpec
-from sweeps.study import load_study
+from tests.sweeps.whole_sweep import Sweep, check_tracked
 
-ROOT = Path(__file__).resolve().parents[2]
 FAULTY = "tests.faults:FaultyConfig"
 
 pytestmark = [
@@ -33,111 +23,6 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("default"),
 ]
-
-
-@dataclass
-class Sweep:
-    """A tiny sweep in a folder of its own, driven through the command line."""
-
-    folder: Path
-    started: list[subprocess.Popen[str]] = field(default_factory=list)
-
-    def write(self, name: str = "tiny", **changes: Any) -> None:
-        spec = {
-            "name": name,
-            "data": {"root": str(self.folder / "coco"), "image_size": 32},
-            "model": {"width": 0.0625},
-            "method": {"cross_entropy": {"weight": 10.0}, "hsplid": {}},
-            "training": {"epochs": 2, "batch_size": 32},
-            "evaluation": {"epsilons_255": [2], "steps": 2, "max_images": 16},
-            "search": {"space": "hsplid", "startup_trials": 2},
-            "trials": 3,
-            "resources": {"cpu": 1},
-            "cluster": {"num_cpus": 2},
-            **changes,
-        }
-        (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(spec))
-
-    def start(self, *arguments: str, name: str = "tiny") -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "sweeps.run", f"{name}.yaml", *arguments]
-        process = subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # A group of its own: a signal then reaches all that a terminal would send it to.
-            start_new_session=True,
-        )
-        self.started.append(process)
-        return process
-
-    def run(self, *arguments: str, name: str = "tiny") -> tuple[int, str]:
-        process = self.start(*arguments, name=name)
-        output, _ = process.communicate(timeout=300)
-        return process.returncode, output
-
-    def trials(self, name: str = "tiny") -> list[FrozenTrial]:
-        return load_study(self.folder / "runs" / name).trials
-
-    def checkpoints(self, number: int, name: str = "tiny") -> list[Path]:
-        """Checkpoints of a trial that are on disk, over all runs of the sweep."""
-        pattern = f"runs/{name}/ray/*/trial_{number:05d}/checkpoint_*/state.pt"
-        return list(self.folder.glob(pattern))
-
-    def wait_for_checkpoint(self, number: int, process: subprocess.Popen[str]) -> None:
-        """Wait until a trial has a whole checkpoint; looks at files only, as the driver writes."""
-        pattern = f"tiny/ray/*/trial_{number:05d}/checkpoint_*/state.pt.sha256"
-        deadline = time.monotonic() + 200
-        while not list((self.folder / "runs").glob(pattern)):
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < deadline, "the sweep does not get there"
-            time.sleep(0.3)
-
-    def runs(self, experiment: str = "tiny") -> list[Run]:
-        client = MlflowClient(f"sqlite:///{self.folder}/runs/mlflow.db")
-        found = client.get_experiment_by_name(experiment)
-        assert found is not None
-        return list(client.search_runs([found.experiment_id]))
-
-    def steps(self, run: Run, metric: str) -> list[int]:
-        client = MlflowClient(f"sqlite:///{self.folder}/runs/mlflow.db")
-        return [entry.step for entry in client.get_metric_history(run.info.run_id, metric)]
-
-
-@pytest.fixture(scope="module")
-def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "coco"
-    return write_coco_demo(folder, image_size=32, n_train=160, n_val=40)
-
-
-@pytest.fixture
-def sweep(tmp_path: Path, coco: Path) -> Iterator[Sweep]:
-    (tmp_path / "coco").symlink_to(coco)
-    made = Sweep(tmp_path)
-    made.write()
-    yield made
-    for process in made.started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-
-
-def check_tracked(sweep: Sweep, trials: int, epochs: int) -> None:
-    """Each trial has exactly one run below the parent, and each of its epochs exactly one step."""
-    runs = sweep.runs()
-    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
-    assert len(parents) == 1
-    children = [run for run in runs if run not in parents]
-    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parents[0].info.run_id}
-    splits = {parents[0].data.tags[f"data.split.{name}"] for name in ("train", "val", "test")}
-    assert len(splits) == 3
-    numbers = sorted(int(run.data.tags["sweep.trial"]) for run in children)
-    assert numbers == list(range(trials))
-    for run in children:
-        assert run.info.status == "FINISHED"
-        assert sorted(sweep.steps(run, "val/accuracy")) == list(range(1, epochs + 1))
 
 
 def test_a_sweep_from_pretraining_to_results_and_on(sweep: Sweep) -> None:

@@ -1,0 +1,91 @@
+"""Trainables that the engine's tests run; they import little, as workers wait for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import ray
+import torch
+from ray import tune
+
+from trainables.trainable import ENDED, METRICS, SECONDS, SweepTrainable
+
+TOTAL_MIB, PEAK_MIB = 24_000.0, 9_000.0
+
+
+class OnCountedGpu(SweepTrainable):
+    """A trial that takes its CPU for a GPU of 24,000 MiB, and needs 9,000 of them.
+
+    All but the first wait until three of them run at once.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        mock.patch("trainables.memory.gpu_memory_mib", return_value=TOTAL_MIB).start()
+        mock.patch("trainables.trainable.gpu_memory_mib", return_value=TOTAL_MIB).start()
+        mock.patch("trainables.trial._peak_memory_mib", return_value=PEAK_MIB).start()
+        self.limit = mock.patch("torch.cuda.set_per_process_memory_fraction").start()
+        super().setup(config)
+
+    def step(self) -> dict[str, Any]:
+        number = self._assignment["number"]
+        if number:
+            meeting = Path(str(self._assignment["base"].data.cache_dir)) / "meeting"
+            meeting.mkdir(exist_ok=True)
+            (meeting / str(number)).touch()
+            deadline = time.monotonic() + 120
+            while len(list(meeting.iterdir())) < 3:
+                assert time.monotonic() < deadline, "three trials never ran at once"
+                time.sleep(0.05)
+        result = super().step()
+        ((fraction,), _) = self.limit.call_args
+        seen = {"fraction": fraction, "threads": torch.get_num_threads()}
+        (gpu,) = ray.get_gpu_ids()
+        return {**result, METRICS: {**result[METRICS], **seen, "gpu": gpu}}
+
+
+CURVES = (0.5, 0.6, 0.7, 0.4, 0.65, 0.45)
+
+
+class Flat(tune.Trainable):
+    """A trial that is as good after its first epoch as after its last."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._number = config["assignment"]["number"]
+        self._epochs = config["assignment"]["base"].training.epochs
+        self._epoch = 0
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        self._epoch += 1
+        accuracy = CURVES[self._number]
+        result = {
+            METRICS: {"epoch": self._epoch, "val/accuracy": accuracy, "train/loss": 1 - accuracy},
+            SECONDS: 0.0,
+        }
+        return result | ({"done": True, ENDED: True} if self._epoch == self._epochs else {})
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        (Path(checkpoint_dir) / "nothing").touch()
+
+    def load_checkpoint(self, checkpoint: object) -> None:
+        pass
+
+
+class Killed(SweepTrainable):
+    """A trial that kills its worker once before its second epoch, and always before its third."""
+
+    def step(self) -> dict[str, Any]:
+        once = Path(str(self._assignment["base"].data.cache_dir)) / "killed"
+        first = self.iteration == 1 and not once.exists()
+        if first or (self.iteration == 2 and "losses" not in self._assignment):
+            once.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -45,3 +48,40 @@ class FaultyConfig:
 
     def build(self, shape: Shape) -> Term:
         return _Faulty(self)
+
+
+class _Gate(Term):
+    def __init__(self, config: GateConfig) -> None:
+        super().__init__()
+        self.folder = Path(config.folder)
+
+    def start_epoch(self, epoch: int) -> None:
+        trial = Path.cwd().name  # Ray Tune's folder of the trial
+        with (self.folder / "diary.txt").open("a") as diary:
+            diary.write(f"{trial} {os.getpid()} {epoch}\n")
+        while epoch >= self._open_until(trial):
+            time.sleep(0.05)
+
+    def _open_until(self, trial: str) -> int:
+        own = self.folder / trial
+        return int((own if own.is_file() else self.folder / "all").read_text())
+
+    def forward(self, step: ForwardPass) -> list[Summand]:
+        return [Summand("zero", 1.0, 0.0 * step.logits.sum())]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateConfig:
+    """A method that writes down each epoch it begins, and waits until a test lets it.
+
+    Attributes:
+        folder: Where ``diary.txt`` is written: trial, process and epoch (from 0). A file with the
+            trial's name, or else ``all``, says before which epoch to wait.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    folder: str
+
+    def build(self, shape: Shape) -> Term:
+        return _Gate(self)

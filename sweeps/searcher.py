@@ -30,6 +30,8 @@ ATTEMPTS = "attempts"
 RESOURCES = "resources"
 # A trial's values at each rung that it reached (see sweeps.mo_asha).
 RUNGS = "rungs"
+# Losses of a trial that was told to give up, after which no other can be expected to run.
+_LOSSES_WITHOUT_WORK = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +180,12 @@ class StudySearcher(Searcher):
         """
         self._losses[trial_id] += 1
         losses = self._losses[trial_id]
+        if losses > self._plan.max_losses + _LOSSES_WITHOUT_WORK:
+            # A worker that would only tell of the losses did not come that far either.
+            self.stop_reason = (
+                f"workers cannot be started: trial {self._handed_out[trial_id].number} lost "
+                f"{losses} in a row, the last ones before they had anything to do"
+            )
         return losses if losses > self._plan.max_losses else None
 
     def forget_losses(self, trial_id: str) -> None:

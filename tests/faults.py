@@ -26,6 +26,9 @@ class _Faulty(Term):
     def forward(self, step: ForwardPass) -> list[Summand]:
         config = self.config
         if self.epoch >= config.from_epoch:
+            if config.mib_per_image:
+                size = int(config.mib_per_image * 2**20) * len(step.batch.target)
+                torch.empty(size, dtype=torch.uint8, device=step.logits.device)
             if len(step.batch.target) > config.max_images:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             if config.raises:
@@ -43,6 +46,7 @@ class FaultyConfig:
 
     from_epoch: int = 0
     max_images: int = 10**6
+    mib_per_image: float = 0.0
     raises: bool = False
     diverges: bool = False
 

@@ -108,7 +108,10 @@ class SweepTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Run one epoch; the result says ``done`` after the last one or after a failure."""
         if losses := self._assignment.get("losses"):
-            text = f"its worker was lost {losses} times without finishing an epoch in between"
+            text = (
+                f"its worker was lost, or could not write or read a checkpoint, {losses} times "
+                "without finishing an epoch in between"
+            )
             return {FAILURE: text, CAUSE: WORKER_LOST, "done": True, ENDED: True}
         begin = time.perf_counter()
         try:

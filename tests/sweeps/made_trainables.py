@@ -66,10 +66,13 @@ class Flat(tune.Trainable):
     def step(self) -> dict[str, Any]:
         self._epoch += 1
         accuracy = CURVES[self._number]
-        result = {
-            METRICS: {"epoch": self._epoch, "val/accuracy": accuracy, "train/loss": 1 - accuracy},
-            SECONDS: 0.0,
+        metrics = {
+            "epoch": self._epoch,
+            "val/accuracy": accuracy,
+            "train/loss": 1 - accuracy,
+            "pid": os.getpid(),
         }
+        result = {METRICS: metrics, SECONDS: 0.0}
         return result | ({"done": True, ENDED: True} if self._epoch == self._epochs else {})
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

@@ -389,6 +389,10 @@ def test_losses_count_between_two_checkpoints() -> None:
     searcher.forget_losses("a")
     assert [searcher.note_loss("a") for _ in range(4)] == [None, None, None, 4]
     assert searcher.note_loss("b") is None
+    assert searcher.stop_reason is None
+    # Told to give up, it would say so in its next worker, if there were any.
+    assert [searcher.note_loss("a") for _ in range(3)] == [5, 6, 7]
+    assert "workers cannot be started: trial 0 lost 7 in a row" in str(searcher.stop_reason)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from hsplid_core.models.state_files import STATE_FILE
 from tests.faults import FaultyConfig
 from tests.tiny import tiny_trial
 from trainables.config import TrialConfig
+from trainables.memory import CONTEXT_MIB, gpu_memory_mib, limit_memory
 from trainables.trainable import Assignment, SweepTrainable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,6 +116,26 @@ def test_out_of_memory_is_tried_again_in_smaller_parts(data: DataConfig, from_ep
         assert result["metrics"]["train/loss"] == pytest.approx(expected, rel=1e-2)
 
 
+@pytest.mark.gpu
+def test_a_share_of_a_real_gpu_is_kept_and_what_is_too_much_for_it_is_halved(
+    data: DataConfig,
+) -> None:
+    total = gpu_memory_mib()
+    assert total is not None
+    # 32 images need 4/3 of what a quarter of the GPU leaves beside the context, 16 need 2/3.
+    base = faulty(tiny_trial(data), mib_per_image=(total / 4 - CONTEXT_MIB) / 24)
+    given = config(base)
+    given["assignment"]["memory_share"] = 0.25
+    try:
+        result = SweepTrainable(given).train()
+    finally:
+        limit_memory(None)
+    assert result["metrics"]["epoch"] == 1
+    assert result["batch_parts"] == 2
+    assert result["gpu_memory_mib"] == total
+    assert result["metrics"]["memory_mib"] < total / 4
+
+
 def test_out_of_memory_beyond_the_limit_fails(data: DataConfig) -> None:
     trainable = SweepTrainable(config(faulty(tiny_trial(data), max_images=4)))
     result = trainable.train()
@@ -156,7 +177,7 @@ def test_a_trial_that_lost_too_many_workers_only_tells_so(data: DataConfig) -> N
     trainable.restore("/a/checkpoint/that/cannot/be/read")
     result = trainable.train()
     assert (result["done"], result["ended"], result["cause"]) == (True, True, "worker_lost")
-    assert "lost 4 times without finishing an epoch" in result["failure"]
+    assert "4 times without finishing an epoch" in result["failure"]
 
 
 def test_checkpoint_through_ray(data: DataConfig, tmp_path: Path) -> None:

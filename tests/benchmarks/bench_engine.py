@@ -1,0 +1,416 @@
+"""What the engine costs: no-op trials against bare Ray Tune, and how its parts grow with a sweep.
+
+The same trials that do nothing, in the same cluster of two slots: through this project's searcher,
+study (sqlite), scheduler, front, progress and MLflow (sqlite), to the last trial's end and to the
+last word in MLflow; and through Ray's own OptunaSearch, with the same sampler and its study in
+memory, the same checkpoints, and none of Ray's loggers, so that nothing records its trials. The
+sampler looks at all trials each time, in both alike; a line says what of the growth is its own.
+
+Then trials without Ray's workers, of up to three epochs with two rungs and random parameters: CPU
+time of the driver's main thread for a trial in the study (with searcher, rungs and front) and in
+what listens (journal of the tracking, progress), early and late. CPU time, since other processes
+disturb it less; delivery to MLflow runs beside that, and is told apart.
+
+    python -m tests.benchmarks.bench_engine                 # 1,000 trials, and 10,000 simulated
+    python -m tests.benchmarks.bench_engine --trials 200 --simulated 2000
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import psutil
+from optuna.distributions import FloatDistribution
+from ray import tune
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search.optuna import OptunaSearch
+from rich.console import Console
+
+from search_spaces import ParameterValue, SearchSpace
+from sweeps.cluster import connected
+from sweeps.engine.announcing import Announcer
+from sweeps.engine.context import SweepContext
+from sweeps.engine.tuning import fit
+from sweeps.events import SweepListener
+from sweeps.loading import load_spec
+from sweeps.overrides import parse_overrides
+from sweeps.progress import ProgressView
+from sweeps.results import records_of
+from sweeps.schedulers import build_scheduler
+from sweeps.searcher import ASSIGNMENT, StudySearcher, TrialPlan
+from sweeps.spec import SweepSpec
+from sweeps.study import open_study
+from sweeps.tracking import MlflowTracker, default_uri
+from tests.benchmarks._report import Ratio, report
+from trainables.trainable import ENDED, METRICS, SECONDS
+
+OBJECTIVES = ["val/accuracy", "val/robust_accuracy"]
+STARTUP = 10
+_WINDOW = 100
+_SPACE = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
+
+
+def suggest(trial: optuna.Trial) -> dict[str, ParameterValue]:
+    """Suggest two numbers."""
+    return {"x": trial.suggest_float("x", 0, 1), "y": trial.suggest_float("y", 0, 1)}
+
+
+def metrics_at(x: float, y: float, epoch: int = 1) -> dict[str, float]:
+    """Make an epoch's metrics: two objectives in conflict."""
+    return {
+        "epoch": float(epoch),
+        "val/accuracy": x * (1 - y) - 1 / epoch,
+        "val/robust_accuracy": 1 - x,
+    }
+
+
+class NoOp(tune.Trainable):
+    """A trial of one epoch that takes no time."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the parameters, from either of the two searchers."""
+        given = config[ASSIGNMENT]["parameters"] if ASSIGNMENT in config else config
+        self._values = float(given["x"]), float(given["y"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next trial's."""
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """End at once."""
+        return {METRICS: metrics_at(*self._values), "done": True, ENDED: True, SECONDS: 0.0}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Write a file, as every trial does."""
+        (Path(checkpoint_dir) / "state").write_text("nothing")
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Have nothing to restore."""
+
+
+class Clock:
+    """Notes when each trial ended, and the driver's memory at that moment.
+
+    Attributes:
+        ended: Seconds from the beginning to the end of the last trial.
+        wall: Seconds to the very end.
+    """
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._begin = time.perf_counter()
+        self._times: list[float] = []
+        self._memory: list[int] = []
+        self.ended = self.wall = 0.0
+
+    def tick(self) -> None:
+        """Note the end of a trial."""
+        self._times.append(time.perf_counter())
+        self._memory.append(self._process.memory_info().rss)
+        self.ended = self._times[-1] - self._begin
+
+    def stop(self) -> None:
+        """Note the end of all."""
+        self.wall = time.perf_counter() - self._begin
+
+    def each_ms(self, at: int) -> float:
+        """Milliseconds a trial, over the trials just before a number."""
+        begin = max(0, at - _WINDOW)
+        return 1000 * (self._times[at - 1] - self._times[begin]) / (at - 1 - begin)
+
+    def growth_kib(self) -> float:
+        """Memory that a trial adds, over the second half."""
+        half = len(self._memory) // 2
+        return (self._memory[-1] - self._memory[half]) / 1024 / (len(self._memory) - half)
+
+
+class Engine:
+    """What a run of a sweep is made of, without data.
+
+    Args:
+        folder: An empty folder.
+        trials: Trials of the sweep.
+        on_end: Called after each.
+        changes: To the spec.
+    """
+
+    def __init__(
+        self, folder: Path, trials: int, on_end: Callable[[], None], *changes: str
+    ) -> None:
+        texts = ["data.root=/nowhere", f"trials={trials}", f"storage={folder}", *changes]
+        texts += ["resources.gpu=0", "resources.cpu=1", f"search.startup_trials={STARTUP}"]
+        self.spec: SweepSpec = load_spec("coco_hsplid_paper", parse_overrides(texts))
+        self.folder = folder / "sweep"
+        self.folder.mkdir(parents=True)
+        self.study = open_study(self.folder, self.spec, {}, [])
+        view = ProgressView(
+            trials,
+            self.spec.objectives,
+            epochs=self.spec.training.epochs,
+            concurrency=2,
+            console=Console(file=io.StringIO()),
+        )
+        self.listeners: Sequence[SweepListener] = [self._tracker(), view]
+        self._announcer = Announcer(self.study, self.spec.objectives, self.folder, self.listeners)
+        self._on_end = on_end
+        self.searcher = StudySearcher(
+            self.study,
+            TrialPlan(
+                space=SearchSpace(suggest), base=self.spec.trial_config(), objectives=OBJECTIVES
+            ),
+            total=trials,
+            find_checkpoint=lambda number: None,
+            on_told=self._told,
+        )
+        self.scheduler: TrialScheduler = build_scheduler(self.spec, self.study, self.searcher)
+
+    def _tracker(self) -> MlflowTracker:
+        return MlflowTracker(
+            default_uri(self.spec.storage),
+            experiment="bench",
+            run_name="bench",
+            sweep_id="bench",
+            folder=self.folder,
+            objectives=self.spec.objectives,
+            spec=self.spec.resolved(),
+            tags={"seed": "0"},
+        )
+
+    def _told(self, number: int) -> None:
+        self._announcer.trial_ended(number)
+        self._on_end()
+
+    def start(self) -> None:
+        """Open what records the sweep."""
+        self._announcer.start()
+
+    def finish(self) -> None:
+        """Wait until all is recorded."""
+        records = records_of(self.study)
+        for listener in self.listeners:
+            listener.sweep_finished(records, interrupted=False)
+
+
+def through_sweeps(folder: Path, trials: int) -> Clock:
+    """Run no-op trials as a sweep does."""
+    clock = Clock()
+    engine = Engine(folder, trials, clock.tick)
+    engine.start()
+    context = SweepContext(spec=engine.spec, folder=engine.folder, fixed={}, images={})
+    fit(
+        context,
+        engine.searcher,
+        engine.scheduler,
+        {"cpu": 1},
+        engine.listeners,
+        trainable=NoOp,
+    )
+    engine.finish()
+    clock.stop()
+    return clock
+
+
+class _Ticks(tune.Callback):
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._clock.tick()
+
+
+def sampler() -> optuna.samplers.TPESampler:
+    """Make the sampler that a spec's ``tpe`` stands for."""
+    return optuna.samplers.TPESampler(
+        seed=0, multivariate=True, group=True, constant_liar=True, n_startup_trials=STARTUP
+    )
+
+
+def bare_ray(folder: Path, trials: int) -> Clock:
+    """Run the same trials through Ray's own searcher."""
+    clock = Clock()
+    searcher = OptunaSearch(
+        dict(_SPACE),
+        metric=[f"{METRICS}/{name}" for name in OBJECTIVES],
+        mode=["max", "max"],
+        sampler=sampler(),
+    )
+    tuner = tune.Tuner(
+        tune.with_resources(NoOp, {"cpu": 1}),
+        tune_config=tune.TuneConfig(search_alg=searcher, num_samples=trials, reuse_actors=True),
+        run_config=tune.RunConfig(
+            name="bare",
+            storage_path=str(folder),
+            callbacks=[_Ticks(clock)],
+            checkpoint_config=tune.CheckpointConfig(
+                num_to_keep=2, checkpoint_frequency=1, checkpoint_at_end=True
+            ),
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+    clock.stop()
+    return clock
+
+
+def sampling_alone(folder: Path, trials: int) -> Clock:
+    """Ask the sampler, and tell it values, without anything around it."""
+    clock = Clock()
+    study = optuna.create_study(directions=["maximize", "maximize"], sampler=sampler())
+    for _ in range(trials):
+        trial = study.ask(dict(_SPACE))
+        found = metrics_at(trial.params["x"], trial.params["y"])
+        study.tell(trial, [found[name] for name in OBJECTIVES])
+        clock.tick()
+    clock.stop()
+    return clock
+
+
+class Simulated:
+    """Trials without Ray's workers.
+
+    Attributes:
+        clock: Of the whole.
+        tracking: CPU seconds in the listeners, by trial.
+        study: CPU seconds in searcher, study and scheduler, by trial.
+    """
+
+    def __init__(self, folder: Path, trials: int) -> None:
+        self.clock = Clock()
+        self.tracking: list[float] = []
+        self.study: list[float] = []
+        changes = ("search.sampler=random", "search.scheduler=mo_asha", "training.epochs=9")
+        self._engine = Engine(folder, trials, self.clock.tick, *changes, "evaluation.every=1")
+        for listener in self._engine.listeners:
+            _timed(listener, self._add)
+        self._engine.start()
+        self._spent = 0.0
+        for number in range(trials):
+            before, begin = self._spent, time.thread_time()
+            self._run(str(number))
+            self.tracking.append(self._spent - before)
+            self.study.append(time.thread_time() - begin - self.tracking[-1])
+        self._engine.finish()
+        self.clock.stop()
+
+    def _add(self, seconds: float) -> None:
+        self._spent += seconds
+
+    def _run(self, name: str) -> None:
+        searcher, listeners = self._engine.searcher, self._engine.listeners
+        config = searcher.suggest(name)
+        assert isinstance(config, dict)
+        number, parameters = config[ASSIGNMENT]["number"], config[ASSIGNMENT]["parameters"]
+        trial: Any = SimpleNamespace(trial_id=name, config=config)
+        controller: Any = None
+        resumed = searcher.note_start(name) > 1
+        for listener in listeners:
+            listener.trial_started(number, parameters, resumed=resumed)
+        for epoch in (1, 3, 9):
+            metrics = metrics_at(parameters["x"], parameters["y"], epoch)
+            result: dict[str, Any] = {f"{METRICS}/{key}": v for key, v in metrics.items()}
+            for listener in listeners:
+                listener.epoch_finished(number, epoch, metrics)
+            if epoch == 9:
+                result |= {ENDED: True, SECONDS: 0.0}
+                self._engine.scheduler.on_trial_complete(controller, trial, result)
+            elif (
+                self._engine.scheduler.on_trial_result(controller, trial, result)
+                == TrialScheduler.STOP
+            ):
+                break
+        searcher.on_trial_complete(name, result)
+
+
+def _timed(listener: SweepListener, add: Callable[[float], None]) -> None:
+    """Let a listener's calls add up the time that they take."""
+
+    def wrapped(call: Callable[..., None]) -> Callable[..., None]:
+        def timed(*arguments: Any, **named: Any) -> None:
+            begin = time.thread_time()
+            call(*arguments, **named)
+            add(time.thread_time() - begin)
+
+        return timed
+
+    for name in ("trial_started", "epoch_finished", "trial_finished"):
+        setattr(listener, name, wrapped(getattr(listener, name)))
+
+
+def measured(name: str, run: Callable[[Path, int], Clock], trials: int, early: int) -> Clock:
+    """Run in a folder of its own, and print what it took."""
+    with tempfile.TemporaryDirectory() as folder:
+        clock = run(Path(folder), trials)
+    rates = f"at {early}: {clock.each_ms(early):.1f}, at {trials}: {clock.each_ms(trials):.1f} ms"
+    print(
+        f"{name:<14} {clock.ended:6.1f} s, {1000 * clock.ended / trials:5.1f} ms a trial, {rates};"
+        f" {clock.growth_kib():.1f} KiB of memory a trial; {clock.wall:.1f} s until all is told",
+        flush=True,
+    )
+    return clock
+
+
+def on_ray(trials: int) -> list[Ratio]:
+    """Compare with bare Ray Tune."""
+    early = max(_WINDOW, trials // 10)
+    with connected(load_spec("coco_pretrain", parse_overrides(["cluster.num_cpus=2"])).cluster):
+        bare = measured("bare Ray Tune", bare_ray, trials, early)
+        ours = measured("through sweeps", through_sweeps, trials, early)
+    measured("sampling alone", sampling_alone, trials, early)
+    growth, name = ours.each_ms(trials) / ours.each_ms(early), f"{trials} no-op trials"
+    return [
+        Ratio(f"{name} / bare Ray Tune", ours.ended / bare.ended, 1.15, False),
+        Ratio(f"{name}, all in MLflow / bare Ray Tune", ours.wall / bare.ended, 1.15, False),
+        Ratio("KiB of the driver's memory a trial", ours.growth_kib(), 50, False),
+        Ratio(f"a trial at {trials} / at {early}", growth, 1.3, False),
+    ]
+
+
+def simulated(trials: int) -> list[Ratio]:
+    """See how study, scheduler and tracking grow."""
+    window, tenth = max(1, trials // 20), trials // 10
+    with tempfile.TemporaryDirectory() as folder:
+        found = Simulated(Path(folder), trials)
+    ratios = []
+    for name, seconds in (("study and rungs", found.study), ("listeners", found.tracking)):
+        early = sum(seconds[tenth - window : tenth]) / window
+        late = sum(seconds[-window:]) / window
+        print(
+            f"simulated, {name}: {1000 * early:.2f} ms at {tenth}, {1000 * late:.2f} at {trials}"
+        )
+        ratios.append(Ratio(f"simulated, {name}: {trials} / {tenth}", late / early, 1.3, False))
+    clock = found.clock
+    print(f"simulated: {clock.ended:.0f} s, all in MLflow after {clock.wall:.0f} s")
+    return [
+        *ratios,
+        Ratio("simulated: KiB of memory a trial", clock.growth_kib(), 50, False),
+    ]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure and print the ratios; return 0 if all reach their targets."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--trials", type=int, default=1000, help="0 leaves this part out")
+    parser.add_argument("--simulated", type=int, default=10_000, help="0 leaves this part out")
+    arguments = parser.parse_args(argv)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    ratios = on_ray(arguments.trials) if arguments.trials else []
+    return report(ratios + (simulated(arguments.simulated) if arguments.simulated else []))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,7 +7,6 @@ its neighbours.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import optuna
@@ -71,10 +70,4 @@ def rounds(
         asked = sum(state != TrialState.WAITING for state in states)
         first = asked if TrialState.RUNNING in states else asked + 1
         yield {"cpu": resources.cpu, "gpu": 1.0}, min(trials, first)
-    yield {"cpu": resources.cpu, "gpu": _share(measured_slots(study) or 1)}, trials
-
-
-def _share(slots: int) -> float:
-    # Down to Ray's four digits: rounded up, seven sevenths would be more than a whole GPU, and
-    # only six trials would fit on it.
-    return math.floor(10_000 / slots) / 10_000
+    yield {"cpu": resources.cpu, "gpu": 1 / (measured_slots(study) or 1)}, trials

@@ -32,11 +32,11 @@ def test_auto_measures_one_trial_and_packs_the_others() -> None:
     planned = rounds(study, AUTO, 9, gpus=2)
     assert next(planned) == ({"cpu": 2, "gpu": 1.0}, 1)
     measured(study, 2_000)
-    assert next(planned) == ({"cpu": 2, "gpu": 0.1428}, 9)
+    assert next(planned) == ({"cpu": 2, "gpu": pytest.approx(1 / 7)}, 9)
     # A sweep that goes on knows already; the largest peak counts.
     measured(study, 5_200)
     assert measured_slots(study) == 3
-    assert list(rounds(study, AUTO, 9, gpus=2)) == [({"cpu": 2, "gpu": 0.3333}, 9)]
+    assert list(rounds(study, AUTO, 9, gpus=2)) == [({"cpu": 2, "gpu": pytest.approx(1 / 3)}, 9)]
 
 
 def test_an_interrupted_trial_is_the_one_that_is_measured() -> None:

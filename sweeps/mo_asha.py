@@ -17,10 +17,11 @@ from optuna.trial import FrozenTrial, TrialState
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from sweeps.outcome import metrics_of
+from sweeps.outcome import is_feasible, metrics_of
 from sweeps.ranking import Values, is_among_best
 from sweeps.results import Objective
 from sweeps.searcher import ASSIGNMENT, RUNGS
+from sweeps.spec import ConstraintSpec
 from trainables.trainable import ENDED, FAILURE
 
 
@@ -114,8 +115,8 @@ class Rungs:
 
         Args:
             number: The trial's number.
-            metrics: Of its last epoch; None if it failed or was stopped, for such values are of
-                no front.
+            metrics: Of its last epoch; None if it failed, was stopped or is infeasible, for such
+                values are of no front.
         """
         self._running.pop(number, None)
         if metrics is not None and all(o.metric in metrics for o in self._objectives):
@@ -174,14 +175,19 @@ class MoAsha(FIFOScheduler):
         rungs: Loaded from the study.
         on_rung: Called with Ray's name of a trial and its values at all rungs, when it reaches
             one; writes them into the study.
+        constraints: Limits of usable trials; others are on no front.
     """
 
     def __init__(
-        self, rungs: Rungs, on_rung: Callable[[str, Mapping[int, tuple[float, ...]]], None]
+        self,
+        rungs: Rungs,
+        on_rung: Callable[[str, Mapping[int, tuple[float, ...]]], None],
+        constraints: Sequence[ConstraintSpec] = (),
     ) -> None:
         super().__init__()
         self._rungs = rungs
         self._on_rung = on_rung
+        self._constraints = constraints
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave nothing to Ray's experiment snapshots: the study has the rungs."""
@@ -207,9 +213,12 @@ class MoAsha(FIFOScheduler):
     def on_trial_complete(
         self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]
     ) -> None:
-        """Note a finished trial's final values; one that was stopped has none."""
-        if ENDED in result and FAILURE not in result:
-            self._rungs.finish(trial.config[ASSIGNMENT]["number"], metrics_of(result))
+        """Note a finished trial's final values; one that failed, or was stopped, has none."""
+        whole = ENDED in result and FAILURE not in result
+        metrics = metrics_of(result) if whole else None
+        if metrics is not None and not is_feasible(metrics, self._constraints):
+            metrics = None
+        self._rungs.finish(trial.config[ASSIGNMENT]["number"], metrics)
 
     def on_trial_error(self, tune_controller: Any, trial: RayTrial) -> None:
         """Forget the last values of a trial that lost its worker; it will tell them again."""

@@ -151,6 +151,14 @@ def _metric(metrics: Mapping[str, float], name: str, role: str) -> float:
     )
 
 
+def is_feasible(metrics: Mapping[str, float], constraints: Sequence[ConstraintSpec]) -> bool:
+    """Tell whether a trial's last metrics keep all limits; without a metric they do not."""
+    return all(
+        limit.metric in metrics and violation(limit, metrics[limit.metric]) <= 0
+        for limit in constraints
+    )
+
+
 def violation(limit: ConstraintSpec, value: float) -> float:
     """Measure how far a value is beyond a limit, relative to the limit; 0 or less within it."""
     if not math.isfinite(value):

@@ -43,7 +43,7 @@ def build_scheduler(
             max_epochs=spec.training.epochs,
         )
         rungs.load(study.get_trials(deepcopy=False))
-        return MoAsha(rungs, searcher.note_rungs)
+        return MoAsha(rungs, searcher.note_rungs, search.constraints)
     (objective,) = spec.objectives
     compared: dict[str, Any] = {
         "time_attr": _EPOCH,

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sweeps.mo_asha import Rungs
+from sweeps.mo_asha import MoAsha, Rungs
 from sweeps.searcher import RUNGS
+from sweeps.spec import ConstraintSpec
 from tests.sweeps.records import GOALS, Goal
 
 
@@ -101,6 +104,36 @@ def test_rungs_go_on_from_the_study() -> None:
         assert asha.goes_on(1, 1, metrics(0.1, 0.1))  # a resumed trial tells its rung again
         assert not asha.goes_on(4, 1, metrics(0.25, 0.2))
         assert asha.goes_on(5, 1, metrics(0.85, 0.85))
+
+
+@pytest.mark.parametrize(
+    ("ended", "on_front"),
+    [
+        ({"ended": True}, True),
+        ({"ended": True, "metrics/hsplid/salient_dims": 0.0}, False),  # collapsed
+        ({"ended": True, "failure": "the loss became NaN"}, False),
+        ({}, False),  # stopped
+    ],
+)
+def test_only_a_whole_and_usable_trial_stays_on_the_front(
+    ended: dict[str, Any], on_front: bool
+) -> None:
+    asha = rungs(reduction_factor=2, max_epochs=4)
+    limits = [ConstraintSpec(metric="hsplid/salient_dims", minimum=2)]
+    scheduler = MoAsha(asha, lambda *_: None, limits)
+    for number in (0, 1):
+        asha.goes_on(number, 1, metrics(0.9 - 0.1 * number, 0.9))
+    result = {
+        "metrics/epoch": 4.0,
+        "metrics/val/accuracy": 0.8,
+        "metrics/val/robust_accuracy": 0.8,
+        "metrics/hsplid/salient_dims": 5.0,
+    }
+    for number in (0, 1):
+        trial = SimpleNamespace(config={"assignment": {"number": number}})
+        scheduler.on_trial_complete(None, trial, {**result, **ended})  # type: ignore[arg-type]
+    # Whoever is worse at the rung than both goes on only if none of them counts any more.
+    assert asha.goes_on(2, 1, metrics(0.7, 0.7)) == (not on_front)
 
 
 @pytest.mark.parametrize("epoch", [2, 4])

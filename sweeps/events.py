@@ -38,6 +38,7 @@ class TrialRecord:
         traceback: Where in the code it failed.
         attempts: How often it got a worker.
         resources: What it occupied: ``cpu`` and ``gpu``.
+        host: Machine of its last worker.
         infeasible: Which constraint its last metrics violate, one line; None where none.
         tags: What else is worth telling, such as a batch that had to be split to fit the memory.
     """
@@ -54,6 +55,7 @@ class TrialRecord:
     traceback: str | None = None
     attempts: int = 0
     resources: Mapping[str, float] = field(default_factory=dict)
+    host: str | None = None
     infeasible: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 

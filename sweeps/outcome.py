@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.trial import TrialState
+from ray.tune.result import HOSTNAME
 
 from hsplid_core.errors import ConfigError
 from sweeps.spec import ConstraintSpec
@@ -76,6 +77,8 @@ def outcome_of(
     metrics = metrics_of(result)
     attributes: dict[str, Any] = {METRICS: metrics, "seconds": result.get(SECONDS)}
     attributes |= {key: result[key] for key in (TABLES, GPU_MEMORY) if key in result}
+    if HOSTNAME in result:
+        attributes["host"] = result[HOSTNAME]
     if PARTS in result:
         attributes["tags"] = {"out_of_memory": f"batch split into {result[PARTS]} parts"}
     if FAILURE in result:

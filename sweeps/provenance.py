@@ -11,7 +11,7 @@ from pathlib import Path
 UNKNOWN = "unknown"
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "mlflow", "numpy")
 
-_GIT_TIMEOUT_S = 5.0
+_GIT_TIMEOUT_S = 30.0  # on a busy machine with a cold disk; a result without its commit is worse
 
 
 def git_state(folder: Path | None = None) -> dict[str, str]:

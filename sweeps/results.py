@@ -70,7 +70,7 @@ def records_of(study: optuna.Study) -> list[TrialRecord]:
 
     The engine leaves what Optuna does not know in a trial's user attributes: ``parameters`` (the
     values by dotted path; without it, Optuna's own parameters), ``metrics``, ``seconds``,
-    ``failure``, ``cause``, ``traceback``, ``attempts``, ``resources``, ``infeasible``,
+    ``failure``, ``cause``, ``traceback``, ``attempts``, ``resources``, ``host``, ``infeasible``,
     ``tags`` and ``tables``, whose warnings become tags too. A pruned trial with a failure has
     failed: so the sampler hears of a divergence.
 
@@ -111,6 +111,7 @@ def record_of(trial: FrozenTrial, *, on_front: bool = False) -> TrialRecord:
         traceback=attributes.get("traceback"),
         attempts=attributes.get("attempts", 0),
         resources=attributes.get("resources", {}),
+        host=attributes.get("host"),
         infeasible=attributes.get("infeasible"),
         tags={**attributes.get("tags", {}), **_warnings(attributes.get("tables"))},
     )

@@ -12,7 +12,7 @@ from ray.tune.experiment import Trial as RayTrial
 from sweeps.events import SweepListener
 from sweeps.searcher import ASSIGNMENT, StudySearcher
 from sweeps.trial_files import remove_superseded
-from trainables.trainable import METRICS
+from trainables.trainable import METRICS, SECONDS
 
 
 class TuneEvents(tune.Callback):
@@ -52,13 +52,16 @@ class TuneEvents(tune.Callback):
         result: dict[str, Any],
         **info: Any,
     ) -> None:
-        """Tell an epoch's metrics; a failure has none."""
+        """Tell an epoch's metrics, and what the trial has cost so far; a failure has none."""
         metrics = result.get(METRICS)
         if metrics is None:
             return
+        occupied = trial.placement_group_factory
+        gpus = occupied.required_resources.get("GPU", 0.0) if occupied else 0.0
+        cost = {"seconds": result[SECONDS], "gpu_seconds": gpus * result[SECONDS]}
         for listener in self._listeners:
             listener.epoch_finished(
-                trial.config[ASSIGNMENT]["number"], int(metrics["epoch"]), metrics
+                trial.config[ASSIGNMENT]["number"], int(metrics["epoch"]), {**metrics, **cost}
             )
 
     def on_trial_recover(

@@ -6,17 +6,20 @@ request names its run; MLflow's fluent interface and its global state are not us
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import math
 import os
 import re
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hsplid_core.errors import SaliencyError
+from sweeps.study_storage import is_local
 from sweeps.tracking.location import sqlite_file
 
 if TYPE_CHECKING:
@@ -67,6 +70,7 @@ class KnownRun:
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     status: str = ""
+    is_whole: bool = True
 
     @classmethod
     def of(cls, run: Run) -> KnownRun:
@@ -80,6 +84,11 @@ class KnownRun:
             str(run.info.status),
         )
 
+    def outline(self) -> KnownRun:
+        """Return what is worth remembering of a run that has ended: a sweep may have thousands."""
+        state = {STATE: self.tags[STATE]} if STATE in self.tags else {}
+        return KnownRun(self.run_id, tags=state, status=self.status, is_whole=False)
+
     @property
     def last_epoch(self) -> int:
         """The last epoch whose metrics are logged; 0 before the first."""
@@ -89,6 +98,28 @@ class KnownRun:
     def state(self) -> str | None:
         """The trial's or the sweep's state as tagged."""
         return self.tags.get(STATE)
+
+
+def create_database(uri: str) -> None:
+    """Make the database where the URI names a sqlite file that does not exist; once.
+
+    Several programs that make its tables at a time get in each other's way, so one of them does.
+
+    Raises:
+        TrackingError: The database cannot be made.
+    """
+    file = sqlite_file(uri)
+    if file is None:
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with (file.parent / f".{file.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        is_new = not file.exists()
+        connect(uri)
+        if is_new and is_local(file.parent):
+            # The file keeps this: readers, as the UI, and writers no longer wait for each other.
+            with closing(sqlite3.connect(file)) as database:
+                database.execute("PRAGMA journal_mode = WAL")
 
 
 def connect(uri: str) -> MlflowClient:

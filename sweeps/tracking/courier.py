@@ -40,6 +40,7 @@ def deliveries(spool: Spool, store: SweepStore) -> Iterator[int]:
         ServerDownError: Some were not delivered, and may be later.
         TrackingError: The server refuses to open the sweep, or the journal cannot be read.
     """
+    spool.sync()
     while items := spool.head(_WINDOW):
         if not store.is_open:
             store.open()

@@ -1,17 +1,19 @@
 """The journal between a sweep and MLflow: written before training goes on, emptied by delivery.
 
-A sqlite file beside the study. Every entry has a sequence number and is on the disk, synced, when
-``put`` returns: a killed driver loses none, and a power cut only what the disk itself loses. An
-entry is struck out after MLflow has it. In between it may be delivered more than once, which
-:mod:`sweeps.tracking.store` turns into once.
+A sqlite file beside the study. Every entry has a sequence number and is the operating system's
+when ``put`` returns, so that no killed process takes it along; :meth:`Spool.sync` brings it to the
+disk, which the delivery asks for every time, and until then a power cut may take the last seconds
+of the log, as it does of the training. An entry is struck out after MLflow has it. In between it
+may be delivered more than once, which :mod:`sweeps.tracking.store` turns into once.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +83,7 @@ class Spool:
                 f"{self._path} was written by a later version of this program: use that one"
             )
         self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.executescript(f"{_SCHEMA}PRAGMA user_version = {_VERSION};")
 
     def __len__(self) -> int:
@@ -95,7 +97,7 @@ class Spool:
         return self._path
 
     def put(self, entries: Sequence[tuple[int | None, Entry]]) -> None:
-        """Append entries, all or none; they are on the disk when this returns.
+        """Append entries, all or none; they outlive this process when this returns.
 
         Args:
             entries: A trial's number, or None for the sweep, and what happened.
@@ -109,6 +111,12 @@ class Spool:
                 "INSERT OR REPLACE INTO states VALUES (?, ?)",
                 [(_SWEEP if trial is None else trial, state) for trial, state in _states(entries)],
             )
+
+    def sync(self) -> None:
+        """Bring what was put so far to the disk, without keeping others from putting."""
+        log = self._path.with_name(f"{self._path.name}-wal")
+        with suppress(OSError), log.open("rb") as opened:  # moved into the file: synced there
+            os.fsync(opened.fileno())
 
     def head(self, limit: int) -> list[Item]:
         """Return the oldest entries, in order.

@@ -23,13 +23,14 @@ from sweeps.tracking.client import (
     ServerDownError,
     TrackingError,
     connect,
+    create_database,
     explained,
     legal,
     search,
     write,
 )
 from sweeps.tracking.drafts import Draft, draft
-from sweeps.tracking.entries import Artifact, Entry
+from sweeps.tracking.entries import Artifact, Entry, Tagged
 from sweeps.tracking.location import sqlite_file
 
 SWEEP_ID = "sweep.id"
@@ -86,10 +87,15 @@ class SweepStore:
             TrackingError: The server refuses, or the experiment was deleted.
         """
         with explained(self._uri):
+            create_database(self._uri)
             self._client = connect(self._uri)
             self.experiment_id = self._open_experiment()
             parent = self._open_parent()
-            self._runs = self._children(parent)
+            runs = self._children(parent)
+        self._runs = {
+            number: run if run.status == "RUNNING" else run.outline()
+            for number, run in runs.items()
+        }
         self._parent = parent
 
     def deliver(self, trial: int | None, entries: Sequence[Entry]) -> None:
@@ -123,13 +129,15 @@ class SweepStore:
 
     def _deliver(self, trial: int | None, entries: Sequence[Entry]) -> None:
         known = self._known(trial)
-        if known is not None and trial in self._uncertain:
+        if known is not None and (trial in self._uncertain or not _suffices(known, entries)):
             known = KnownRun.of(self._client.get_run(known.run_id))
         made = draft(known or KnownRun(""), entries)
         run = known or self._create(trial, made)
         self._keep(trial, run)
-        self._uncertain.discard(trial)
         self._write(run, made)
+        self._uncertain.discard(trial)
+        if trial is not None and run.status != "RUNNING":
+            self._keep(trial, run.outline())
 
     def _known(self, trial: int | None) -> KnownRun | None:
         if trial is None:
@@ -229,6 +237,11 @@ class SweepStore:
             if not twin.metrics and not twin.params:
                 self._client.delete_run(twin.run_id)
         return fullest_first[0] if fullest_first else None
+
+
+def _suffices(run: KnownRun, entries: Sequence[Entry]) -> bool:
+    """Tell whether enough is known of a run to write entries to it."""
+    return run.is_whole or all(isinstance(entry, Tagged) for entry in entries)
 
 
 def _artifact_location(uri: str) -> str | None:

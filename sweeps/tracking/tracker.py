@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,9 +17,20 @@ from sweeps.results import Objective, front_after
 from sweeps.selection import pareto_ranks, points_of
 from sweeps.tracking.client import EPOCH, ServerDownError, TrackingError, text
 from sweeps.tracking.courier import Courier
-from sweeps.tracking.entries import Artifact, Begun, Closed, Ended, Entry, Epoch, Opened, Tagged
+from sweeps.tracking.entries import (
+    Artifact,
+    Begun,
+    Closed,
+    Ended,
+    Entry,
+    Epoch,
+    Measured,
+    Opened,
+    Tagged,
+)
 from sweeps.tracking.spool import OPEN, SPOOL_FILE, Spool
 from sweeps.tracking.store import ON_FRONT, SweepStore
+from sweeps.tracking.system import SystemSampler
 from trainables.config import ParameterValue
 
 RANK = "sweep.pareto_rank"
@@ -43,6 +55,7 @@ class MlflowTracker:
         artifacts: Files that are logged to the parent run at the end; they must exist by then.
         interval_s: Shortest time between two deliveries.
         patience_s: How long to wait, at the end, for a server that does not answer.
+        sampling_s: Seconds between two samples of what the machine does; None leaves it to MLflow.
 
     Attributes:
         artifacts: These files; more may be added until the sweep has finished.
@@ -62,6 +75,7 @@ class MlflowTracker:
         artifacts: Sequence[Path] = (),
         interval_s: float = 2.0,
         patience_s: float = 30.0,
+        sampling_s: float | None = None,
     ) -> None:
         self._facts = {
             "uri": uri,
@@ -80,9 +94,12 @@ class MlflowTracker:
             uri, experiment=experiment, sweep_id=sweep_id, run_name=run_name, folder=folder
         )
         self._courier = Courier(self._spool, self._store, interval_s=interval_s)
+        self._sampler = SystemSampler(self._note_sample, interval_s=sampling_s)
+        self._lock = threading.Lock()
         self._unwritten: list[tuple[int | None, Entry]] = []
         self._attempts: Counter[int] = Counter()
         self._front: list[TrialRecord] = []
+        self._last_sample = -1
 
     @property
     def experiment_id(self) -> str:
@@ -110,7 +127,8 @@ class MlflowTracker:
                     "local file"
                 ) from error
             logger.warning("%s. Training goes on, and the log is kept for later", error)
-        self._spool.note(self._facts)
+        self._began_ms = int(self._spool.facts.get("began_ms", _now_ms()))
+        self._spool.note({**self._facts, "began_ms": str(self._began_ms)})
         self._put(None, Begun(spec=self._spec, tags=self._tags, time_ms=_now_ms()))
         self._attempts.update({record.number: record.attempts for record in records})
         self._front = [record for record in records if record.on_front]
@@ -121,6 +139,7 @@ class MlflowTracker:
                     self._put(record.number, self._opened(record.number, record.parameters))
                 self._put(record.number, self._closed(record))
         self._courier.start()
+        self._sampler.start()
 
     def trial_started(
         self, number: int, parameters: Mapping[str, ParameterValue], *, resumed: bool
@@ -167,6 +186,7 @@ class MlflowTracker:
             step=len(finished),
             time_ms=_now_ms(),
         )
+        self._sampler.stop()
         self._put_all([*entries, (None, ended)])
         try:
             delivered = self.flush(self._patience_s)
@@ -189,6 +209,7 @@ class MlflowTracker:
 
     def close(self) -> None:
         """Stop the delivery, as also the sweep's end does; again is harmless."""
+        self._sampler.stop()
         if self._courier.stop():
             self._spool.close()
 
@@ -224,6 +245,13 @@ class MlflowTracker:
             name = str(self._folder)
         return shlex.join(["python", "-m", "sweeps.sync", name])
 
+    def _note_sample(self, sample: Mapping[str, float]) -> None:
+        now = _now_ms()
+        step = (now - self._began_ms) // 1000  # seconds since the sweep began
+        if step > self._last_sample:
+            self._last_sample = step
+            self._put(None, Measured(metrics=sample, step=step, time_ms=now))
+
     def _opened(self, number: int, parameters: Mapping[str, ParameterValue]) -> Opened:
         return Opened(
             parameters=dict(parameters),
@@ -238,9 +266,12 @@ class MlflowTracker:
         results = dict(zip(names, values, strict=False))
         if record.seconds is not None:
             results["trial/seconds"] = record.seconds
+            results["trial/gpu_seconds"] = record.resources.get("gpu", 0.0) * record.seconds
         tags = {f"sweep.{name}": value for name, value in record.tags.items()}
         if record.cause is not None:
             tags[CAUSE] = record.cause
+        if record.host is not None:  # of the worker, where that is not the driver's
+            tags["host"] = record.host
         return Closed(
             state=record.state if record.state in ENDED else "interrupted",
             epoch=int(record.metrics.get(EPOCH, 0)),
@@ -275,14 +306,15 @@ class MlflowTracker:
         self._put_all([(trial, entry)])
 
     def _put_all(self, entries: Sequence[tuple[int | None, Entry]]) -> None:
-        self._unwritten += entries
-        try:
-            self._spool.put(self._unwritten)
-        except TrackingError as error:  # a full disk, perhaps: training is worth more
-            if len(self._unwritten) == len(entries):
-                logger.warning("%s. Training goes on, and this is tried again", error)
-            return
-        self._unwritten = []
+        with self._lock:
+            self._unwritten += entries
+            try:
+                self._spool.put(self._unwritten)
+            except TrackingError as error:  # a full disk, perhaps: training is worth more
+                if len(self._unwritten) == len(entries):
+                    logger.warning("%s. Training goes on, and this is tried again", error)
+                return
+            self._unwritten = []
         self._courier.notify()
 
 

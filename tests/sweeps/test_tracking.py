@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import shlex
@@ -65,6 +66,7 @@ def make(
             "tags": TAGS,
             "interval_s": 0.0,
             "patience_s": 10.0,
+            "sampling_s": 1e9,
         }
         made.append(MlflowTracker(default_uri(storage), **settings | options))
         return made[-1]
@@ -112,12 +114,15 @@ def test_a_sweep_is_one_parent_with_a_child_a_trial(
     train(tracker, 1, range(1, 4))
     tracker.trial_finished(complete(1, 0.9, 0.4, epoch=3))
     train(tracker, 2, range(1, 2))
-    tracker.trial_finished(failed(2))
-    records = [complete(0, 0.8, 0.2, on_front=False), complete(1, 0.9, 0.4), failed(2)]
+    ill = dataclasses.replace(failed(2), cause="diverged", host="node-7")
+    tracker.trial_finished(ill)
+    records = [complete(0, 0.8, 0.2, on_front=False), complete(1, 0.9, 0.4), ill]
 
     _, children = runs(client, tracker)
     fronts = [children[number].data.tags["sweep.on_front"] for number in range(3)]
     assert fronts == ["false", "true", "false"]  # known before the sweep ends
+    assert children[2].data.tags["sweep.failure_cause"] == "diverged"
+    assert children[2].data.tags["host"] == "node-7"
 
     tracker.sweep_finished(records, interrupted=False)
     parent, children = runs(client, tracker)
@@ -130,7 +135,8 @@ def test_a_sweep_is_one_parent_with_a_child_a_trial(
         "training.learning_rate": "0.0005",
         "training.device": "null",
     }
-    assert parent.data.metrics == {
+    own = {k: v for k, v in parent.data.metrics.items() if not k.startswith("system/")}
+    assert own == {
         "sweep/complete": 2,
         "sweep/failed": 1,
         "sweep/stopped": 0,
@@ -150,6 +156,10 @@ def test_a_sweep_is_one_parent_with_a_child_a_trial(
     assert children[1].data.params == {"method.hsplid.rho_s": "0.5", "method.hsplid.sigma": "null"}
     assert children[1].data.metrics["objective/val/robust_accuracy"] == 0.4
     assert children[1].data.metrics["trial/seconds"] == 30.4
+    ranks = [children[number].data.tags.get("sweep.pareto_rank") for number in range(3)]
+    assert ranks == ["2", "1", None]
+    assert parent.data.metrics["system/system_memory_usage_megabytes"] > 100
+    assert 0 <= parent.data.metrics["system/cpu_utilization_percentage"] <= 100
     assert history(client, children[1], "epoch") == [(1, 1), (2, 2), (3, 3)]
     assert history(client, children[1], "loss") == [(1, 1), (3, 1 / 3)]
     expected = {**TAGS, "sweep.state": "complete", "sweep.attempt": "1", "sweep.on_front": "true"}
@@ -364,8 +374,8 @@ def test_a_server_that_is_never_back_is_told_but_kills_nothing(
     tracker.trial_finished(complete(0, 0.8, 0.2))
     tracker.sweep_finished([complete(0, 0.8, 0.2)], interrupted=False)
     last = caplog.records[-1].getMessage()
-    # Its beginning, 3 epochs, its end, its rank, and the sweep's end.
-    assert last.startswith("7 entries of the log wait in ")
+    # Its beginning, 3 epochs, its end, its rank, a sample of the machine, and the sweep's end.
+    assert last.startswith("8 entries of the log wait in ")
     assert f"python -m sweeps.sync {tmp_path} delivers them" in last
 
 
@@ -416,7 +426,7 @@ def test_names_that_mlflow_forbids_and_long_values_are_made_legal(
     assert run.data.params["space_x___"] == "v" * 5000
     assert len(run.data.params) == 151
     assert run.data.metrics["PGD _eps_2/255_"] == 0.5
-    assert len(run.data.metrics) == 1 + 1700 + 2
+    assert len(run.data.metrics) == 1 + 1700 + 3
     assert len(run.data.tags["sweep.failure"]) == 5000
 
 

@@ -14,6 +14,7 @@ import torch
 from hsplid_core._reading import Images, choose_positions, read_batches
 from hsplid_core.attacks import (
     Attack,
+    Attempt,
     Model,
     Region,
     Scorer,
@@ -109,6 +110,7 @@ def robust_accuracy(
     cannot rise and each radius costs less than the one before. At each radius the perturbation
     left from the one before is tried first, scaled up, which costs one forward pass; what that
     does not break is attacked just as without a cascade, so no accuracy is higher than there.
+    APGD alone goes on from there by a shorter run (`attacks.cascade`).
 
     Args:
         model: Pixels to logits, on `device`.
@@ -147,7 +149,7 @@ def robust_accuracy(
     positions = choose_positions(images, max_images)
     counts = torch.zeros(len(attacks) + 2, dtype=torch.int64, device=device)
     break_images: Breaker = break_in_cascade if cascade else break_each
-    with frozen(model):
+    with frozen(model), torch.inference_mode(False), torch.no_grad():
         scorer = Scorer(model)
         for batch in read_batches(images, positions, batch_size, device):
             allowed = region_mask(region, batch, seed=seed)
@@ -155,7 +157,8 @@ def robust_accuracy(
             wrong, _ = scorer.judge(batch.image, batch.target)
             scorer.verify()  # before any work on attacks
             rows = (~wrong & ~untouched).nonzero().squeeze(1)
-            outcome = break_images(scorer, batch, allowed, rows, attacks, seed=seed)
+            attempt = Attempt.of(batch, allowed, scorer, seed=seed)
+            outcome = break_images(attempt.take(rows), attacks)
             broken = outcome.broken.sum(0)  # [E]
             standing = (~wrong).sum()
             counts += torch.stack([untouched.sum(), standing, *(standing - broken)])

@@ -64,7 +64,7 @@ def climb(
     goal: Tensor,
     loss: Loss,
     *,
-    epsilon: float,
+    step: float,
     steps: int,
     samples: int,
     leave: bool,
@@ -78,7 +78,7 @@ def climb(
         target: True classes, or those to reach, int64, [B].
         goal: Classes that a targeted loss aims at, int64, [B].
         loss: What to climb.
-        epsilon: Radius of the ball, which sets the first step.
+        step: Length of the first step (published: 2 epsilon).
         steps: Steps of each image.
         samples: Passes that a gradient is averaged over.
         leave: Let an image go as soon as it fools, instead of climbing on.
@@ -102,7 +102,7 @@ def climb(
         best=start.clone(),
         best_gradient=gradient.clone(),
         best_loss=value.clone(),
-        step=value.new_full((n_images, 1, 1, 1), 2 * epsilon),
+        step=value.new_full((n_images, 1, 1, 1), step),
         rises=torch.zeros_like(target),
         loss_at_checkpoint=value.clone(),
         halved=torch.ones_like(fooled),  # no interval lies before the first to compare with

@@ -1,46 +1,79 @@
-"""What every attack does around its own search: checks, a model held still, a last look."""
+"""A batch under attack: what every search starts from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
-from hsplid_core.attacks._frozen import frozen, refuse_training_mode
-from hsplid_core.attacks._inputs import check_inputs
-from hsplid_core.attacks.attack import Model
+from hsplid_core._noise import signed_uniform
+from hsplid_core.attacks.balls import BALLS, Ball, Norm, take
 from hsplid_core.attacks.scoring import Scorer
+from hsplid_core.data.batch import Batch
 
 
-@contextmanager
-def attempt(
-    model: Model,
-    image: Tensor,
-    target: Tensor,
-    allowed: Tensor,
-    index: Tensor,
-    *,
-    targeted: bool,
-) -> Iterator[Scorer]:
-    """Open a model for an attack; the arguments are those of `Attack.__call__`.
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """Images to attack, and the model to fool.
 
-    Inside, parameters need no gradient and nothing is recorded but what the scorer records
-    itself. At the end all logits that the scorer saw must have been numbers.
-
-    Yields:
-        The model's scorer.
-
-    Raises:
-        ConfigError: The model is in training mode.
-        DataError: The tensors do not fit together, or pixels lie outside [0, 1].
-        TrainingDivergedError: The model's logits are NaN or infinite.
+    Attributes:
+        scorer: The model, held still.
+        image: Clean images in [0, 1], [B, C, H, W].
+        target: True classes, or those to reach, int64, [B].
+        allowed: True where a pixel may change, bool, [B, 1, H, W].
+        index: Row of each image in its data set, int64, [B].
+        seed: Seed of everything random.
     """
-    check_inputs(image, target, allowed, index)
-    refuse_training_mode(model)
-    # A caller in inference mode would make tensors that autograd refuses.
-    with frozen(model), torch.inference_mode(False), torch.no_grad():
-        scorer = Scorer(model, targeted=targeted)
-        yield scorer
-        scorer.verify()
+
+    scorer: Scorer
+    image: Tensor
+    target: Tensor
+    allowed: Tensor
+    index: Tensor
+    seed: int
+
+    @classmethod
+    def of(cls, batch: Batch, allowed: Tensor, scorer: Scorer, *, seed: int) -> Attempt:
+        """Attempt all images of a batch."""
+        return cls(
+            scorer=scorer,
+            image=batch.image,
+            target=batch.target,
+            allowed=allowed,
+            index=batch.index,
+            seed=seed,
+        )
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def take(self, rows: Tensor) -> Attempt:
+        """Return the attempt on some of the images."""
+        return replace(
+            self,
+            image=take(self.image, rows),
+            target=self.target[rows],
+            allowed=self.allowed[rows],
+            index=self.index[rows],
+        )
+
+    def under(self, attack: Callable[..., Tensor]) -> Tensor:
+        """Attack the images, [B, C, H, W], with all that a call of an attack checks."""
+        return attack(
+            self.scorer.model,
+            self.image,
+            self.target,
+            self.allowed,
+            seed=self.seed,
+            index=self.index,
+        )
+
+    def ball(self, norm: Norm, epsilon: float) -> Ball:
+        """Return the sets that attacked images lie in."""
+        return BALLS[norm](self.image, self.allowed, epsilon)
+
+    def noise(self, stream: int, more: int = 0) -> Tensor:
+        """Draw numbers in (-1, 1): one for each pixel and channel, and some more, [B, N]."""
+        count = self.image.shape[1:].numel() + more
+        return signed_uniform(self.seed, stream, self.index, count, dtype=self.image.dtype)

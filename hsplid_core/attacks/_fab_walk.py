@@ -7,11 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hsplid_core._noise import signed_uniform
+from hsplid_core.attacks._attempt import Attempt
 from hsplid_core.attacks._planes import towards_plane
-from hsplid_core.attacks.balls import BALLS, Norm, sizes, take
+from hsplid_core.attacks.balls import Norm, sizes, take
 from hsplid_core.attacks.losses import Loss
-from hsplid_core.attacks.scoring import Scorer
 
 _STREAM = 2 << 20  # of its random starts
 _TINY = 1e-12
@@ -45,64 +44,49 @@ class Walker:
     """Walks to one goal after another and keeps the nearest image found that fools.
 
     Args:
-        scorer: The model.
-        image: Clean images, [B, C, H, W].
-        target: True classes, or those to reach, int64, [B].
-        allowed: True where a pixel may change, bool, [B, 1, H, W].
+        attempt: The images and the model.
         found: Nearest fooling images so far, [B, C, H, W]; written to.
         size: Sizes of their changes, infinite where there is none, [B]; written to.
         settings: Numbers of the attack.
     """
 
     def __init__(
-        self,
-        scorer: Scorer,
-        image: Tensor,
-        target: Tensor,
-        allowed: Tensor,
-        found: Tensor,
-        size: Tensor,
-        settings: WalkSettings,
+        self, attempt: Attempt, found: Tensor, size: Tensor, settings: WalkSettings
     ) -> None:
-        self._scorer = scorer
+        self._attempt = attempt
+        self._scorer = attempt.scorer
         self._settings = settings
-        self._image = image
-        self._target = target
-        self._allowed = allowed
         self._found = found
         self._size = size
 
-    def run(self, goal: Tensor, *, seed: int, index: Tensor, again: int) -> None:
+    def run(self, goal: Tensor, *, again: int) -> None:
         """Walk from one start to one goal [B], with the images that are not near enough yet.
 
         Args:
             goal: Classes to reach, int64, [B].
-            seed: Seed of the random starts.
-            index: Row of each image in its data set, int64, [B].
             again: Number of the start; 0 starts at the images themselves.
         """
         rows = (self._size > self._settings.enough).nonzero().squeeze(1)
         if not len(rows):
             return
-        current = take(self._image, rows)
-        if again:
-            current = self._random_start(current, rows, seed, index[rows], again)
+        part = self._attempt.take(rows)
+        current = self._random_start(part, again) if again else part.image.clone()
         for _ in range(self._settings.steps):
-            image, target, aim = take(self._image, rows), self._target[rows], goal[rows]
-            value, gradient = self._linearise_(current, image, target, aim, rows)
-            current = self._step(current, image, self._allowed[rows], value, gradient)
+            value, gradient = self._linearise_(current, part, goal[rows], rows)
+            current = self._step(current, part, value, gradient)
             open_ = self._size[rows] > self._settings.enough
             if not open_.all():
-                rows, current = rows[open_], take(current, open_)
+                kept = open_.nonzero().squeeze(1)
+                rows, current, part = rows[kept], take(current, kept), part.take(kept)
                 if not len(rows):
                     return
-        image, target = take(self._image, rows), self._target[rows]
-        self._keep(current, image, self._scorer.judge(current, target)[0], rows)
+        self._keep(current, part.image, self._scorer.judge(current, part.target)[0], rows)
 
     def _linearise_(
-        self, current: Tensor, image: Tensor, target: Tensor, goal: Tensor, rows: Tensor
+        self, current: Tensor, part: Attempt, goal: Tensor, rows: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Evaluate f and its gradient; fooling iterates are kept and, in place, pulled back."""
+        image, target = part.image, part.target
         fooled, value, gradient = self._scorer.differentiate(
             current, target, goal, self._settings.border
         )
@@ -126,10 +110,8 @@ class Walker:
         self._found[rows[better]] = take(current, better)
         self._size[rows[better]] = size[better]
 
-    def _step(
-        self, current: Tensor, image: Tensor, allowed: Tensor, value: Tensor, gradient: Tensor
-    ) -> Tensor:
-        settings = self._settings
+    def _step(self, current: Tensor, part: Attempt, value: Tensor, gradient: Tensor) -> Tensor:
+        settings, image, allowed = self._settings, part.image, part.allowed
         lower, upper = image.where(~allowed, 0), image.where(~allowed, 1)
         normal = gradient * allowed
         drift = (normal * (current - image)).flatten(1).sum(1)
@@ -144,12 +126,6 @@ class Walker:
         )
         return moved.clamp_(lower, upper)
 
-    def _random_start(
-        self, image: Tensor, rows: Tensor, seed: int, index: Tensor, again: int
-    ) -> Tensor:
-        settings = self._settings
-        noise = signed_uniform(
-            seed, _STREAM + again, index, image.shape[1:].numel(), dtype=image.dtype
-        ).view(image.shape)
-        ball = BALLS[settings.norm](image, self._allowed[rows], settings.start_radius)
-        return ball.random_point(noise)
+    def _random_start(self, part: Attempt, again: int) -> Tensor:
+        noise = part.noise(_STREAM + again).view(part.image.shape)
+        return part.ball(self._settings.norm, self._settings.start_radius).random_point(noise)

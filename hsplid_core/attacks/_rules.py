@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from hsplid_core.attacks.balls import BALLS, Norm
 
+Rule = tuple[bool, str]
+"""Whether it holds, and what to say where it does not."""
 
-def radius_rules(epsilon: float, norm: Norm) -> list[tuple[bool, str]]:
+
+def radius_rules(epsilon: float, norm: Norm) -> list[Rule]:
     """Rules for the ball that an attack stays in.
 
     Args:
@@ -31,7 +35,7 @@ def radius_rules(epsilon: float, norm: Norm) -> list[tuple[bool, str]]:
     ]
 
 
-def count_rules(**counts: int) -> list[tuple[bool, str]]:
+def count_rules(**counts: int) -> list[Rule]:
     """Rules for numbers of steps, restarts and the like, which begin at 1.
 
     Args:
@@ -41,3 +45,16 @@ def count_rules(**counts: int) -> list[tuple[bool, str]]:
         Pairs of (rule holds, message).
     """
     return [(count >= 1, f"{name} is {count}: use at least 1") for name, count in counts.items()]
+
+
+def iterate_rule(iterate: str, choices: Collection[str]) -> Rule:
+    """Rule for the iterate that an attack returns.
+
+    Args:
+        iterate: Its name.
+        choices: The names there are.
+
+    Returns:
+        Whether it holds, and its message.
+    """
+    return iterate in choices, f"iterate is {iterate!r}: use one of {sorted(choices)}"

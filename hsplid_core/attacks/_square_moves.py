@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from hsplid_core._noise import signed_uniform
+from hsplid_core.attacks._attempt import Attempt
 from hsplid_core.attacks._windows import Boxes, bump, inside, opposite_bumps, rulers
 from hsplid_core.attacks.balls import Ball, Norm
 
@@ -28,46 +29,55 @@ class Place:
     """Where the search stands.
 
     Attributes:
-        image: Clean images, [B, C, H, W].
+        attempt: Images, [B, C, H, W], and their regions.
         best: Best images so far, [B, C, H, W].
-        allowed: True where a pixel may change, bool, [B, 1, H, W].
         boxes: Rectangles around the allowed pixels.
         ball: The sets that candidates lie in.
         epsilon: Their radius in pixel units.
-        index: Row of each image in its data set, int64, [B].
     """
 
-    image: Tensor
+    attempt: Attempt
     best: Tensor
-    allowed: Tensor
     boxes: Boxes
     ball: Ball
     epsilon: float
-    index: Tensor
 
-    def draw(self, seed: int, stream: int, count: int) -> Tensor:
+    @property
+    def image(self) -> Tensor:
+        """Clean images, [B, C, H, W]."""
+        return self.attempt.image
+
+    @property
+    def allowed(self) -> Tensor:
+        """True where a pixel may change, bool, [B, 1, H, W]."""
+        return self.attempt.allowed
+
+    def draw(self, stream: int, count: int) -> Tensor:
         """Draw numbers in (-1, 1) for each image, [B, count]."""
-        return signed_uniform(seed, stream, self.index, count, dtype=self.image.dtype)
+        attempt = self.attempt
+        return signed_uniform(
+            attempt.seed, stream, attempt.index, count, dtype=attempt.image.dtype
+        )
 
 
 class Moves(NamedTuple):
-    """How candidates are made: images [B, C, H, W] from a place, a share, a seed and a stream."""
+    """How candidates are made: images [B, C, H, W] from a place, a share and a stream."""
 
-    first: Callable[[Place, int, int], Tensor]
-    next: Callable[[Place, float, int, int], Tensor]
+    first: Callable[[Place, int], Tensor]
+    next: Callable[[Place, float, int], Tensor]
 
 
-def _stripes(place: Place, seed: int, stream: int) -> Tensor:
+def _stripes(place: Place, stream: int) -> Tensor:
     """Vertical stripes of one pixel, each of a random corner colour."""
     rows, channels, _, width = place.image.shape
-    sign = place.draw(seed, stream, channels * width).sign().view(rows, channels, 1, width)
+    sign = place.draw(stream, channels * width).sign().view(rows, channels, 1, width)
     return place.ball.project_(place.image + place.epsilon * sign)
 
 
-def _recolour(place: Place, share: float, seed: int, stream: int) -> Tensor:
+def _recolour(place: Place, share: float, stream: int) -> Tensor:
     """Paint one window in a random corner colour."""
     channels = place.image.shape[1]
-    numbers = place.draw(seed, stream, 2 + channels)
+    numbers = place.draw(stream, 2 + channels)
     side = _side(place.boxes, share)
     top, left = _corner(place.boxes, side, numbers[:, 0], numbers[:, 1])
     window = inside(place.image.shape, top, left, side)
@@ -83,7 +93,7 @@ def _painted(place: Place, window: Tensor, sign: Tensor) -> Tensor:
     return place.ball.project_(painted)
 
 
-def _tiles(place: Place, seed: int, stream: int) -> Tensor:
+def _tiles(place: Place, stream: int) -> Tensor:
     """A grid of pyramids of random signs over the region, of length epsilon."""
     rows, channels, _, _ = place.image.shape
     boxes = place.boxes
@@ -99,17 +109,17 @@ def _tiles(place: Place, seed: int, stream: int) -> Tensor:
     inner = (tile_row.clamp(0, _MOST_TILES - 1) * _MOST_TILES) + tile_column.clamp(
         0, _MOST_TILES - 1
     )  # [B, H, W]
-    signs = place.draw(seed, stream, channels * _MOST_TILES**2).sign().view(rows, channels, -1)
+    signs = place.draw(stream, channels * _MOST_TILES**2).sign().view(rows, channels, -1)
     sign = signs.gather(2, inner.flatten(1).unsqueeze(1).expand(-1, channels, -1))
     change = sign.view_as(place.image) * shape.unsqueeze(1).to(place.image.dtype) * place.allowed
     scale = place.epsilon / _norm(change, (1, 2, 3))
     return place.ball.project_(place.image + change * scale)
 
 
-def _move_mass(place: Place, share: float, seed: int, stream: int) -> Tensor:
+def _move_mass(place: Place, share: float, stream: int) -> Tensor:
     """Empty one window and spend its length, and what is left of epsilon, in another."""
     image, channels = place.image, place.image.shape[1]
-    numbers = place.draw(seed, stream, 5 + channels)
+    numbers = place.draw(stream, 5 + channels)
     # Odd and 3 or more, as in AutoAttack: with even windows, down to single pixels, two to three
     # points more stand (250 queries, 15x15 pixels).
     side = _side(place.boxes, share).clamp(min=3)

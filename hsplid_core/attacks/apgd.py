@@ -15,26 +15,24 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hsplid_core._noise import signed_uniform
 from hsplid_core.attacks._apgd_climb import climb
-from hsplid_core.attacks._attempt import attempt
-from hsplid_core.attacks._rules import count_rules, radius_rules
-from hsplid_core.attacks.attack import Model
-from hsplid_core.attacks.balls import BALLS, Ball, Norm, take
+from hsplid_core.attacks._attempt import Attempt
+from hsplid_core.attacks._rules import Rule, count_rules, iterate_rule
+from hsplid_core.attacks.attack import Attack
+from hsplid_core.attacks.balls import take
 from hsplid_core.attacks.losses import LOSSES, LossName, ranked_goals
 from hsplid_core.attacks.scoring import Scorer
-from hsplid_core.config import check
 
 _STREAM = 1 << 20  # of its random starts: PGD's restarts use the streams from 0 on
 
+_SHORT = 0.25  # share of the steps that a run from near the border takes
+
 
 @dataclass(frozen=True, kw_only=True)
-class APGD:
-    """Settings of an Auto-PGD attack; calling it attacks a batch.
+class APGD(Attack):
+    """Settings of an Auto-PGD attack; calling it attacks a batch, as every `Attack`.
 
     Attributes:
-        epsilon: Radius of the ball in pixel units, above 0; at most 1 in L-infinity.
-        norm: "linf" or "l2".
         loss: What to climb: "ce", "dlr" (three classes or more), "targeted_dlr" (four or more)
             or "targeted_ce". A targeted loss makes one run for each goal.
         n_targets: Goals of a targeted loss: the likeliest wrong classes of the clean image, at
@@ -47,116 +45,100 @@ class APGD:
         iterate: What an attack returns: the "best" iterate of all steps, as published, or the
             "first_fooling", where an image leaves the batch as soon as it fools the model. Both
             fool on the same images.
-        targeted: Lead to the classes given, instead of away from them, by "ce" or "dlr"; a
-            targeted loss chooses goals of its own.
+        targeted: As in `Attack`, by "ce" or "dlr"; a targeted loss chooses goals of its own.
 
     Raises:
         ConfigError: A value is out of range; all faults are named together.
     """
 
-    epsilon: float
-    norm: Norm = "linf"
     loss: LossName = "ce"
     n_targets: int = 9
     steps: int = 100
     restarts: int = 1
     samples: int = 1
     iterate: Literal["best", "first_fooling"] = "first_fooling"
-    targeted: bool = False
 
-    def __post_init__(self) -> None:
-        check(
-            [
-                *radius_rules(self.epsilon, self.norm),
-                (self.loss in LOSSES, f"loss is {self.loss!r}: use one of {sorted(LOSSES)}"),
-                *count_rules(
-                    n_targets=self.n_targets,
-                    steps=self.steps,
-                    restarts=self.restarts,
-                    samples=self.samples,
-                ),
-                (
-                    self.iterate in ("best", "first_fooling"),
-                    f"iterate is {self.iterate!r}: use 'best' or 'first_fooling'",
-                ),
-                (
-                    not (self.targeted and self.has_goals),
-                    f"targeted is set and loss is {self.loss!r}, which chooses goals of its own: "
-                    "use 'ce' or 'dlr'",
-                ),
-            ]
-        )
+    def rules(self) -> list[Rule]:
+        """List what must hold for the settings."""
+        return [
+            (self.loss in LOSSES, f"loss is {self.loss!r}: use one of {sorted(LOSSES)}"),
+            *count_rules(
+                n_targets=self.n_targets,
+                steps=self.steps,
+                restarts=self.restarts,
+                samples=self.samples,
+            ),
+            iterate_rule(self.iterate, ("best", "first_fooling")),
+            (
+                not (self.targeted and self.has_goals),
+                f"targeted is set and loss is {self.loss!r}, which chooses goals of its own: "
+                "use 'ce' or 'dlr'",
+            ),
+        ]
 
     @property
     def has_goals(self) -> bool:
         """Whether each run aims at one of the likeliest wrong classes."""
         return self.loss.startswith("targeted")
 
-    def with_epsilon(self, epsilon: float) -> APGD:
-        """Return the same attack with another radius."""
-        return replace(self, epsilon=epsilon)
-
     def stopping_early(self) -> APGD:
         """Return the same attack with the first iterate that fools."""
         return replace(self, iterate="first_fooling")
 
-    def __call__(
-        self,
-        model: Model,
-        image: Tensor,
-        target: Tensor,
-        allowed: Tensor,
-        *,
-        seed: int,
-        index: Tensor,
-    ) -> Tensor:
-        """Attack a batch; see `Attack`. Where nothing fools, the best of the first run returns."""
-        with attempt(model, image, target, allowed, index, targeted=self.targeted) as scorer:
-            target = target.clone()
-            ball: Ball = BALLS[self.norm](image, allowed, self.epsilon)
-            return self._attack(scorer, ball, image, target, seed=seed, index=index)
+    def search(self, attempt: Attempt) -> Tensor:
+        """Make one run after another, each on the images that stand; see `Attack`.
 
-    def _attack(
-        self,
-        scorer: Scorer,
-        ball: Ball,
-        image: Tensor,
-        target: Tensor,
-        *,
-        seed: int,
-        index: Tensor,
-    ) -> Tensor:
-        """Make one run after another, each on the images that stand."""
+        Where nothing fools, the best of the first run returns.
+        """
         if self.has_goals:
-            goals = ranked_goals(scorer.logits(image), target, self.n_targets)  # [B, T]
+            logits = attempt.scorer.logits(attempt.image)
+            goals = ranked_goals(logits, attempt.target, self.n_targets)  # [B, T]
         else:
-            goals = target.unsqueeze(1)
-        result = image.clone()
-        standing = torch.arange(len(image), device=image.device)
+            goals = attempt.target.unsqueeze(1)
+        result = attempt.image.clone()
+        standing = torch.arange(len(attempt), device=attempt.image.device)
         runs = [(rank, again) for again in range(self.restarts) for rank in range(goals.shape[1])]
         for number, (rank, again) in enumerate(runs):
             if not len(standing):
                 break
-            inside = ball if number == 0 else ball.take(standing)
-            start = self._start(inside, take(image, standing), seed, again, index[standing])
-            attacked, fooled, _ = climb(
-                scorer,
-                inside,
-                start,
-                target[standing],
-                goals[standing, rank],
-                LOSSES[self.loss],
-                epsilon=self.epsilon,
-                steps=self.steps,
-                samples=self.samples,
-                leave=self.iterate == "first_fooling",
+            part = attempt if number == 0 else attempt.take(standing)
+            noise = part.noise(_STREAM + again).view(part.image.shape)
+            start = part.ball(self.norm, self.epsilon).random_point(noise)
+            attacked, fooled = self._climb(
+                part, start, goals[standing, rank], 2 * self.epsilon, self.steps
             )
             written = fooled | (number == 0)
             result[standing[written]] = take(attacked, written)
             standing = standing[~fooled]
         return result
 
-    def _start(self, ball: Ball, image: Tensor, seed: int, again: int, index: Tensor) -> Tensor:
-        count = image.shape[1:].numel()
-        noise = signed_uniform(seed, _STREAM + again, index, count, dtype=image.dtype)
-        return ball.random_point(noise.view(image.shape))
+    @property
+    def goes_on(self) -> bool:
+        """Whether it can `resume`: with goals, each has a way of its own."""
+        return not self.has_goals
+
+    def resume(self, attempt: Attempt, start: Tensor) -> Tensor:
+        """Climb from images near the border, with fewer and shorter steps; see `Attack`."""
+        steps = max(1, round(_SHORT * self.steps))
+        again = replace(attempt, scorer=Scorer(attempt.scorer.model, targeted=self.targeted))
+        attacked, _ = self._climb(again, start, again.target, self.epsilon / 2, steps)
+        return attacked
+
+    def _climb(
+        self, attempt: Attempt, start: Tensor, goal: Tensor, step: float, steps: int
+    ) -> tuple[Tensor, Tensor]:
+        """Climb from a start: the best iterates, [B, C, H, W], and whether they fool, [B]."""
+        ball = attempt.ball(self.norm, self.epsilon)
+        attacked, fooled, _ = climb(
+            attempt.scorer,
+            ball,
+            ball.project_(start.clone()),
+            attempt.target,
+            goal,
+            LOSSES[self.loss],
+            step=step,
+            steps=steps,
+            samples=self.samples,
+            leave=self.iterate == "first_fooling",
+        )
+        return attacked, fooled

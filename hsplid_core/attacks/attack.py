@@ -1,49 +1,75 @@
-"""What an evaluation needs to know of an attack and of a model, and nothing more."""
+"""What every attack is: settings that can be called on a batch, around a search of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, Self
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Self
 
+import torch
 from torch import Tensor
 
+from hsplid_core.attacks._attempt import Attempt
+from hsplid_core.attacks._frozen import frozen, refuse_training_mode
+from hsplid_core.attacks._inputs import check_inputs
+from hsplid_core.attacks._rules import Rule, radius_rules
 from hsplid_core.attacks.balls import Norm
+from hsplid_core.attacks.scoring import Model, Scorer
+from hsplid_core.config import check
 
-Model = Callable[[Tensor], Tensor]
-"""Pixel images [B, C, H, W] in [0, 1] to logits [B, K]; normalisation is inside."""
 
+@dataclass(frozen=True, kw_only=True)
+class Attack(ABC):
+    """The settings of one attack; calling it attacks a batch.
 
-class Attack(Protocol):
-    """The settings of one attack, ready to be run on a batch.
+    The next attack is one more frozen dataclass that derives from this one: it adds settings,
+    their `rules` and its `search`.
 
-    The next attack is one more frozen dataclass with these members.
+    Attributes:
+        epsilon: Radius of the ball around each image, in pixel units, above 0; at most 1 in
+            L-infinity, where 1 already frees every pixel.
+        norm: Norm of the ball, "linf" or "l2".
+        targeted: Lead to the classes given, instead of away from them.
+
+    Raises:
+        ConfigError: A value is out of range; all faults are named together.
     """
 
-    @property
-    def norm(self) -> Norm:
-        """Norm of the ball."""
-        ...
+    epsilon: float
+    norm: Norm = "linf"
+    targeted: bool = False
 
-    @property
-    def epsilon(self) -> float:
-        """Radius of the ball around each image, in pixel units."""
-        ...
+    def __post_init__(self) -> None:
+        check([*radius_rules(self.epsilon, self.norm), *self.rules()])
 
-    @property
-    def targeted(self) -> bool:
-        """Whether the classes given are to be reached, instead of to be left."""
-        ...
+    def rules(self) -> list[Rule]:
+        """List what must hold for the settings that an attack adds."""
+        return []
 
     def with_epsilon(self, epsilon: float) -> Self:
         """Return the same attack with another radius."""
-        ...
+        return replace(self, epsilon=epsilon)
 
     def stopping_early(self) -> Self:
         """Return the form in which an image leaves as soon as it fools the model.
 
-        It breaks at least the images that this form breaks, for less work.
+        It breaks at least the images that this form breaks, for less work. An attack that always
+        lets them leave returns itself.
         """
-        ...
+        return self
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the attack can `resume`; what it leaves standing has then been searched well."""
+        return False
+
+    def resume(self, attempt: Attempt, start: Tensor) -> Tensor:
+        """Attack in a short run from given images of the balls, [B, C, H, W].
+
+        Raises:
+            NotImplementedError: The attack does not go on from anywhere.
+        """
+        raise NotImplementedError
 
     def __call__(
         self,
@@ -79,4 +105,26 @@ class Attack(Protocol):
             DataError: The tensors do not fit together, or pixels lie outside [0, 1].
             TrainingDivergedError: The model's logits are NaN or infinite.
         """
-        ...
+        check_inputs(image, target, allowed, index)
+        refuse_training_mode(model)
+        # A caller in inference mode would make tensors that autograd refuses.
+        with frozen(model), torch.inference_mode(False), torch.no_grad():
+            attempt = Attempt(
+                scorer=Scorer(model, targeted=self.targeted),
+                image=image,
+                target=target.clone(),  # of inference mode it could not be saved for a gradient
+                allowed=allowed,
+                index=index,
+                seed=seed,
+            )
+            attacked = self.search(attempt)
+            attempt.scorer.verify()
+        return attacked
+
+    @abstractmethod
+    def search(self, attempt: Attempt) -> Tensor:
+        """Attack a batch that has been checked, without recording gradients.
+
+        Returns:
+            The attacked images, [B, C, H, W].
+        """

@@ -17,73 +17,58 @@ from typing import Literal
 
 from torch import Tensor
 
-from hsplid_core.attacks._attempt import attempt
-from hsplid_core.attacks._rules import count_rules, radius_rules
+from hsplid_core.attacks._attempt import Attempt
+from hsplid_core.attacks._rules import Rule, count_rules, iterate_rule
 from hsplid_core.attacks.apgd import APGD
-from hsplid_core.attacks.attack import Attack, Model
-from hsplid_core.attacks.balls import Norm, take
+from hsplid_core.attacks.attack import Attack
+from hsplid_core.attacks.balls import take
 from hsplid_core.attacks.fab import FAB
 from hsplid_core.attacks.square import Square
-from hsplid_core.config import check
 
 Version = Literal["standard", "rand"]
 _VERSIONS = ("standard", "rand")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoAttack:
-    """Settings of AutoAttack; calling it attacks a batch.
+class AutoAttack(Attack):
+    """Settings of AutoAttack; calling it attacks a batch, as every `Attack`.
 
     Attributes:
-        epsilon: Radius of the ball in pixel units, above 0; at most 1 in L-infinity.
-        norm: "linf" or "l2".
         version: "standard" or "rand".
         steps: Gradient steps of each run.
         n_targets: Goals of the targeted members, at most all wrong classes.
         queries: Forward passes of Square.
         samples: Passes that `rand` averages a gradient over.
         iterate: As in `APGD`; both fool on the same images.
-        targeted: Lead to the classes given, instead of away from them. The authors' team has no
-            such form: here APGD on the DLR loss takes the place of its targeted form.
+        targeted: As in `Attack`. The authors' team has no such form: here APGD on the DLR loss
+            takes the place of its targeted form.
 
     Raises:
         ConfigError: A value is out of range; all faults are named together.
     """
 
-    epsilon: float
-    norm: Norm = "linf"
     version: Version = "standard"
     steps: int = 100
     n_targets: int = 9
     queries: int = 5000
     samples: int = 20
     iterate: Literal["best", "first_fooling"] = "first_fooling"
-    targeted: bool = False
 
-    def __post_init__(self) -> None:
-        check(
-            [
-                *radius_rules(self.epsilon, self.norm),
-                (
-                    self.version in _VERSIONS,
-                    f"version is {self.version!r}: use one of {sorted(_VERSIONS)}",
-                ),
-                *count_rules(
-                    steps=self.steps,
-                    n_targets=self.n_targets,
-                    queries=self.queries,
-                    samples=self.samples,
-                ),
-                (
-                    self.iterate in ("best", "first_fooling"),
-                    f"iterate is {self.iterate!r}: use 'best' or 'first_fooling'",
-                ),
-            ]
-        )
-
-    def with_epsilon(self, epsilon: float) -> AutoAttack:
-        """Return the same attack with another radius."""
-        return replace(self, epsilon=epsilon)
+    def rules(self) -> list[Rule]:
+        """List what must hold for the settings."""
+        return [
+            (
+                self.version in _VERSIONS,
+                f"version is {self.version!r}: use one of {sorted(_VERSIONS)}",
+            ),
+            *count_rules(
+                steps=self.steps,
+                n_targets=self.n_targets,
+                queries=self.queries,
+                samples=self.samples,
+            ),
+            iterate_rule(self.iterate, ("best", "first_fooling")),
+        ]
 
     def stopping_early(self) -> AutoAttack:
         """Return the same attack with the first iterate that fools."""
@@ -125,41 +110,26 @@ class AutoAttack:
         )
         return (("apgd-ce", apgd), *second, ("fab-t", fab), ("square", square))
 
-    def __call__(
-        self,
-        model: Model,
-        image: Tensor,
-        target: Tensor,
-        allowed: Tensor,
-        *,
-        seed: int,
-        index: Tensor,
-    ) -> Tensor:
-        """Attack a batch; see `Attack`.
+    def search(self, attempt: Attempt) -> Tensor:
+        """Send one member after another at what stands; see `Attack`.
 
         Images that fool as they are come back so; where nothing fools, the first member's result
         returns.
         """
-        with attempt(model, image, target, allowed, index, targeted=self.targeted) as scorer:
-            result = image.clone()
-            if not len(image):
-                return result
-            logits = scorer.logits(image)
-            scorer.verify()  # before any work on attacks
-            standing = (~scorer.fooled(logits, target)).nonzero().squeeze(1)
-            for number, (_, member) in enumerate(self.members(logits.shape[1])):
-                if not len(standing):
-                    break
-                attacked = member(
-                    model,
-                    take(image, standing),
-                    target[standing],
-                    allowed[standing],
-                    seed=seed,
-                    index=index[standing],
-                )
-                fooled, _ = scorer.judge(attacked, target[standing])
-                written = fooled | (number == 0)
-                result[standing[written]] = take(attacked, written)
-                standing = standing[~fooled]
+        result = attempt.image.clone()
+        if not len(attempt):
+            return result
+        scorer = attempt.scorer
+        logits = scorer.logits(attempt.image)
+        scorer.verify()  # before any work on attacks
+        standing = (~scorer.fooled(logits, attempt.target)).nonzero().squeeze(1)
+        for number, (_, member) in enumerate(self.members(logits.shape[1])):
+            if not len(standing):
+                break
+            part = attempt.take(standing)
+            attacked = member.search(part)
+            fooled, _ = scorer.judge(attacked, part.target)
+            written = fooled | (number == 0)
+            result[standing[written]] = take(attacked, written)
+            standing = standing[~fooled]
         return result

@@ -13,11 +13,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from hsplid_core.attacks._attempt import Attempt
+from hsplid_core.attacks._standing import Standing, Trail
 from hsplid_core.attacks.attack import Attack
 from hsplid_core.attacks.balls import sizes, take
 from hsplid_core.attacks.fab import FAB
-from hsplid_core.attacks.scoring import Scorer
-from hsplid_core.data.batch import Batch
+
+# Shares of the clean image's lead: with more left by a search of this ball, another attack does
+# not try; with more left after a short run, no full run follows.
+_SHORT_REACH, _FULL_REACH = 1 / 2, 1 / 3
+# Growth of the radius up to which a perturbation, scaled, is a good start.
+_NEAR = 2.001
 
 
 @dataclass(frozen=True)
@@ -35,124 +41,104 @@ class Outcome:
 
 
 class Breaker(Protocol):
-    """Attacks images of a batch at rising radii."""
+    """Attacks images at rising radii."""
 
     def __call__(
         self,
-        scorer: Scorer,
-        batch: Batch,
-        allowed: Tensor,
-        rows: Tensor,
+        attempt: Attempt,
         attacks: Sequence[Attack],
-        *,
-        seed: int,
         known: Tensor | None = None,
+        trail: Trail | None = None,
     ) -> Outcome:
         """Return what is broken at each radius.
 
         Args:
-            scorer: The model.
-            batch: B images.
-            allowed: True where a pixel may change, bool, [B, 1, H, W].
-            rows: The images to attack, int64, [M]; all are classified correctly.
+            attempt: M images, all classified correctly.
             attacks: One attack of E radii, in ascending order.
-            seed: Seed of the attacks.
             known: What other attacks have broken, bool, [M, E]; None if nothing.
+            trail: Where other attacks have left these images; written to. None if there are none.
         """
         ...
 
 
 def break_each(
-    scorer: Scorer,
-    batch: Batch,
-    allowed: Tensor,
-    rows: Tensor,
+    attempt: Attempt,
     attacks: Sequence[Attack],
-    *,
-    seed: int,
     known: Tensor | None = None,
+    trail: Trail | None = None,
 ) -> Outcome:
     """Attack at each radius as if it were the only one; see `Breaker`."""
-    record = _Record(batch, rows, attacks, known)
+    record = _Record(attempt, attacks, known)
     for place, attack in enumerate(attacks):
         positions = record.standing(place)
-        if not len(positions):
-            continue
-        attacked = _attacked(scorer, batch, allowed, rows[positions], attack, seed)
-        fooled, _ = scorer.judge(attacked, batch.target[rows[positions]])
-        record.write(positions[fooled], take(attacked, fooled), slice(place, place + 1))
+        if len(positions):
+            attacked = attempt.take(positions).under(attack)
+            fooled, _ = attempt.scorer.judge(attacked, attempt.target[positions])
+            record.write(positions[fooled], take(attacked, fooled), slice(place, place + 1))
     return record.outcome()
 
 
 def break_in_cascade(
-    scorer: Scorer,
-    batch: Batch,
-    allowed: Tensor,
-    rows: Tensor,
+    attempt: Attempt,
     attacks: Sequence[Attack],
-    *,
-    seed: int,
     known: Tensor | None = None,
+    trail: Trail | None = None,
 ) -> Outcome:
     """Attack survivors alone: what a radius breaks is broken at all larger ones; see `Breaker`.
 
     What an attack leaves standing is tried again at the next radius with its perturbation scaled
-    up, for one forward pass. Scaling keeps it inside region and ball in any norm. Only what
-    stands then is attacked, from the very start it would have without a cascade: so everything
-    that breaks there breaks here. An attack that looks for the smallest change of an image, from
-    the image itself, would do the same at every radius, so one search serves them all.
+    up, for one forward pass. Scaling keeps it inside region and ball in any norm. What stands
+    then is attacked from the very start it would have without a cascade, so that everything that
+    breaks there breaks here. Two kinds of attack go on from what has been found instead.
+
+    One that can go on from anywhere (`Attack.resume`) searches the first ball in full. At the next
+    radius, up to twice as large, it makes a short run from the nearest miss, and a full run only
+    where that leaves a third of the image's lead or less. Where another such attack has searched
+    the ball before, both are for images alone that it has left half of their lead or less. One
+    that looks for the smallest change of an image, from the image itself, would do the same at
+    every radius, so one search serves them all.
     """
     first = attacks[0]
     if isinstance(first, FAB) and first.restarts == 1:
-        return _break_by_distance(scorer, batch, allowed, rows, attacks, first, seed, known)
-    record = _Record(batch, rows, attacks, known)
-    positions = torch.arange(len(rows), device=rows.device)
-    leftover: Tensor | None = None  # the standing images, as the smaller radius left them
+        return _break_by_distance(attempt, attacks, first, known)
+    record = _Record(attempt, attacks, known)
+    if not len(attempt):
+        return record.outcome()
+    trail = Trail(attempt, len(attacks)) if trail is None else trail
+    below: Standing | None = None  # what stands at the radius before
     radius = 0.0
     for place, attack in enumerate(attacks):
-        from_here = slice(place, None)
-        kept = record.is_standing(positions, place)
-        positions = positions[kept]
-        if leftover is not None and len(positions):
-            image = take(batch.image, rows[positions])
-            scaled = take(leftover, kept).sub_(image).mul_(attack.epsilon / radius)
-            scaled.add_(image).clamp_(0, 1)
-            fooled, _ = scorer.judge(scaled, batch.target[rows[positions]])
-            record.write(positions[fooled], take(scaled, fooled), from_here)
-            positions = positions[~fooled]
-        if not len(positions):
+        here = trail.at(place, record.standing(place))
+        if below is not None and len(here):
+            scaled = below.scaled(attempt, here.positions, attack.epsilon / radius)
+            here = record.try_out(here, scaled, place)
+        if not len(here):
             break  # at this radius and all larger ones, everything is broken
-        attacked = _attacked(scorer, batch, allowed, rows[positions], attack, seed)
-        fooled, _ = scorer.judge(attacked, batch.target[rows[positions]])
-        record.write(positions[fooled], take(attacked, fooled), from_here)
-        positions, leftover, radius = positions[~fooled], take(attacked, ~fooled), attack.epsilon
+        far = here.none()
+        if attack.goes_on and trail.searched[place]:
+            here, far = here.split(here.margin <= _SHORT_REACH * trail.lead[here.positions])
+        if attack.goes_on and (trail.searched[place] or attack.epsilon <= _NEAR * radius):
+            if len(here):
+                short = attack.resume(attempt.take(here.positions), here.image)
+                here = record.try_out(here, short, place)
+            here, farther = here.split(here.margin <= _FULL_REACH * trail.lead[here.positions])
+            far = far.merged(farther)
+        if len(here):
+            attacked = attempt.take(here.positions).under(attack)
+            here = record.try_out(here, attacked, place)
+        below, radius = here.merged(far), attack.epsilon
+        trail.leave(place, below, searched=attack.goes_on)
     return record.outcome()
 
 
 def _break_by_distance(
-    scorer: Scorer,
-    batch: Batch,
-    allowed: Tensor,
-    rows: Tensor,
-    attacks: Sequence[Attack],
-    search: FAB,
-    seed: int,
-    known: Tensor | None,
+    attempt: Attempt, attacks: Sequence[Attack], search: FAB, known: Tensor | None
 ) -> Outcome:
     """Break each image at all radii that its smallest change fits into, with one search."""
-    record = _Record(batch, rows, attacks, known)
+    record = _Record(attempt, attacks, known)
     positions = record.standing(0)  # known at the smallest radius means known at all
     if len(positions):
-        picked = rows[positions]
-        found, size = search.smallest(
-            scorer.model,
-            take(batch.image, picked),
-            batch.target[picked],
-            allowed[picked],
-            seed=seed,
-            index=batch.index[picked],
-            enough=search.epsilon,
-        )
+        found, size = search.smallest(attempt.take(positions), enough=search.epsilon)
         for place, attack in enumerate(attacks):
             fits = size <= attack.epsilon
             record.write(positions[fits], take(found, fits), slice(place, place + 1))
@@ -162,31 +148,33 @@ def _break_by_distance(
 class _Record:
     """Notes what is broken, and by how large a change."""
 
-    def __init__(
-        self, batch: Batch, rows: Tensor, attacks: Sequence[Attack], known: Tensor | None
-    ) -> None:
-        shape = (len(rows), len(attacks))
-        self._batch = batch
-        self._rows = rows
+    def __init__(self, attempt: Attempt, attacks: Sequence[Attack], known: Tensor | None) -> None:
+        shape = (len(attempt), len(attacks))
+        self._attempt = attempt
         self._norm = attacks[0].norm
-        self._known = rows.new_zeros(shape, dtype=torch.bool) if known is None else known
+        self._known = attempt.index.new_zeros(shape, dtype=torch.bool) if known is None else known
         self._broken = torch.zeros_like(self._known)
-        self._size = batch.image.new_full(shape, torch.inf)
-
-    def is_standing(self, positions: Tensor, place: int) -> Tensor:
-        """Whether images [N] are not broken at a radius, bool, [N]."""
-        return ~(self._known | self._broken)[positions, place]
+        self._size = attempt.image.new_full(shape, torch.inf)
 
     def standing(self, place: int) -> Tensor:
-        """Find the images not known to be broken at a radius, int64, [N]."""
-        return (~self._known[:, place]).nonzero().squeeze(1)
+        """Find the images not broken at a radius, int64, [N], ascending."""
+        return (~(self._known | self._broken)[:, place]).nonzero().squeeze(1)
+
+    def try_out(self, here: Standing, image: Tensor, place: int) -> Standing:
+        """Try images [N, C, H, W] on what stands; what fools is broken from a radius on.
+
+        Returns:
+            What stands still, each with the nearer miss.
+        """
+        fooled, margin = self._attempt.scorer.margins(image, self._attempt.target[here.positions])
+        self.write(here.positions[fooled], take(image, fooled), slice(place, None))
+        return here.nearest(image, margin).take(~fooled)
 
     def write(self, positions: Tensor, attacked: Tensor, places: slice) -> None:
         """Note that images [N] are broken by attacked images [N, C, H, W] at some radii."""
         if not len(positions):
             return
-        change = attacked - take(self._batch.image, self._rows[positions])
-        size = sizes(change, self._norm)
+        size = sizes(attacked - take(self._attempt.image, positions), self._norm)
         self._broken[positions, places] = True
         self._size[positions, places] = size.unsqueeze(1)
 
@@ -194,16 +182,3 @@ class _Record:
         """Return what is newly broken."""
         new = self._broken & ~self._known
         return Outcome(new, self._size.where(new, torch.inf))
-
-
-def _attacked(
-    scorer: Scorer, batch: Batch, allowed: Tensor, rows: Tensor, attack: Attack, seed: int
-) -> Tensor:
-    return attack(
-        scorer.model,
-        take(batch.image, rows),
-        batch.target[rows],
-        allowed[rows],
-        seed=seed,
-        index=batch.index[rows],
-    )

@@ -19,27 +19,25 @@ boundary attack (arXiv 1907.02044), algorithm 1; targeted as in AutoAttack (arXi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks._attempt import attempt
+from hsplid_core.attacks._attempt import Attempt
 from hsplid_core.attacks._fab_walk import Walker, WalkSettings
-from hsplid_core.attacks._rules import count_rules, radius_rules
-from hsplid_core.attacks.attack import Model
-from hsplid_core.attacks.balls import BALLS, Norm
+from hsplid_core.attacks._rules import Rule, count_rules
+from hsplid_core.attacks.attack import Attack
 from hsplid_core.attacks.losses import logit_difference, lost_lead, ranked_goals
-from hsplid_core.config import check
 
 
 @dataclass(frozen=True, kw_only=True)
-class FAB:
-    """Settings of a targeted FAB attack; calling it attacks a batch.
+class FAB(Attack):
+    """Settings of a targeted FAB attack; calling it attacks a batch, as every `Attack`.
+
+    An image leaves once it fools within the radius.
 
     Attributes:
-        epsilon: Radius of the ball in pixel units, above 0; at most 1 in L-infinity.
-        norm: "linf" or "l2".
         n_targets: Goals: the likeliest wrong classes of the clean image, at most all of them.
         steps: Steps towards each goal (AutoAttack: 100).
         restarts: Walks for each goal. The first starts at the image; others at a random point of
@@ -54,104 +52,59 @@ class FAB:
         ConfigError: A value is out of range; all faults are named together.
     """
 
-    epsilon: float
-    norm: Norm = "linf"
     n_targets: int = 9
     steps: int = 100
     restarts: int = 1
     overshoot: float = 1.05
     bias: float = 0.1
     pull: float = 0.9
-    targeted: bool = False
 
-    def __post_init__(self) -> None:
-        check(
-            [
-                *radius_rules(self.epsilon, self.norm),
-                *count_rules(n_targets=self.n_targets, steps=self.steps, restarts=self.restarts),
-                (self.overshoot >= 1, f"overshoot is {self.overshoot}: use at least 1"),
-                (0 <= self.bias <= 1, f"bias is {self.bias}: use a share in [0, 1]"),
-                (0 < self.pull < 1, f"pull is {self.pull}: use a share between 0 and 1"),
-            ]
-        )
+    def rules(self) -> list[Rule]:
+        """List what must hold for the settings."""
+        return [
+            *count_rules(n_targets=self.n_targets, steps=self.steps, restarts=self.restarts),
+            (self.overshoot >= 1, f"overshoot is {self.overshoot}: use at least 1"),
+            (0 <= self.bias <= 1, f"bias is {self.bias}: use a share in [0, 1]"),
+            (0 < self.pull < 1, f"pull is {self.pull}: use a share between 0 and 1"),
+        ]
 
-    def with_epsilon(self, epsilon: float) -> FAB:
-        """Return the same attack with another radius."""
-        return replace(self, epsilon=epsilon)
-
-    def stopping_early(self) -> FAB:
-        """Return the same attack: an image leaves once it fools within the radius."""
-        return self
-
-    def __call__(
-        self,
-        model: Model,
-        image: Tensor,
-        target: Tensor,
-        allowed: Tensor,
-        *,
-        seed: int,
-        index: Tensor,
-    ) -> Tensor:
+    def search(self, attempt: Attempt) -> Tensor:
         """Attack a batch; see `Attack`. Changes found that are too large are cut to the ball."""
-        found, _ = self.smallest(
-            model, image, target, allowed, seed=seed, index=index, enough=self.epsilon
-        )
-        with torch.inference_mode(False), torch.no_grad():
-            return BALLS[self.norm](image, allowed, self.epsilon).project_(found)
+        found, _ = self.smallest(attempt, enough=self.epsilon)
+        return attempt.ball(self.norm, self.epsilon).project_(found)
 
-    def smallest(
-        self,
-        model: Model,
-        image: Tensor,
-        target: Tensor,
-        allowed: Tensor,
-        *,
-        seed: int,
-        index: Tensor,
-        enough: float,
-    ) -> tuple[Tensor, Tensor]:
+    def smallest(self, attempt: Attempt, *, enough: float) -> tuple[Tensor, Tensor]:
         """Search for a change, of any size, that fools the model.
 
         Args:
-            model: Pixels to logits; a module in eval mode.
-            image: Pixels in [0, 1], float, [B, C, H, W]; not changed.
-            target: True classes, or those to reach, int64, [B].
-            allowed: True where a pixel may change, bool, [B, 1, H, W].
-            seed: Seed of the random starts.
-            index: Row of each image in its data set, int64, [B].
+            attempt: The images and the model.
             enough: A change of this size needs not get smaller.
 
         Returns:
             The nearest image found that fools, [B, C, H, W], and the size of its change, [B]; an
             image that nothing fools comes back as it is, with an infinite size.
-
-        Raises:
-            ConfigError: The model is in training mode.
-            DataError: The tensors do not fit together, or pixels lie outside [0, 1].
-            TrainingDivergedError: The model's logits are NaN or infinite.
         """
-        with attempt(model, image, target, allowed, index, targeted=self.targeted) as scorer:
-            logits = scorer.logits(image)
-            if self.targeted:
-                goals, border = target.unsqueeze(1), lost_lead
-            else:
-                goals, border = ranked_goals(logits, target, self.n_targets), logit_difference
-            found = image.clone()
-            size = torch.full_like(image[:, 0, 0, 0], torch.inf)
-            size[scorer.fooled(logits, target)] = 0
-            settings = WalkSettings(
-                self.norm,
-                self.steps,
-                self.epsilon / 2,
-                self.overshoot,
-                self.bias,
-                self.pull,
-                enough,
-                border,
-            )
-            walker = Walker(scorer, image, target.clone(), allowed, found, size, settings)
-            for again in range(self.restarts):
-                for rank in range(goals.shape[1]):
-                    walker.run(goals[:, rank], seed=seed, index=index, again=again)
+        image, target = attempt.image, attempt.target
+        logits = attempt.scorer.logits(image)
+        if self.targeted:
+            goals, border = target.unsqueeze(1), lost_lead
+        else:
+            goals, border = ranked_goals(logits, target, self.n_targets), logit_difference
+        found = image.clone()
+        size = torch.full_like(image[:, 0, 0, 0], torch.inf)
+        size[attempt.scorer.fooled(logits, target)] = 0
+        settings = WalkSettings(
+            self.norm,
+            self.steps,
+            self.epsilon / 2,
+            self.overshoot,
+            self.bias,
+            self.pull,
+            enough,
+            border,
+        )
+        walker = Walker(attempt, found, size, settings)
+        for again in range(self.restarts):
+            for rank in range(goals.shape[1]):
+                walker.run(goals[:, rank], again=again)
         return found, size

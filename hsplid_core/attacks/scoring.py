@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks.attack import Model
 from hsplid_core.attacks.losses import Loss, cross_entropy, lost_lead
 from hsplid_core.errors import DataError, TrainingDivergedError
+
+Model = Callable[[Tensor], Tensor]
+"""Pixel images [B, C, H, W] in [0, 1] to logits [B, K]; normalisation is inside."""
 
 
 class Scorer:

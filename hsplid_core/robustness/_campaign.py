@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hsplid_core._noise import signed_uniform
-from hsplid_core.attacks import Attack, AutoAttack, Scorer, Square, region_mask
-from hsplid_core.attacks.balls import BALLS, Ball, take
+from hsplid_core.attacks import Attack, Attempt, AutoAttack, Scorer, Square, region_mask
+from hsplid_core.attacks._standing import Trail
 from hsplid_core.attacks.cascade import Breaker, Outcome, break_each, break_in_cascade
 from hsplid_core.data.batch import Batch
 from hsplid_core.robustness.suites import Threat
@@ -65,24 +64,28 @@ class Campaign:
         self.n_untouched += int(untouched.sum())
         self.n_attacked += len(rows)
         first = _First(rows, len(self.threat.epsilons))
-        noise = self._noise(scorer, batch, allowed, rows)
+        if len(rows):
+            attempt = Attempt.of(batch, allowed, scorer, seed=self._seed)
+            self._attack(attempt.take(rows), first)
+        self._first.append(first.spread(wrong).cpu())
+
+    def _attack(self, attempt: Attempt, first: _First) -> None:
+        noise = self._noise(attempt)
         known = first.nothing
+        trail = Trail(attempt, len(self.threat.epsilons)) if self._cascade else None
         break_images: Breaker = break_in_cascade if self._cascade else break_each
         for name, stages in self.stages.items():
             if not self._cascade:
                 known = first.nothing
             for label, attack in stages:
                 team = [attack.with_epsilon(epsilon) for epsilon in self.threat.epsilons]
-                outcome = break_images(
-                    scorer, batch, allowed, rows, team, seed=self._seed, known=known
-                )
+                outcome = break_images(attempt, team, known, trail)
                 known = known | outcome.broken
                 first.note(outcome, self._code(label))
                 if isinstance(attack, Square):
                     self.by_square += outcome.broken.sum(0).cpu()
             self.broken[name] += known.sum(0).cpu()
             self.by_noise[name] += int((noise & ~known[:, -1]).sum())
-        self._first.append(first.spread(wrong).cpu())
 
     def columns(self) -> dict[str, list[str | float | None]]:
         """Return what broke each image: attack, radius and size, or nulls."""
@@ -102,21 +105,11 @@ class Campaign:
             self._labels.append(label)
         return self._labels.index(label)
 
-    def _noise(self, scorer: Scorer, batch: Batch, allowed: Tensor, rows: Tensor) -> Tensor:
+    def _noise(self, attempt: Attempt) -> Tensor:
         """Try one random point of the largest ball: whether it fools, bool, [M]."""
-        image = take(batch.image, rows)
-        shape = image.shape
-        if not len(rows):
-            return torch.zeros_like(rows, dtype=torch.bool)
-        values = signed_uniform(
-            self._seed,
-            _NOISE_STREAM,
-            batch.index[rows],
-            shape[1:].numel(),
-            dtype=image.dtype,
-        )
-        ball: Ball = BALLS[self.threat.norm](image, allowed[rows], self.threat.epsilons[-1])
-        return scorer.judge(ball.random_point(values.view(shape)), batch.target[rows])[0]
+        ball = attempt.ball(self.threat.norm, self.threat.epsilons[-1])
+        noise = attempt.noise(_NOISE_STREAM).view(attempt.image.shape)
+        return attempt.scorer.judge(ball.random_point(noise), attempt.target)[0]
 
 
 def stages_of(name: str, attack: Attack, n_classes: int) -> Sequence[Stage]:

@@ -33,8 +33,10 @@ def evaluate_robustness(
     A cascade goes through the attacks in their order and, for each, through the radii upwards. It
     attacks only what still stands: what an attack breaks at one radius is broken at all larger
     ones and for all attacks after it, and an image leaves an attack as soon as it fools the
-    model. So curves cannot rise, and no accuracy is higher than without a cascade. An attack's
-    row then says what it and those before it broke together.
+    model. So curves cannot rise. APGD goes on from what it has found at smaller radii
+    (`attacks.cascade`), all other attacks start as they would alone: they cannot break less than
+    without a cascade, and APGD never has in the benchmark. An attack's row then says what it and
+    those before it broke together.
 
     Args:
         model: Pixels to logits, on `device`; a module in eval mode.
@@ -67,11 +69,10 @@ def evaluate_robustness(
     campaigns: list[Campaign] = []
     heads: list[Tensor] = []  # [B, 3] each: index, label, prediction
     probe = Probe()
-    with frozen(model):
+    with frozen(model), torch.inference_mode(False), torch.no_grad():
         scorer = Scorer(model)
         for batch in read_batches(images, positions, batch_size, device):
-            with torch.no_grad():
-                logits = scorer.logits(batch.image)
+            logits = scorer.logits(batch.image)
             scorer.verify()  # before any work on attacks
             if not campaigns:
                 for threat in suite.threats:  # refuse what cannot be had before any work

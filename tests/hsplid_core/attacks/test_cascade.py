@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks import APGD, FAB, PGD, Attack, Scorer, Square
+from hsplid_core.attacks import APGD, FAB, PGD, Attack, Attempt, Model, Scorer, Square
+from hsplid_core.attacks._standing import Standing, Trail
 from hsplid_core.attacks.cascade import break_each, break_in_cascade
 from tests.hsplid_core.attacks.problems import pick
 from tests.hsplid_core.attacks.trained import trained_net, unseen_batch
@@ -30,10 +31,15 @@ def correct_rows() -> Tensor:
     return (logits.argmax(1) == BATCH.target).nonzero().squeeze(1)
 
 
+def attempt_on(model: Model, seed: int = 0) -> Attempt:
+    return Attempt.of(BATCH, ALLOWED, Scorer(model), seed=seed).take(correct_rows())
+
+
 def run(breaker: Any, name: str, known: Tensor | None = None, seed: int = 0) -> Any:
     attacks = [ATTACKS[name].with_epsilon(epsilon) for epsilon in RADII]
-    scorer = Scorer(trained_net())
-    return breaker(scorer, BATCH, ALLOWED, correct_rows(), attacks, seed=seed, known=known)
+    attempt = attempt_on(trained_net(), seed)
+    with torch.no_grad():
+        return breaker(attempt, attacks, known)
 
 
 @pytest.mark.parametrize("name", sorted(ATTACKS))
@@ -77,6 +83,47 @@ def test_a_search_for_the_smallest_change_serves_all_radii() -> None:
     attacks = [FAB(epsilon=epsilon, steps=5, n_targets=1) for epsilon in RADII]
     for n_radii in (1, 4):
         calls.clear()
-        scorer = Scorer(counting)
-        break_in_cascade(scorer, BATCH, ALLOWED, correct_rows(), attacks[:n_radii], seed=0)
+        attempt = attempt_on(counting)
+        with torch.no_grad():
+            break_in_cascade(attempt, attacks[:n_radii])
         assert len(calls) <= 2 + 2 * 5
+
+
+def test_a_second_search_of_a_ball_is_for_images_in_reach() -> None:
+    calls: list[int] = []
+    net = trained_net()
+
+    def counting(image: Tensor) -> Tensor:
+        calls.append(len(image))
+        logits: Tensor = net(image)
+        return logits
+
+    attempt, work, broken = attempt_on(counting), {}, {}
+    with torch.no_grad():
+        for follows in (True, False):
+            trail = Trail(attempt, len(RADII)) if follows else None
+            teams = [
+                [APGD(epsilon=epsilon, loss=loss, steps=20) for epsilon in RADII]
+                for loss in ("ce", "dlr")
+            ]
+            known = break_in_cascade(attempt, teams[0], None, trail).broken
+            calls.clear()
+            second = break_in_cascade(attempt, teams[1], known, trail)
+            work[follows], broken[follows] = sum(calls), second.broken | known
+    assert work[True] < 0.6 * work[False]
+    assert torch.equal(broken[True], broken[False])
+    assert broken[True].any()
+    assert not broken[True].all()
+
+
+def test_what_stands_keeps_its_order_and_its_nearest_miss() -> None:
+    image = torch.arange(4.0).view(4, 1, 1, 1)
+    standing = Standing(torch.tensor([1, 3, 4, 8]), image, torch.tensor([4.0, 1.0, 3.0, 2.0]))
+    odd, even = standing.split(standing.positions % 2 == 1)
+    merged = odd.merged(even)
+    assert merged.positions.tolist() == [1, 3, 4, 8]
+    assert torch.equal(merged.image, image)
+    assert even.merged(standing.none()).positions.tolist() == [4, 8]
+    nearest = standing.nearest(image + 10, torch.full((4,), 2.5)).at(torch.tensor([3, 4]))
+    assert nearest.image.flatten().tolist() == [1, 12]
+    assert nearest.margin.tolist() == [1, 2.5]

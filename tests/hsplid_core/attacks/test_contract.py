@@ -19,7 +19,7 @@ from hsplid_core.attacks import (
     Attack,
     AutoAttack,
     Square,
-    fgsm_settings,
+    fgsm,
     region_mask,
     user_region,
 )
@@ -36,7 +36,7 @@ ATTACKS: dict[str, Any] = {
     "apgd-targeted-ce": APGD(epsilon=0.1, steps=4, loss="targeted_ce"),
     "apgd-t": APGD(epsilon=0.1, steps=4, loss="targeted_dlr", n_targets=2),
     "fab-t": FAB(epsilon=0.1, steps=4, restarts=2),
-    "fgsm": fgsm_settings(0.1),
+    "fgsm": fgsm(0.1),
     "pgd-to": PGD(epsilon=0.1, steps=3, restarts=2, iterate="best", targeted=True),
     "apgd-dlr-to": APGD(epsilon=0.1, steps=6, loss="dlr", targeted=True),
     "fab-to": FAB(epsilon=0.1, steps=4, targeted=True),

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hsplid_core.attacks import PGD, fgsm, pgd, region_mask
+from hsplid_core.attacks import PGD, fgsm, region_mask
 from hsplid_core.data.batch import Batch
 from tests.golden import load
 
@@ -53,15 +53,15 @@ def test_agrees_with_published_code(name: str, precision: str) -> None:
     allowed = region_mask(REGION_NAMES[params["region"]], batch, seed=0)
 
     if case["kind"] == "fgsm":
-        attacked = fgsm(net, image, target, allowed, params["eps"])
+        attack = fgsm(params["eps"])
     else:
-        config = PGD(
+        attack = PGD(
             epsilon=params["eps"],
             step_size=params["alpha"],
             steps=params["steps"],
             random_start=params["random_start"],
         )
-        attacked = pgd(net, image, target, allowed, config, seed=0, index=batch.index)
+    attacked = attack(net, image, target, allowed, seed=0, index=batch.index)
 
     # The subset keeps one precision's images; both agree (frac_differ_f32_f64 says how far).
     stored = arrays.get(f"adv_px_{precision}", arrays["adv_px_f32"])

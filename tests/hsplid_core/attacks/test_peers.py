@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks import APGD, FAB, PGD, Attack, AutoAttack, Norm, Square, fgsm_settings
+from hsplid_core.attacks import APGD, FAB, PGD, Attack, AutoAttack, Norm, Square, fgsm
 from tests.hsplid_core.attacks.trained import CLASSES, trained_net, unseen_batch
 
 with warnings.catch_warnings():
@@ -68,7 +68,7 @@ def compare(attack: Attack, make: Callable[[Any, int], Any], *, rows: int = 400)
 
 
 def test_fgsm() -> None:
-    compare(fgsm_settings(0.015), lambda net, seed: torchattacks.FGSM(net, eps=0.015))
+    compare(fgsm(0.015), lambda net, seed: torchattacks.FGSM(net, eps=0.015))
 
 
 @pytest.mark.parametrize("norm", sorted(RADII))

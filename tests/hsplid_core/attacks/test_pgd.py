@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hsplid_core.attacks import PGD, REGIONS, fgsm, fgsm_settings, pgd, region_mask
+from hsplid_core.attacks import PGD, REGIONS, Model, fgsm, region_mask
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError, DataError, TrainingDivergedError
 from tests.hsplid_core.attacks.problems import LinearModel, make_batch, make_net, pick
@@ -20,8 +20,8 @@ from tests.hsplid_core.attacks.problems import LinearModel, make_batch, make_net
 FULL = torch.ones(6, 1, 8, 8, dtype=torch.bool)
 
 
-def attack(model: nn.Module, batch: Batch, config: PGD, allowed: Tensor, seed: int = 0) -> Tensor:
-    return pgd(model, batch.image, batch.target, allowed, config, seed=seed, index=batch.index)
+def attack(model: Model, batch: Batch, config: PGD, allowed: Tensor, seed: int = 0) -> Tensor:
+    return config(model, batch.image, batch.target, allowed, seed=seed, index=batch.index)
 
 
 def loss_of(model: nn.Module, image: Tensor, target: Tensor) -> Tensor:
@@ -129,9 +129,9 @@ def test_fgsm_is_one_whole_step() -> None:
     (gradient,) = torch.autograd.grad(loss, image)
     allowed = region_mask("object", batch, seed=0)
     expected = (batch.image + 0.03 * gradient.sign() * allowed).clamp(0, 1)
-    attacked = fgsm(net, batch.image, batch.target, allowed, 0.03)
+    attacked = attack(net, batch, fgsm(0.03), allowed)
     torch.testing.assert_close(attacked, expected, rtol=0, atol=1e-12)
-    called = fgsm_settings(0.5).with_epsilon(0.03)
+    called = fgsm(0.5).with_epsilon(0.03)
     again = called(net, batch.image, batch.target, allowed, seed=7, index=batch.index)
     assert torch.equal(attacked, again)
 
@@ -210,15 +210,7 @@ def test_restores_the_model(fails: bool) -> None:
 def test_takes_a_plain_callable_without_touching_its_weights() -> None:
     batch, net = make_batch(), make_net().eval()
     expected = attack(net, batch, PGD(epsilon=0.1), FULL)
-    attacked = pgd(
-        lambda image: net(image),
-        batch.image,
-        batch.target,
-        FULL,
-        PGD(epsilon=0.1),
-        seed=0,
-        index=batch.index,
-    )
+    attacked = attack(lambda image: net(image), batch, PGD(epsilon=0.1), FULL)
     torch.testing.assert_close(attacked, expected)
     assert all(parameter.grad is None for parameter in net.parameters())
 
@@ -272,15 +264,7 @@ def test_an_empty_region_and_an_empty_batch_come_back_as_they_are() -> None:
 def test_a_gradient_of_shared_memory_is_no_obstacle() -> None:
     # The gradient of a sum is one number seen at every pixel: writing to it would fail.
     batch = make_batch(classes=3)
-    attacked = pgd(
-        lambda image: image.sum((2, 3)),
-        batch.image,
-        batch.target,
-        FULL,
-        PGD(epsilon=0.1),
-        seed=0,
-        index=batch.index,
-    )
+    attacked = attack(lambda image: image.sum((2, 3)), batch, PGD(epsilon=0.1), FULL)
     assert attacked.shape == batch.image.shape
 
 
@@ -339,9 +323,8 @@ def test_refuses_batches_it_cannot_attack(change: dict[str, Tensor], message: st
     batch = make_batch(dtype=torch.float32)
     tensors = {"image": batch.image, "target": batch.target, "allowed": FULL, "index": batch.index}
     tensors |= change
-    index = tensors.pop("index")
     with pytest.raises(DataError, match=message):
-        pgd(make_net(dtype=torch.float32), **tensors, config=PGD(epsilon=0.1), seed=0, index=index)
+        PGD(epsilon=0.1)(make_net(dtype=torch.float32), **tensors, seed=0)
 
 
 def test_refuses_logits_that_are_no_numbers() -> None:
@@ -359,15 +342,7 @@ def test_refuses_a_model_that_gives_no_logits() -> None:
 def test_refuses_a_model_that_cuts_the_gradient() -> None:
     batch, net = make_batch(), make_net()
     with pytest.raises(DataError, match="no gradient leads from the model's logits"):
-        pgd(
-            torch.no_grad()(lambda image: net(image)),
-            batch.image,
-            batch.target,
-            FULL,
-            PGD(epsilon=0.1),
-            seed=0,
-            index=batch.index,
-        )
+        attack(torch.no_grad()(lambda image: net(image)), batch, PGD(epsilon=0.1), FULL)
 
 
 @pytest.mark.gpu

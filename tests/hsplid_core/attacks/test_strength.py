@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hsplid_core.attacks import APGD, FAB, Attack, AutoAttack, Square, region_mask
+from hsplid_core.attacks import APGD, FAB, Attack, Attempt, AutoAttack, Scorer, Square, region_mask
 from hsplid_core.attacks._apgd_climb import _checkpoints
 from hsplid_core.attacks._windows import bounding_boxes, bump, inside, opposite_bumps
 from hsplid_core.attacks.balls import sizes
@@ -25,6 +25,10 @@ from tests.hsplid_core.attacks.trained import trained_net, unseen_batch
 def run(attack: Attack, model: Any, batch: Batch, allowed: Tensor, seed: int = 0) -> Tensor:
     index = batch.index
     return attack(model, batch.image, batch.target, allowed, seed=seed, index=index)
+
+
+def on(model: Any, batch: Batch, allowed: Tensor) -> Attempt:
+    return Attempt.of(batch, allowed, Scorer(model), seed=0)
 
 
 def full(batch: Batch) -> Tensor:
@@ -58,9 +62,8 @@ def test_fab_finds_the_border_of_a_linear_model(norm: Any, region: str) -> None:
     model, batch, allowed, difference = two_class_problem(region)
     expected = distances(model, batch, difference, norm)
     attack = FAB(epsilon=0.1, norm=norm, steps=30)
-    _, found = attack.smallest(
-        model, batch.image, batch.target, allowed, seed=0, index=batch.index, enough=0.0
-    )
+    with torch.no_grad():
+        _, found = attack.smallest(on(model, batch, allowed), enough=0)
     near = expected < (0.25 if norm == "linf" else 1)  # beyond, the box bends the way
     assert near.sum() > 10
     torch.testing.assert_close(found[near], expected[near], rtol=0.02, atol=0)
@@ -111,12 +114,11 @@ def test_attacks_are_monotone_in_epsilon(norm: Any) -> None:
 
 def test_fab_does_not_know_the_radius() -> None:
     net, batch = trained_net(), pick(unseen_batch(), torch.arange(20))
-    found = [
-        FAB(epsilon=epsilon, steps=5).smallest(
-            net, batch.image, batch.target, full(batch), seed=0, index=batch.index, enough=0.02
-        )
-        for epsilon in (0.01, 0.5)
-    ]
+    with torch.no_grad():
+        attempt = on(net, batch, full(batch))
+        found = [
+            FAB(epsilon=epsilon, steps=5).smallest(attempt, enough=0.02) for epsilon in (0.01, 0.5)
+        ]
     assert torch.equal(found[0][0], found[1][0])
     image, size = found[0]
     torch.testing.assert_close(sizes(image - batch.image, "linf"), size.where(size < 9, 0))

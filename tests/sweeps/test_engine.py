@@ -53,6 +53,9 @@ def test_a_sweep_from_pretraining_to_results_and_on(sweep: Sweep) -> None:
         assert trial.user_attrs["tags"] == {"out_of_memory": "batch split into 2 parts"}
     (first,) = [run for run in sweep.runs() if run.data.tags.get("sweep.trial") == "0"]
     assert first.data.tags["sweep.out_of_memory"] == "batch split into 2 parts"
+    # Two steps of a quarter of epsilon cannot cross the ball: whoever opens the run is told so.
+    assert "cannot cross balls of 2/255" in first.data.tags["sweep.warning.step_too_small"]
+    assert table.column("warnings").to_pylist()[0].split(",").count("step_too_small") == 1
     # Only the front keeps its checkpoints.
     front = table.column("on_front").to_pylist()
     assert [bool(sweep.checkpoints(number)) for number in range(2)] == front

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hsplid_core.attacks import APGD, FAB, Attack, Attempt, AutoAttack, Scorer, Square, region_mask
-from hsplid_core.attacks._apgd_climb import _checkpoints
+from hsplid_core.attacks._apgd_climb import _checkpoints, climb
 from hsplid_core.attacks._windows import bounding_boxes, bump, inside, opposite_bumps
-from hsplid_core.attacks.balls import sizes
+from hsplid_core.attacks.balls import LinfBall, sizes
+from hsplid_core.attacks.losses import LOSSES
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError
 from tests.hsplid_core.attacks.problems import LinearModel, make_batch, make_net, pick
+from tests.hsplid_core.attacks.published import plain_apgd
 from tests.hsplid_core.attacks.trained import trained_net, unseen_batch
 
 
@@ -155,6 +157,34 @@ def test_averaged_gradients_cost_nothing_on_a_model_without_chance() -> None:
 def test_apgd_checkpoints_are_the_published_ones() -> None:
     assert sorted(_checkpoints(100)) == [22, 41, 57, 70, 80, 87, 93, 99]
     assert max(_checkpoints(5)) <= 5
+
+
+def test_apgd_takes_the_steps_of_the_published_algorithm() -> None:
+    net, batch = make_net(classes=4, sharpness=2.0), make_batch(8, classes=4)
+    steps, epsilon = 40, 0.02
+    noise = torch.rand(batch.image.shape, generator=torch.Generator().manual_seed(0))
+    start = (batch.image + epsilon * (2 * noise.double() - 1)).clamp(0, 1)
+    ball = LinfBall(batch.image, full(batch), epsilon)
+    with torch.no_grad():
+        _, _, losses = climb(
+            Scorer(net),
+            ball,
+            start.clone(),
+            batch.target,
+            batch.target,
+            LOSSES["ce"],
+            step=2 * epsilon,
+            steps=steps,
+            samples=1,
+            leave=False,
+        )
+    expected = [
+        plain_apgd(net, image, label, begin, epsilon, steps)[1]
+        for image, label, begin in zip(
+            batch.image.split(1), batch.target.split(1), start.split(1), strict=True
+        )
+    ]
+    torch.testing.assert_close(losses, torch.tensor(expected, dtype=torch.float64))
 
 
 def test_autoattack_is_a_team_that_suits_the_classes() -> None:

@@ -7,7 +7,8 @@ second figure is the throughput of 64 images in one call against one image a cal
 
     python -m tests.benchmarks.bench_margins
 
-A minute on one slow CPU core; seen between 14 and 27 for the first, by load and threads.
+A quarter of a minute on two CPU cores; seen 19 for the first there, and 11 with one thread, where
+the convolutions' backward passes take 70% of the time.
 """
 
 from __future__ import annotations

@@ -246,7 +246,8 @@ class StudySearcher(Searcher):
         failed = [text for text in self._first if text is not None]
         if len(failed) > settings.stop_share * settings.stop_after:
             self.stop_reason = (
-                f"{len(failed)} of the first {len(self._first)} trials failed, the last one with: "
+                f"{len(failed)} of the first {len(self._first)} trials failed "
+                "(failures.stop_share and failures.stop_after set the limit), the last one with: "
                 f"{failed[-1]}"
             )
 

@@ -6,9 +6,14 @@ import gc
 
 import torch
 
-# What cuBLAS and cuDNN say where the allocator itself would raise torch.OutOfMemoryError.
-_LIBRARY_MESSAGES = ("CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC")
-
+# What the driver, cuBLAS and cuDNN say where the allocator itself would raise
+# torch.OutOfMemoryError.
+_LIBRARY_MESSAGES = (
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC",
+)
 
 # What a process needs of a GPU besides what torch allocates: the context, cuDNN and cuBLAS.
 CONTEXT_MIB = 600.0

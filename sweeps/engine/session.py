@@ -89,8 +89,7 @@ def run_study(context: SweepContext, study: optuna.Study) -> Outcome:
         tracker.close()
     if stop_reason is not None:
         raise SweepFailedError(
-            f"the sweep was stopped: {stop_reason}; correct that, and the same command goes on "
-            "(failures.stop_share and failures.stop_after set the limit)"
+            f"the sweep was stopped: {stop_reason}; correct that, and the same command goes on"
         )
     return Outcome(records, interrupted, tracker.experiment_id)
 

@@ -37,7 +37,7 @@ class OnCountedGpu(SweepTrainable):
             meeting = Path(str(self._assignment["base"].data.cache_dir)) / "meeting"
             meeting.mkdir(exist_ok=True)
             (meeting / str(number)).touch()
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 240
             while len(list(meeting.iterdir())) < 3:
                 assert time.monotonic() < deadline, "three trials never ran at once"
                 time.sleep(0.05)

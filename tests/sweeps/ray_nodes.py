@@ -16,12 +16,12 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# A lost node is noticed within four seconds instead of a minute.
+# A lost node is noticed within seconds; one that is merely slow is not taken for lost.
 _ENVIRONMENT = {
     "PYTHONPATH": str(ROOT),
     "RAY_AUTH_MODE": "disabled",
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "3000",
+    "RAY_health_check_timeout_ms": "10000",
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_failure_threshold": "3",
 }
@@ -63,7 +63,7 @@ class RayNodes:
             "--include-dashboard=false",
             **environment,
         )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while True:
             assert head.poll() is None, "the head node did not start"
             assert time.monotonic() < deadline, "the head node does not answer"

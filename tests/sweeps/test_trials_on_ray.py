@@ -23,6 +23,7 @@ from tests.sweeps.made_trainables import CURVES, TOTAL_MIB, Flat, Killed, OnCoun
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.timeout(600),
     pytest.mark.filterwarnings("default"),
     pytest.mark.usefixtures("_ray"),
 ]

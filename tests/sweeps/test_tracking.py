@@ -191,8 +191,9 @@ def test_what_mlflow_is_asked_for_is_found(
         "metrics.`objective/val/accuracy` > 0.7",
         "params.`method.hsplid.rho_s` = '0.0'",
     ):
-        found = client.search_runs([tracker.experiment_id], condition)
-        assert [run.data.tags.get("sweep.trial") for run in found] == ["0"], condition
+        of_trials = f"{condition} and tags.`sweep.trial` LIKE '%'"
+        found = client.search_runs([tracker.experiment_id], of_trials)
+        assert [run.data.tags["sweep.trial"] for run in found] == ["0"], condition
 
 
 def test_a_resumed_trial_goes_on_in_its_run_without_a_doubled_step(

@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 from sweeps.report.tables import Table
 
 _TEMPLATE = "page.html.j2"
+_MANY_ROWS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,4 +98,5 @@ def render(page: Page) -> str:
     """Return the page as HTML that needs no other file and no network."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     source = resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
-    return environment.from_string(source).render(page=page, plotly=get_plotlyjs())
+    template = environment.from_string(source)
+    return template.render(page=page, plotly=get_plotlyjs(), many_rows=_MANY_ROWS)

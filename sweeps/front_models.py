@@ -55,8 +55,7 @@ def register_front(sweep: StoredSweep) -> Mapping[str, str]:
         SaliencyError: The folder does not say where the sweep is recorded, a checkpoint does not
             say which model it is, or MLflow does not answer.
     """
-    spec = sweep.spec
-    assert sweep.about is not None
+    spec, recording = sweep.spec, sweep.recording
     aliases = aliases_of(select(sweep.records, sweep.objectives))
     with tempfile.TemporaryDirectory() as folder:
         models = []
@@ -71,14 +70,7 @@ def register_front(sweep: StoredSweep) -> Mapping[str, str]:
         if not models:
             return {}
         example = open_images(spec.trial_config(), "val").batch(torch.tensor([0])).image
-        return register_models(
-            sweep.about.tracking_uri,
-            name=sweep.name,
-            experiment=spec.tracking.experiment or spec.name,
-            sweep_id=sweep.study.user_attrs["sweep_id"],
-            models=models,
-            example=example.numpy(),
-        )
+        return register_models(recording, name=sweep.name, models=models, example=example.numpy())
 
 
 def register_or_warn(folder: Path) -> None:

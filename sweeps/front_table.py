@@ -71,6 +71,16 @@ def pareto_table(
     return table
 
 
+def rich_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Lay out a table of text whose first column names the rows."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for position, name in enumerate(header):
+        table.add_column(name, justify="right" if position else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
 def best_values(
     records: Sequence[TrialRecord], objectives: Sequence[Objective]
 ) -> tuple[float, ...] | None:

@@ -14,6 +14,8 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
+from search_spaces import SWITCH_PREFIX
+from sweeps._labels import metric_label, short_names
 from sweeps.results import Objective
 
 HYPERVOLUME = "hypervolume"
@@ -92,3 +94,31 @@ def _warning(n_trials: int) -> str | None:
         f"too few trials: importances ask what the best tenth have in common, and of {n_trials} "
         f"complete trials that is {best}; from {needed} trials on they begin to mean something"
     )
+
+
+def importance_rows(found: Importances) -> tuple[list[str], list[list[str]]]:
+    """Lay importances out: a row a parameter, what decides the hypervolume most on top.
+
+    Returns:
+        Header and rows; shares in percent.
+    """
+    targets = list(found.shares)
+    order = found.shares.get(HYPERVOLUME) or found.shares[targets[0]]
+    names = parameter_names(sorted({path for own in found.shares.values() for path in own}))
+    rows = [
+        [names[path], *(f"{found.shares[target].get(path, 0):.0%}" for target in targets)]
+        for path in order
+    ]
+    return ["parameter", *map(metric_label, targets)], rows
+
+
+def parameter_names(paths: Sequence[str]) -> dict[str, str]:
+    """Shorten the names of Optuna's parameters, switches apart from what they switch."""
+    fields = [path for path in paths if not path.startswith(SWITCH_PREFIX)]
+    names = short_names({path.removeprefix(SWITCH_PREFIX): None for path in [*fields, *paths]})
+    return {
+        path: f"{names[path.removeprefix(SWITCH_PREFIX)]} on/off"
+        if path.startswith(SWITCH_PREFIX)
+        else names[path]
+        for path in paths
+    }

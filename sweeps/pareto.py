@@ -7,26 +7,29 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
 
 from hsplid_core.errors import ConfigError, SaliencyError
-from sweeps._command import report_errors, storage_of
+from sweeps._command import open_named, report_errors, sweep_parser
 from sweeps._labels import metric_label, metric_text
 from sweeps.export import selection_table
 from sweeps.feasibility import check_constraints, parse_constraints
-from sweeps.front_table import pareto_table
+from sweeps.front_table import pareto_table, rich_table
+from sweeps.importances import importance_rows, importances
 from sweeps.results import FORMATS, write_table
 from sweeps.selection import Selection, select
-from sweeps.stored import Goal, StoredSweep, check_complete, open_sweep
+from sweeps.stored import Goal, StoredSweep
 
 _EXAMPLES = """\
 examples:
   python -m sweeps.pareto coco_hsplid
   python -m sweeps.pareto coco_hsplid --metrics val/accuracy:max,hsplid/salient_dims:min
   python -m sweeps.pareto coco_hsplid --feasible "val/accuracy >= 0.7 and seconds < 600"
+  python -m sweeps.pareto coco_hsplid --importances
   python -m sweeps.pareto coco_hsplid --reference 0.25,0 --json
   python -m sweeps.pareto coco_hsplid storage=/data/runs --export trials.parquet
 
@@ -41,15 +44,10 @@ _METRIC = re.compile(r"(?P<name>[^:,\s]+)(:(?P<direction>max|min))?")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sweeps.pareto",
-        description="Show the Pareto front of a sweep, its hypervolume, its knee and its ends.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("sweep", metavar="NAME", help="name of a sweep, or its folder")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="storage=FOLDER", help="where the sweeps are (runs)"
+    parser = sweep_parser(
+        "sweeps.pareto",
+        "Show the Pareto front of a sweep, its hypervolume, its knee and its ends.",
+        _EXAMPLES,
     )
     parser.add_argument(
         "--metrics",
@@ -67,6 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--export", type=Path, metavar="FILE", help=f"write all trials ({', '.join(FORMATS)})"
+    )
+    parser.add_argument(
+        "--importances",
+        action="store_true",
+        help="tell which parameters decide the sweep's objectives and its hypervolume, too",
     )
     parser.add_argument("--all", action="store_true", help="show all dominated trials")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
@@ -87,8 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    sweep = open_sweep(arguments.sweep, storage_of(arguments.overrides))
-    check_complete(sweep)
+    sweep = open_named(arguments)
     objectives = parse_metrics(arguments.metrics) if arguments.metrics else sweep.objectives
     constraints = parse_constraints(arguments.feasible) if arguments.feasible else []
     check_constraints(constraints, sweep.records)
@@ -101,9 +103,14 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.export is not None:
         _export(selection, arguments.export)
     if arguments.json:
-        sys.stdout.write(json.dumps(described(sweep, selection), allow_nan=False) + "\n")
+        found = described(sweep, selection)
+        if arguments.importances:
+            found["importances"] = asdict(importances(sweep.study, sweep.objectives))
+        sys.stdout.write(json.dumps(found, allow_nan=False) + "\n")
     else:
         _print(sweep, selection, show_all=arguments.all)
+        if arguments.importances:
+            _print_importances(sweep)
         if arguments.export is not None:
             sys.stdout.write(f"Trials  {arguments.export}\n")
     if not selection.front:
@@ -192,6 +199,17 @@ def _print(sweep: StoredSweep, selection: Selection, *, show_all: bool) -> None:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
     if sweep.about is not None and sweep.about.is_demo:
         console.print("Demo data: these figures say nothing about the real data set.")
+
+
+def _print_importances(sweep: StoredSweep) -> None:
+    found = importances(sweep.study, sweep.objectives)
+    console = Console()
+    if found.shares:
+        console.print(rich_table("Importances (PED-ANOVA)", *importance_rows(found)))
+    if found.warning is not None:
+        console.print(
+            f"Importances {found.warning}", soft_wrap=True, markup=False, highlight=False
+        )
 
 
 def _lines(selection: Selection) -> list[str]:

@@ -17,6 +17,7 @@ from sweeps.events import TrialRecord
 from sweeps.results import records_of
 from sweeps.spec import SweepSpec
 from sweeps.study import find_place, load_study, study_folders, sweep_folder
+from sweeps.tracking.runs import Recording
 
 DEFAULT_STORAGE = Path("runs")
 
@@ -64,12 +65,30 @@ class StoredSweep:
         Raises:
             ConfigError: The folder does not say which spec it belongs to.
         """
+        return self._origin.spec
+
+    @property
+    def recording(self) -> Recording:
+        """Where MLflow has its runs.
+
+        Raises:
+            ConfigError: The folder does not say.
+        """
+        about = self._origin
+        return Recording(
+            uri=about.tracking_uri,
+            experiment=about.spec.tracking.experiment or about.spec.name,
+            sweep_id=self.study.user_attrs.get("sweep_id"),
+        )
+
+    @property
+    def _origin(self) -> About:
         if self.about is None:
             raise ConfigError(
                 f"{self.folder} does not say which spec it was run with: run the sweep again (it "
                 "goes on where it is) to write that down"
             )
-        return self.about.spec
+        return self.about
 
 
 def open_sweep(name: str, storage: Path = DEFAULT_STORAGE) -> StoredSweep:

@@ -6,12 +6,23 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hsplid_core.errors import ConfigError
+from sweeps._command import open_named, report_errors, storage_of, sweep_parser
+
+if TYPE_CHECKING:
+    from sweeps.stored import StoredSweep
 
 _EXAMPLES = """\
 examples:
   python -m sweeps.confirm coco_hsplid --seeds 5
   python -m sweeps.confirm coco_hsplid --seeds 3 --trials 1,4 --suite paper
+  python -m sweeps.confirm models:/coco_hsplid@knee
   python -m sweeps.confirm coco_hsplid storage=/data/runs --json
+
+NAME may be a model of a sweep in MLflow, by its name in the registry or its run: its trial alone
+is confirmed then.
 
 Trains every configuration of the front, and cross-entropy alone for as long, from models newly
 pretrained under each seed, and judges all on the test split. The same command again continues
@@ -20,15 +31,10 @@ one that was interrupted; a larger number of seeds adds to it.
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sweeps.confirm",
-        description="Train the configurations of a front anew, and judge them on the test split.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("sweep", metavar="NAME", help="name of a sweep, or its folder")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="storage=FOLDER", help="where the sweeps are (runs)"
+    parser = sweep_parser(
+        "sweeps.confirm",
+        "Train the configurations of a front anew, and judge them on the test split.",
+        _EXAMPLES,
     )
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="new seeds (5)")
     parser.add_argument(
@@ -42,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--max-images", type=int, metavar="N", help="attack only so many test images"
+    )
+    parser.add_argument(
+        "--tracking-uri", metavar="URI", help="where a model is looked for; the storage's own"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     return parser
@@ -62,9 +71,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         user stopped before the end.
     """
     arguments = _parser().parse_intermixed_args(argv)
-
-    from sweeps._command import report_errors
-
     return report_errors(lambda: _run(arguments))
 
 
@@ -72,20 +78,18 @@ def _run(arguments: argparse.Namespace) -> int:
     # A mistake in the call is told before Ray is imported.
     from hsplid_core.analysis_config import ConfirmationConfig
     from hsplid_core.robustness import find_suite
-    from sweeps._command import storage_of
     from sweeps.confirm.plan import make_plan
-    from sweeps.stored import check_complete, open_sweep
 
     find_suite(arguments.suite)
-    sweep = open_sweep(arguments.sweep, storage_of(arguments.overrides))
-    check_complete(sweep)
+    sweep, trials = _chosen(arguments)
     plan = make_plan(
         sweep,
         n_seeds=arguments.seeds,
         first_seed=arguments.first_seed,
-        trials=arguments.trials,
+        trials=trials,
         suite=ConfirmationConfig(suite=arguments.suite, max_images=arguments.max_images),
     )
+    from sweeps.confirm.recording import record
     from sweeps.confirm.results import sum_up, write_confirmation
     from sweeps.confirm.running import run_plan
     from sweeps.report import write_report
@@ -97,6 +101,7 @@ def _run(arguments: argparse.Namespace) -> int:
     confirmation = sum_up(plan, evidence)
     write_confirmation(plan.folder, confirmation, evidence.measurements)
     report = write_report(sweep)
+    record(plan, confirmation, report)
     if arguments.json:
         from dataclasses import asdict
 
@@ -108,10 +113,10 @@ def _run(arguments: argparse.Namespace) -> int:
             conclusions,
             doubts_text,
             luck_rows,
-            rich_table,
             test_rows,
             turned,
         )
+        from sweeps.front_table import rich_table
 
         console = Console()
         seeds = f"{len(plan.seeds)} new seeds, mean ± sd [95% interval] in %"
@@ -126,6 +131,30 @@ def _run(arguments: argparse.Namespace) -> int:
         console.print(f"Report  {report}", soft_wrap=True)
         console.print(f"Numbers {plan.folder}", soft_wrap=True)
     return 0
+
+
+def _chosen(arguments: argparse.Namespace) -> tuple[StoredSweep, tuple[int, ...]]:
+    """Find the sweep and the trials that were named, the latter empty for the front."""
+    from sweeps.tracking import default_uri
+    from sweeps.tracking.models import is_model_name, trial_of
+
+    model = arguments.sweep
+    if not is_model_name(model):
+        return open_named(arguments), arguments.trials
+    if arguments.trials:
+        raise ConfigError(f"{model} is one trial already: leave --trials away")
+    storage = storage_of(arguments.overrides).expanduser()
+    found = trial_of(model, arguments.tracking_uri or default_uri(storage))
+    if found is None:
+        raise ConfigError(f"{model} comes from no trial of a sweep")
+    arguments.sweep = str(storage / found.sweep)
+    sweep = open_named(arguments)
+    if sweep.recording.sweep_id != found.sweep_id:
+        raise ConfigError(
+            f"{model} comes from another sweep than {sweep.folder}: name its folder's place with "
+            "storage=FOLDER"
+        )
+    return sweep, (found.number,)
 
 
 if __name__ == "__main__":

@@ -28,11 +28,13 @@ class Configuration:
         name: What to call it.
         parameters: What it changes of the sweep's spec, by dotted path.
         searched: Its objectives in the search; None for the baseline.
+        trial: Number of the trial that it comes from; None for the baseline.
     """
 
     name: str
     parameters: Mapping[str, ParameterValue]
     searched: tuple[float, ...] | None = None
+    trial: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +133,7 @@ def _chosen(sweep: StoredSweep, trials: Sequence[int]) -> list[Configuration]:
             name=f"trial {number}",
             parameters=complete[number].parameters,
             searched=complete[number].values,
+            trial=number,
         )
         for number in numbers
     ]

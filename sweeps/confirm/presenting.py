@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich import box
-from rich.table import Table
-
 from sweeps._labels import metric_label, metric_text
 from sweeps.confirm.results import Confirmation
 from sweeps.confirm.statistics import PRETRAINED, Spread
@@ -103,16 +100,6 @@ def spread_text(spread: Spread) -> str:
     if spread.sd is None or spread.low is None or spread.high is None:
         return text
     return f"{text} ± {100 * spread.sd:.1f} [{100 * spread.low:.1f}, {100 * spread.high:.1f}]"
-
-
-def rich_table(title: str, header: list[str], rows: Rows) -> Table:
-    """Make a table for a terminal."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    for position, name in enumerate(header):
-        table.add_column(name, justify="right" if position else "left")
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 def turned(header: list[str], rows: Rows) -> tuple[list[str], Rows]:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweeps._command import open_named, report_errors, sweep_parser
+
 _EXAMPLES = """\
 examples:
   python -m sweeps.report coco_hsplid
@@ -15,15 +17,10 @@ examples:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sweeps.report",
-        description="Write one HTML page about a sweep, which opens without a network.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("sweep", metavar="NAME", help="name of a sweep, or its folder")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="storage=FOLDER", help="where the sweeps are (runs)"
+    parser = sweep_parser(
+        "sweeps.report",
+        "Write one HTML page about a sweep, which opens without a network.",
+        _EXAMPLES,
     )
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="report.html in the sweep's folder by default"
@@ -47,20 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 2 a mistake in the call, or a sweep without a complete trial.
     """
     arguments = _parser().parse_intermixed_args(argv)
-
-    from sweeps._command import report_errors
-
     return report_errors(lambda: _run(arguments))
 
 
 def _run(arguments: argparse.Namespace) -> int:
     # Only now: --help needs neither torch nor a plotting library.
-    from sweeps._command import storage_of
     from sweeps.report.writing import write_report
-    from sweeps.stored import check_complete, open_sweep
 
-    sweep = open_sweep(arguments.sweep, storage_of(arguments.overrides))
-    check_complete(sweep)
+    sweep = open_named(arguments)
     path = write_report(sweep, output=arguments.output, ui=arguments.ui)
     sys.stdout.write(f"{path}\n")
     return 0

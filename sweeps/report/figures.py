@@ -14,11 +14,10 @@ import optuna
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search_spaces import SWITCH_PREFIX
 from sweeps._interactive import interactive_front
-from sweeps._labels import metric_label, metric_text, short_names
+from sweeps._labels import metric_label, metric_text
 from sweeps._picture import BASELINE_LABEL, FRONT_COLOUR, make_picture
-from sweeps.importances import Importances
+from sweeps.importances import Importances, parameter_names
 from sweeps.report.cost import History
 from sweeps.report.robust_curves import RobustCurve
 from sweeps.selection import Selection
@@ -87,18 +86,6 @@ def parallel_figure(study: optuna.Study, selection: Selection) -> go.Figure | No
     # Optuna's lines go from white to dark blue, so this chart keeps white paper.
     light = {"paper_bgcolor": "white", "plot_bgcolor": "white", "font_color": "black"}
     return _dressed(figure, height=440).update_layout(meta=KEEPS_ITS_COLOURS, **light)
-
-
-def parameter_names(paths: Sequence[str]) -> dict[str, str]:
-    """Shorten the names of Optuna's parameters, switches apart from what they switch."""
-    fields = [path for path in paths if not path.startswith(SWITCH_PREFIX)]
-    names = short_names({path.removeprefix(SWITCH_PREFIX): None for path in [*fields, *paths]})
-    return {
-        path: f"{names[path.removeprefix(SWITCH_PREFIX)]} on/off"
-        if path.startswith(SWITCH_PREFIX)
-        else names[path]
-        for path in paths
-    }
 
 
 def _with_short_names(selection: Selection, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

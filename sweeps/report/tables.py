@@ -16,7 +16,7 @@ from sweeps._labels import (
 )
 from sweeps.events import TrialRecord
 from sweeps.front_table import SALIENT_DIMS
-from sweeps.importances import HYPERVOLUME, Importances
+from sweeps.importances import Importances, importance_rows
 from sweeps.report.robust_curves import RobustCurve
 from sweeps.selection import Selection
 
@@ -140,18 +140,13 @@ def failures_table(selection: Selection, links: Mapping[int, str]) -> Table | No
     return Table("Failed trials by cause", header, rows) if rows else None
 
 
-def importances_table(found: Importances, names: Mapping[str, str]) -> Table:
+def importances_table(found: Importances) -> Table:
     """List the importance of each parameter for each target, in percent."""
-    targets = list(found.shares)
-    order = found.shares.get(HYPERVOLUME) or found.shares[targets[0]]
+    header, content = importance_rows(found)
     rows = [
-        [
-            Cell(names.get(parameter, parameter)),
-            *(Cell(f"{found.shares[t].get(parameter, 0):.0%}", is_number=True) for t in targets),
-        ]
-        for parameter in order
+        [Cell(name), *(Cell(share, is_number=True) for share in shares)]
+        for name, *shares in content
     ]
-    header = ["parameter", *(metric_label(target) for target in targets)]
     return Table("Importance of the searched parameters", header, rows)
 
 

@@ -93,16 +93,7 @@ def report_or_warn(folder: Path) -> None:
 
 
 def _links(sweep: StoredSweep, ui: str | None) -> Mapping[int, str]:
-    sweep_id = sweep.study.user_attrs.get("sweep_id")
-    if sweep.about is None or sweep_id is None:
-        return {}
-    spec = sweep.about.spec
-    return trial_pages(
-        sweep.about.tracking_uri,
-        experiment=spec.tracking.experiment or spec.name,
-        sweep_id=sweep_id,
-        ui=ui,
-    )
+    return {} if sweep.about is None else trial_pages(sweep.recording, ui=ui)
 
 
 def _summary(selection: Selection) -> dict[str, str]:
@@ -223,12 +214,11 @@ def _parameters(sweep: StoredSweep, selection: Selection) -> Section | None:
 
 def _importances(sweep: StoredSweep) -> Section:
     found = importances(sweep.study, sweep.objectives)
-    paths = sorted({path for shares in found.shares.values() for path in shares})
     charts, folded = [], []
     if found.shares:
         caption = "Importance of each parameter for each objective and for the hypervolume."
         charts = [Chart(figure=figures.importances_figure(found), caption=caption)]
-        folded = [tables.importances_table(found, figures.parameter_names(paths))]
+        folded = [tables.importances_table(found)]
     return Section(
         anchor="importances",
         title="Importances",

@@ -13,7 +13,7 @@ from hsplid_core.errors import ConfigError
 from sweeps.tracking.client import KnownRun, connect, explained, make_metrics, write
 from sweeps.tracking.registering import logged_model
 from sweeps.tracking.runs import check_database
-from sweeps.tracking.store import TRIAL
+from sweeps.tracking.store import SWEEP_ID, TRIAL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,11 +47,13 @@ class SweepTrial:
     Attributes:
         run_id: The run.
         sweep: Name of the sweep's folder.
+        sweep_id: Identity of the sweep; None where its run does not say.
         number: The trial's number in it.
     """
 
     run_id: str
     sweep: str
+    sweep_id: str | None
     number: int
 
 
@@ -120,8 +122,12 @@ def trial_of(name: str, tracking_uri: str) -> SweepTrial | None:
         if TRIAL not in tags or "mlflow.parentRunId" not in tags:
             return None
         parent = client.get_run(tags["mlflow.parentRunId"])
-    number = int(tags[TRIAL])
-    return SweepTrial(run_id=run.info.run_id, sweep=parent.info.run_name, number=number)
+    return SweepTrial(
+        run_id=run_id,
+        sweep=str(parent.info.run_name),
+        sweep_id=parent.data.tags.get(SWEEP_ID),
+        number=int(tags[TRIAL]),
+    )
 
 
 def _find_model(client: MlflowClient, name: str) -> LoggedModel:

@@ -7,28 +7,25 @@ from collections.abc import Mapping
 
 from sweeps.tracking.client import TrackingError, connect, explained
 from sweeps.tracking.location import is_server, sqlite_file
-from sweeps.tracking.runs import find_runs
+from sweeps.tracking.runs import Recording, find_runs
 
 LOCAL_UI = "http://127.0.0.1:5000"
 
 logger = logging.getLogger(__name__)
 
 
-def trial_pages(
-    uri: str, *, experiment: str, sweep_id: str, ui: str | None = None
-) -> Mapping[int, str]:
+def trial_pages(recording: Recording, *, ui: str | None = None) -> Mapping[int, str]:
     """Find the page of each trial's run.
 
     Args:
-        uri: Tracking server or database.
-        experiment: Name of the sweep's experiment.
-        sweep_id: Identity of the sweep.
+        recording: Where the sweep was recorded.
         ui: Address of the UI; None takes the server itself, or :data:`LOCAL_UI` for a database.
 
     Returns:
         Address by the trial's number; nothing where the sweep is not recorded there or the server
         does not answer.
     """
+    uri = recording.uri
     file = sqlite_file(uri)
     if file is not None and not file.is_file():
         return {}
@@ -36,11 +33,9 @@ def trial_pages(
     try:
         with explained(uri):
             client = connect(uri)
-            found = find_runs(client, experiment=experiment, sweep_id=sweep_id)
+            found = find_runs(client, recording)
     except TrackingError as error:
         logger.warning("the report has no links to MLflow: %s", error)
-        return {}
-    if found is None:
         return {}
     return {
         number: f"{base.rstrip('/')}/#/experiments/{found.experiment_id}/runs/{run.info.run_id}"

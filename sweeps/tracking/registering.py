@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from hsplid_core.models import packaged
 from sweeps.tracking.client import TrackingError, connect, explained
-from sweeps.tracking.runs import SweepRuns, find_runs
+from sweeps.tracking.runs import Recording, SweepRuns, find_runs
 from sweeps.tracking.store import ON_FRONT, SWEEP_ID, TRIAL
 
 if TYPE_CHECKING:
@@ -51,21 +51,17 @@ class FrontModel:
 
 
 def register_models(
-    tracking_uri: str,
+    recording: Recording,
     *,
     name: str,
-    experiment: str,
-    sweep_id: str,
     models: Sequence[FrontModel],
     example: NDArray[np.float32],
 ) -> Mapping[str, str]:
     """Log the models of a front and register them; doing it again changes nothing.
 
     Args:
-        tracking_uri: Tracking server or database.
+        recording: Where the sweep was recorded.
         name: Name of the registered model; created where there is none.
-        experiment: Name of the sweep's experiment.
-        sweep_id: Identity of the sweep.
         models: All models of the front. Versions of the sweep's other trials stay, are no longer
             tagged as of the front, and lose their aliases to these.
         example: Images that the models take, [N, C, H, W] in [0, 1].
@@ -74,14 +70,14 @@ def register_models(
         The version of each alias.
 
     Raises:
-        TrackingError: A trial has no run there, or the server does not answer or refuses.
+        TrackingError: The sweep or one of these trials has no run there, or the server does not
+            answer or refuses.
     """
-    with explained(tracking_uri), _quiet():
-        client = connect(tracking_uri)
-        runs = find_runs(client, experiment=experiment, sweep_id=sweep_id)
-        if runs is None:
-            raise TrackingError(f"MLflow at {tracking_uri} has no run of the sweep {name}")
-        _open_registered(client, name, experiment)
+    with explained(recording.uri), _quiet():
+        client = connect(recording.uri)
+        runs = find_runs(client, recording)
+        _open_registered(client, name, recording.experiment)
+        sweep_id = str(recording.sweep_id)
         known = _known_versions(client, name, sweep_id)
         for model in models:
             if model.trial not in known:

@@ -7,13 +7,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hsplid_core.errors import ConfigError
-from sweeps.tracking.client import search
+from sweeps.tracking.client import TrackingError, search
 from sweeps.tracking.location import sqlite_file
 from sweeps.tracking.store import SWEEP_ID, TRIAL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """Where a sweep was recorded.
+
+    Attributes:
+        uri: Tracking server or database.
+        experiment: Name of the sweep's experiment.
+        sweep_id: Identity of the sweep, a tag of its parent run; None where it never had one.
+    """
+
+    uri: str
+    experiment: str
+    sweep_id: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,24 +46,25 @@ class SweepRuns:
     trials: Mapping[int, Run]
 
 
-def find_runs(client: MlflowClient, *, experiment: str, sweep_id: str) -> SweepRuns | None:
+def find_runs(client: MlflowClient, recording: Recording) -> SweepRuns:
     """Find the runs of a sweep.
 
     Args:
         client: Connected to where it was recorded.
-        experiment: Name of the sweep's experiment.
-        sweep_id: Identity of the sweep.
+        recording: The sweep.
 
-    Returns:
-        None where nothing of it is recorded.
+    Raises:
+        TrackingError: Nothing of it is there.
     """
-    found = client.get_experiment_by_name(experiment)
-    if found is None:
-        return None
-    key = str(found.experiment_id)
-    parent = next(search(client, key, f"tags.`{SWEEP_ID}` = '{sweep_id}'"), None)
+    found = client.get_experiment_by_name(recording.experiment)
+    key = "" if found is None else str(found.experiment_id)
+    of_sweep = f"tags.`{SWEEP_ID}` = '{recording.sweep_id}'"
+    parent = next(search(client, key, of_sweep), None) if found else None
     if parent is None:
-        return None
+        raise TrackingError(
+            f"MLflow at {recording.uri} has no run of this sweep in the experiment "
+            f"{recording.experiment}: run the sweep again, which records what is missing"
+        )
     below = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
     trials = {
         int(run.data.tags[TRIAL]): run

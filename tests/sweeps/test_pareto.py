@@ -4,13 +4,15 @@ import json
 import math
 from pathlib import Path
 
+import duckdb
 import pandas as pd
+import polars as pl
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
 from sweeps.pareto import main
-from tests.sweeps.studies import complete_trial, failed_trial, write_study
+from tests.sweeps.studies import cloud_study, complete_trial, failed_trial, write_study
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,51 @@ def test_exports_are_read_back(
     assert [row["rank"] for row in again] == [1, 1, 1, 2, None]
     assert again[1]["objective/val/robust_accuracy"] == 0.7
     assert [file.name for file in parquet.parent.iterdir()] == ["trials.parquet"]
+
+
+def test_polars_and_duckdb_read_the_exports(
+    storage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parquet, csv = tmp_path / "trials.parquet", tmp_path / "trials.csv"
+    for path in (parquet, csv):
+        assert told(capsys, "cloud", f"storage={storage}", f"--export={path}")[0] == 0
+    for frame in (
+        pl.read_parquet(parquet),
+        pl.read_csv(csv),
+        asked(f"FROM '{parquet}'").pl(),
+        asked(f"FROM '{csv}'").pl(),
+    ):
+        knee = frame.filter(pl.col("is_knee")).row(0, named=True)
+        assert (knee["number"], knee["objective/val/robust_accuracy"]) == (1, 0.7)
+        assert frame["rank"].to_list() == [1, 1, 1, 2, None]
+        assert frame["rank"].dtype == pl.Int64
+        assert frame["on_front"].dtype == pl.Boolean
+    best = asked(
+        f"""SELECT "param/method.hsplid.rho_s" FROM '{parquet}' WHERE state = 'complete'
+        ORDER BY "objective/val/accuracy" DESC LIMIT 1"""
+    )
+    assert best.fetchall() == [(0.1,)]
+
+
+def asked(query: str) -> duckdb.DuckDBPyRelation:
+    answer = duckdb.sql(query)
+    assert answer is not None
+    return answer
+
+
+def test_importances_come_with_a_warning_where_trials_are_few(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_study(tmp_path / "few", cloud_study(20).trials)
+    _, out, _ = told(capsys, "few", f"storage={tmp_path}", "--importances")
+    assert "Importances (PED-ANOVA)" in out
+    assert "rho_s on/off" in out
+    assert "too few trials: importances ask" in out
+    _, out, _ = told(capsys, "few", f"storage={tmp_path}", "--importances", "--json")
+    found = json.loads(out)["importances"]
+    assert list(found["shares"]) == ["val/accuracy", "val/robust_accuracy", "hypervolume"]
+    assert found["n_trials"] == 19
+    assert "of 19 complete trials that is 2" in found["warning"]
 
 
 @pytest.mark.parametrize(

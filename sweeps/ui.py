@@ -1,0 +1,94 @@
+"""Look at a sweep in MLflow's UI: ``python -m sweeps.ui NAME [storage=FOLDER]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sweeps._command import open_named, report_errors, sweep_parser
+
+if TYPE_CHECKING:
+    from sweeps.events import TrialRecord
+
+_EXAMPLES = """\
+examples:
+  python -m sweeps.ui coco_hsplid
+  python -m sweeps.ui coco_hsplid --open
+  python -m sweeps.ui coco_hsplid storage=/data/runs --port 5000
+
+The page compares the trials by the objectives. Control-C ends the UI. A sweep that was recorded
+by a tracking server needs no UI of its own: the address of its page is printed.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = sweep_parser(
+        "sweeps.ui", "Start MLflow's UI on this machine, on the trials of a sweep.", _EXAMPLES
+    )
+    parser.add_argument("--port", type=int, metavar="N", help="by default one that is free")
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments without the program's name; None reads those of the process.
+
+    Returns:
+        The exit code: 0 done or ended by the user, 2 a mistake in the call, a sweep that is not
+        in MLflow, or a UI that does not start.
+    """
+    arguments = _parser().parse_intermixed_args(argv)
+    return report_errors(lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # MLflow takes seconds to import: --help needs none of it.
+    import webbrowser
+
+    from sweeps.tracking.interface import running_ui
+    from sweeps.tracking.location import is_server
+    from sweeps.tracking.view import share_view
+
+    sweep = open_named(arguments, complete=False)
+    uri = sweep.recording.uri
+    page = share_view(
+        sweep.recording,
+        objectives=[objective.metric for objective in sweep.objectives],
+        parameters=_shared_parameters(sweep.records),
+    )
+
+    def show(base: str) -> None:
+        sys.stdout.write(f"{base.rstrip('/')}{page}\n")
+        sys.stdout.flush()
+        if arguments.open:
+            webbrowser.open(f"{base.rstrip('/')}{page}")
+
+    if is_server(uri):
+        show(uri)
+        return 0
+    with running_ui(uri, port=arguments.port) as ui:
+        show(ui.address)
+        sys.stderr.write("MLflow's UI runs until you press Control-C.\n")
+        ui.wait()
+    return 0
+
+
+def _shared_parameters(records: Sequence[TrialRecord]) -> list[str]:
+    """List what tells trials apart and all of them have: without a value a line has no end."""
+    from sweeps._labels import differing_parameters
+
+    complete = [record for record in records if record.values is not None]
+    return [
+        path
+        for path in differing_parameters(complete)
+        if all(path in record.parameters for record in complete)
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from hsplid_core.analysis_config import MarginsConfig
+from hsplid_core.analysis_config import MarginsConfig, SaliencyConfig
 from hsplid_core.attacks import find_region
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig, check
 from hsplid_core.data import DATA_SETS
@@ -48,6 +48,45 @@ def check_names(
             ),
         ]
     )
+
+
+def check_measured(metrics: Iterable[str], evaluation: EvaluationConfig) -> None:
+    """Refuse objectives that no analysis will measure, before a trial trains for them.
+
+    Args:
+        metrics: Names of the objectives.
+        evaluation: The analyses.
+
+    Raises:
+        ConfigError: The section that measures one is off, or leaves it out.
+    """
+    sections = {
+        "margin": ("margins", evaluation.margins),
+        "saliency": ("saliency", evaluation.saliency),
+        "single_pixel": ("single_pixel", evaluation.single_pixel),
+    }
+    for metric in metrics:
+        family = metric.split("/")[1] if metric.startswith("val/") and "/" in metric[4:] else ""
+        if family not in sections:
+            continue
+        name, section = sections[family]
+        if section is None:
+            raise ConfigError(
+                f"evaluation.{name} is null: objectives has {metric}, which nothing measures "
+                "then; write {} for the default settings"
+            )
+        if isinstance(section, SaliencyConfig):
+            check([_rule("objectives.metric", metric, _saliency_metrics(section))])
+
+
+def _saliency_metrics(section: SaliencyConfig) -> Iterator[str]:
+    for method in section.methods:
+        for score in section.scores:
+            yield f"val/saliency/{method}/{score}"
+    if section.probes:
+        yield "val/saliency/probe/salient_accuracy"
+        yield "val/saliency/probe/nonsalient_accuracy"
+        yield "val/saliency/salient_features"
 
 
 def _margins_rule(margins: MarginsConfig | None, image_size: int) -> tuple[bool, str]:

@@ -26,7 +26,7 @@ from pydantic_core import ErrorDetails
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods import method_class
-from sweeps._names import check_names
+from sweeps._names import check_measured, check_names
 from sweeps.spaces import find_space
 from sweeps.study_storage import check_storage
 from trainables.config import TrialConfig, check_recipe
@@ -297,13 +297,8 @@ class SweepSpec(_Section):
         return self
 
     @model_validator(mode="after")
-    def _margins_are_measured(self) -> Self:
-        wanted = [o.metric for o in self.objectives if o.metric.startswith("val/margin/")]
-        if wanted and self.evaluation.margins is None:
-            raise ConfigError(
-                f"evaluation.margins is null: objectives has {wanted[0]}, which nothing measures "
-                "then; write {} for the default settings"
-            )
+    def _objectives_are_measured(self) -> Self:
+        check_measured([objective.metric for objective in self.objectives], self.evaluation)
         return self
 
     @model_validator(mode="after")

@@ -39,6 +39,36 @@ def test_what_cannot_be_measured_is_told_at_once(override: str, says: str) -> No
         load_spec("margins", parse_overrides([override]))
 
 
+SALIENT = "{metric: val/saliency/probe/salient_accuracy, direction: maximize}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["evaluation.saliency=null"], "evaluation.saliency is null: objectives has val/sal"),
+        (["evaluation.saliency.probes=false"], "objectives.metric is val/saliency/probe/salient"),
+        (
+            ["objectives=[{metric: val/saliency/gradient/energy_insde, direction: maximize}]"],
+            "did you mean val/saliency/gradient/energy_inside",
+        ),
+        (
+            ["objectives=[{metric: val/single_pixel/x, direction: maximize}]"],
+            "single_pixel is nul",
+        ),
+    ],
+)
+def test_objectives_that_no_analysis_measures_are_refused(overrides: list[str], says: str) -> None:
+    given = [f"objectives=[{SALIENT}]"]
+    spec = load_spec("coco_hsplid", parse_overrides(given))
+    assert spec.objectives[0].metric == "val/saliency/probe/salient_accuracy"
+    names = {override.split("=")[0] for override in overrides}
+    with pytest.raises(ConfigError, match=says):
+        load_spec(
+            "coco_hsplid",
+            parse_overrides([g for g in given if g.split("=")[0] not in names] + overrides),
+        )
+
+
 def test_bands_may_be_as_wide_as_they_like() -> None:
     wide = ["evaluation.margins.subspaces=bands", "evaluation.margins.size=40"]
     assert load_spec("margins", parse_overrides(wide)).evaluation.margins is not None

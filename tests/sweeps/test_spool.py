@@ -26,7 +26,7 @@ from sweeps.tracking.client import KnownRun
 from sweeps.tracking.drafts import draft
 from sweeps.tracking.entries import Artifact, Closed, Entry, Epoch, Opened, Tagged, from_text
 from sweeps.tracking.spool import SPOOL_FILE, Spool
-from tests.sweeps.records import GOALS, complete
+from tests.sweeps.records import GOALS, complete, running
 from tests.sweeps.servers import MlflowServer, spoiling_proxy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -194,6 +194,53 @@ def test_a_server_that_spoils_many_requests_gets_everything_once(
     assert {key for key in found if key[0] != "spoiled"} == expected
     assert set(found.values()) == {1}
     assert any(key == "system/cpu_utilization_percentage" for _, key, _ in found)
+
+
+def test_a_sweep_goes_on_while_a_server_that_it_knows_is_down(
+    server: MlflowServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("sweeps.tracking.courier._FIRST_WAIT_S", 0.01)
+    fates = ["pass"]
+    with spoiling_proxy(server.uri, lambda: fates[0]) as uri:
+        first = tracker_of(uri, tmp_path, "goes on")
+        first.sweep_started([])
+        first.trial_started(0, {}, resumed=False)
+        first.epoch_finished(0, 1, {"loss": 1.0})
+        assert first.flush(20.0)
+        first.close()
+
+        fates[0] = "refuse"
+        second = tracker_of(uri, tmp_path, "goes on")
+        second.sweep_started([running(0, attempts=1)])
+        assert "Training goes on" in caplog.text
+        second.trial_started(0, {}, resumed=True)
+        for step in (1, 2):  # its only checkpoint was of the beginning
+            second.epoch_finished(0, step, {"loss": 1.0 / step})
+        assert not second.flush(0.1)
+        fates[0] = "pass"
+        assert second.flush(20.0)
+        second.close()
+    found = counts(server, "goes on")
+    assert {key: n for key, n in found.items() if key[1] == "loss"} == {
+        ("trial 0", "loss", 1): 1,
+        ("trial 0", "loss", 2): 1,
+    }
+
+
+def test_a_journal_of_another_sweep_is_not_mixed_with_this_one(
+    tmp_path: Path, server: MlflowServer
+) -> None:
+    spool = Spool(tmp_path / SPOOL_FILE)
+    spool.note({"sweep_id": "of an earlier one", "uri": server.uri})
+    spool.put([(0, epoch(1, loss=1.0))])
+    spool.close()
+    tracker = tracker_of(server.uri, tmp_path, "another")
+    with pytest.raises(TrackingError, match=r"1 entries of an earlier sweep.*sweeps\.sync"):
+        tracker.sweep_started([])
+    tracker.close()
 
 
 @pytest.fixture

@@ -442,6 +442,41 @@ def test_two_sweeps_may_share_an_experiment(
     assert sorted(run.info.run_name for run in found) == ["a", "b"]
 
 
+def test_a_twin_that_a_slow_server_made_is_deleted(
+    make: Callable[..., MlflowTracker], client: MlflowClient
+) -> None:
+    first = make()
+    first.sweep_started([])
+    train(first, 0, range(1, 3))
+    parent, children = runs(client, first)
+    tags = {"sweep.trial": "0", "mlflow.parentRunId": parent.info.run_id}
+    twin = client.create_run(first.experiment_id, tags=tags)
+    second = make()
+    second.sweep_started([running(0, attempts=1)])
+    assert runs(client, second)[1][0].info.run_id == children[0].info.run_id
+    assert client.get_run(twin.info.run_id).info.lifecycle_stage == "deleted"
+
+
+def test_a_disk_that_is_full_for_a_while_stops_no_training(
+    make: Callable[..., MlflowTracker],
+    client: MlflowClient,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracker = make()
+    tracker.sweep_started([])
+    with monkeypatch.context() as full:
+
+        def put(*_: object) -> None:
+            raise TrackingError("disk full")
+
+        full.setattr(tracker._spool, "put", put)
+        train(tracker, 0, range(1, 3))
+    assert caplog.text.count("disk full. Training goes on") == 1
+    tracker.epoch_finished(0, 3, {"val/accuracy": 0.3})
+    assert history(client, runs(client, tracker)[1][0], "epoch") == [(1, 1), (2, 2), (3, 3)]
+
+
 def test_a_missing_artifact_is_told(
     make: Callable[..., MlflowTracker], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:

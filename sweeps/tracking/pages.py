@@ -39,5 +39,6 @@ def trial_pages(recording: Recording, *, ui: str | None = None) -> Mapping[int, 
         return {}
     return {
         number: f"{base.rstrip('/')}/#/experiments/{found.experiment_id}/runs/{run.info.run_id}"
+        "?workflowType=machine_learning"  # else among MLflow's pages on language models
         for number, run in found.trials.items()
     }

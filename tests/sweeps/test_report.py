@@ -164,6 +164,18 @@ def test_hover_shows_parameters_and_a_click_opens_the_run(
     page.close()
 
 
+def test_a_long_table_is_built_when_it_is_opened(browser: Browser, tmp_path: Path) -> None:
+    file = writing.write_report(made_up(cloud_study(120), tmp_path / "many"))
+    page, faults = opened(browser, file)
+    assert faults == []
+    whole = page.locator("#front details")
+    assert whole.locator("tr").count() == 0
+    whole.locator("summary").press("Enter")
+    expect(whole.locator("tbody tr")).to_have_count(120)
+    expect(whole.get_by_role("region", name="All trials")).to_be_visible()
+    page.close()
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_overflows_and_text_is_legible(

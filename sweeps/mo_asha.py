@@ -45,9 +45,10 @@ class Rungs:
     ) -> None:
         self._objectives = tuple(objectives)
         self._factor = reduction_factor
-        self.levels: list[int] = []
-        level = grace_epochs
-        while level < max_epochs:
+        self.levels = [grace_epochs] if grace_epochs < max_epochs else []
+        level = grace_epochs * reduction_factor
+        # A later rung in the second half of a trial would save less than the trial has cost.
+        while 2 * level <= max_epochs:
             self.levels.append(level)
             level *= reduction_factor
         self._entries = {level: _Entries(len(self._objectives)) for level in self.levels}

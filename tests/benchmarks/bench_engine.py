@@ -50,8 +50,8 @@ from sweeps.schedulers import build_scheduler
 from sweeps.searcher import ASSIGNMENT, StudySearcher, TrialPlan
 from sweeps.spec import SweepSpec
 from sweeps.study import open_study
-from sweeps.tracking import MlflowTracker, default_uri
 from tests.benchmarks._report import Ratio, report
+from tests.benchmarks._tracked import tracker_of
 from trainables.trainable import ENDED, METRICS, SECONDS
 
 OBJECTIVES = ["val/accuracy", "val/robust_accuracy"]
@@ -161,7 +161,8 @@ class Engine:
             concurrency=2,
             console=Console(file=io.StringIO()),
         )
-        self.listeners: Sequence[SweepListener] = [self._tracker(), view]
+        self._tracker = tracker_of(self.spec, self.folder)
+        self.listeners: Sequence[SweepListener] = [self._tracker, view]
         self._announcer = Announcer(self.study, self.spec.objectives, self.folder, self.listeners)
         self._on_end = on_end
         self.searcher = StudySearcher(
@@ -174,18 +175,6 @@ class Engine:
             on_told=self._told,
         )
         self.scheduler: TrialScheduler = build_scheduler(self.spec, self.study, self.searcher)
-
-    def _tracker(self) -> MlflowTracker:
-        return MlflowTracker(
-            default_uri(self.spec.storage),
-            experiment="bench",
-            run_name="bench",
-            sweep_id="bench",
-            folder=self.folder,
-            objectives=self.spec.objectives,
-            spec=self.spec.resolved(),
-            tags={"seed": "0"},
-        )
 
     def _told(self, number: int) -> None:
         self._announcer.trial_ended(number)
@@ -200,6 +189,7 @@ class Engine:
         records = records_of(self.study)
         for listener in self.listeners:
             listener.sweep_finished(records, interrupted=False)
+        self._tracker.close()
 
 
 def through_sweeps(folder: Path, trials: int) -> Clock:

@@ -23,9 +23,11 @@ def metrics(*values: float) -> dict[str, float]:
     return {goal.metric: value for goal, value in zip(GOALS, values, strict=False)}
 
 
-def test_rungs_grow_by_the_factor_and_end_before_the_last_epoch() -> None:
+def test_rungs_grow_by_the_factor_and_end_where_half_of_a_trial_is_over() -> None:
     assert rungs().levels == [1, 3, 9]
     assert rungs(grace_epochs=2, reduction_factor=2, max_epochs=16).levels == [2, 4, 8]
+    assert rungs(grace_epochs=2, reduction_factor=2, max_epochs=15).levels == [2, 4]
+    assert rungs(grace_epochs=4, max_epochs=5).levels == [4]  # what the spec asks for
     assert rungs(grace_epochs=5, max_epochs=5).levels == []
 
 

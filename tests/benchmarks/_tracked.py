@@ -1,0 +1,27 @@
+"""A sweep's tracking as its engine sets it up, for benchmarks that run trials themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sweeps.spec import SweepSpec
+from sweeps.tracking import MlflowTracker, default_uri
+
+
+def tracker_of(spec: SweepSpec, folder: Path) -> MlflowTracker:
+    """Make the tracker of a sweep, into a sqlite file beside its folder.
+
+    Args:
+        spec: The sweep.
+        folder: The sweep's folder.
+    """
+    return MlflowTracker(
+        default_uri(spec.storage),
+        experiment=spec.name,
+        run_name=folder.name,
+        sweep_id="bench",
+        folder=folder,
+        objectives=spec.objectives,
+        spec=spec.resolved(),
+        tags={"seed": str(spec.seed)},
+    )

@@ -26,7 +26,7 @@ examples:
   python -m sweeps.evaluate runs/coco_hsplid/ray/attempt_001/trial_00001/checkpoint_000019 \\
       --suite paper
   python -m sweeps.evaluate runs:/ID --suite standard --data coco_animals root=/data/coco
-  python -m sweeps.evaluate models:/coco_hsplid@best --suite paper --cascade off --out log.arrow
+  python -m sweeps.evaluate models:/coco_hsplid@knee --suite paper --cascade off --out log.arrow
   python -m sweeps.evaluate MODEL --data imagenet9 --data counter_animal root=/data/shift
   python -m sweeps.evaluate MODEL --data isic2017 --corruptions brightness,defocus_blur,occlusion
 

@@ -21,10 +21,10 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from hsplid_core.errors import SaliencyError
 from sweeps.confirm.plan import Plan
 from sweeps.confirm.results import MEASUREMENTS_FILE, RESULT_FILE, Confirmation
 from sweeps.confirm.statistics import CROSS_ENTROPY, PRETRAINED, Spread
-from sweeps.tracking.client import TrackingError
 from sweeps.tracking.confirming import log_confirmation
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def record(plan: Plan, confirmation: Confirmation, report: Path) -> bool:
             numbers=[plan.folder / RESULT_FILE, plan.folder / MEASUREMENTS_FILE],
             report=report,
         )
-    except TrackingError as error:
+    except SaliencyError as error:
         logger.warning("%s. The same command tries again", error)
         return False
     return True

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sweeps.tracking.client import KnownRun, connect, explained, legal, make_metrics, write
-from sweeps.tracking.runs import Recording, find_runs
+from sweeps.tracking.runs import Recording, check_database, find_runs
 
 _FOLDER = "confirm"
 
@@ -30,8 +30,10 @@ def log_confirmation(
         report: The sweep's report, which replaces the one in its run.
 
     Raises:
+        ConfigError: There is no such database.
         TrackingError: The sweep has no run there, or the server does not answer.
     """
+    check_database(recording.uri)
     with explained(recording.uri):
         client = connect(recording.uri)
         runs = find_runs(client, recording)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,22 @@ def test_runs_get_the_numbers_and_the_sweep_the_files(folder: Path) -> None:
         files = [file.path for file in client.list_artifacts(run_id, "confirm")]
         assert files == ["confirm/confirm.json", "confirm/confirm.parquet"]
         assert "report.html" in [file.path for file in client.list_artifacts(run_id)]
+
+
+def test_without_mlflow_the_numbers_are_on_disk(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = open_sweep(str(folder))
+    assert sweep.about is not None
+    about = dataclasses.replace(sweep.about, tracking_uri=f"sqlite:///{tmp_path / 'gone.db'}")
+    plan = make_plan(
+        dataclasses.replace(sweep, about=about),
+        n_seeds=2,
+        suite=ConfirmationConfig(suite="search"),
+    )
+    assert not record(plan, sum_up(plan, evidence()), folder / "report.html")
+    assert "there is no MLflow database" in caplog.text
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_names_its_trial(

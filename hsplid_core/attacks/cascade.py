@@ -22,8 +22,11 @@ from hsplid_core.attacks.fab import FAB
 # Shares of the clean image's lead: with more left by a search of this ball, another attack does
 # not try; with more left after a short run, no full run follows.
 _SHORT_REACH, _FULL_REACH = 1 / 2, 1 / 3
+# With more left than this share the search was as good as none, as where gradients are masked.
+_UNTOUCHED = 0.9
 # Growth of the radius up to which a perturbation, scaled, is a good start.
 _NEAR = 2.001
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,10 @@ def break_in_cascade(
     One that can go on from anywhere (`Attack.resume`) searches the first ball in full. At the next
     radius, up to twice as large, it makes a short run from the nearest miss, and a full run only
     where that leaves a third of the image's lead or less. Where another such attack has searched
-    the ball before, both are for images alone that it has left half of their lead or less. One
-    that looks for the smallest change of an image, from the image itself, would do the same at
-    every radius, so one search serves them all.
+    the ball before, both are for images alone that it has left half of their lead or less. Images
+    that have kept nearly all of it count as not searched. An attack that looks for the smallest
+    change of an image, from the image itself, would do the same at every radius, so one search
+    serves them all.
     """
     first = attacks[0]
     if isinstance(first, FAB) and first.restarts == 1:
@@ -116,12 +120,12 @@ def break_in_cascade(
             break  # at this radius and all larger ones, everything is broken
         far = here.none()
         if attack.goes_on and trail.searched[place]:
-            here, far = here.split(here.margin <= _SHORT_REACH * trail.lead[here.positions])
+            here, far = here.split(_is_in_reach(here, trail, _SHORT_REACH))
         if attack.goes_on and (trail.searched[place] or attack.epsilon <= _NEAR * radius):
             if len(here):
                 short = attack.resume(attempt.take(here.positions), here.image)
                 here = record.try_out(here, short, place)
-            here, farther = here.split(here.margin <= _FULL_REACH * trail.lead[here.positions])
+            here, farther = here.split(_is_in_reach(here, trail, _FULL_REACH))
             far = far.merged(farther)
         if len(here):
             attacked = attempt.take(here.positions).under(attack)
@@ -129,6 +133,12 @@ def break_in_cascade(
         below, radius = here.merged(far), attack.epsilon
         trail.leave(place, below, searched=attack.goes_on)
     return record.outcome()
+
+
+def _is_in_reach(here: Standing, trail: Trail, share: float) -> Tensor:
+    """Whether a full run may break images that a search has left so, bool, [N]."""
+    left = here.margin / trail.lead[here.positions].clamp(min=_TINY)
+    return (left <= share) | (left > _UNTOUCHED)
 
 
 def _break_by_distance(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -114,6 +115,40 @@ def test_a_second_search_of_a_ball_is_for_images_in_reach() -> None:
     assert torch.equal(broken[True], broken[False])
     assert broken[True].any()
     assert not broken[True].all()
+
+
+def test_where_one_loss_is_blind_the_next_attack_searches_in_full() -> None:
+    net = trained_net()
+
+    def saturated(image: Tensor) -> Tensor:
+        logits: Tensor = net(image)
+        return logits * 1e4
+
+    attempt = attempt_on(saturated)
+    teams = [
+        [APGD(epsilon=epsilon, loss=loss, steps=20) for epsilon in RADII] for loss in ("ce", "dlr")
+    ]
+    with torch.no_grad():
+        trail = Trail(attempt, len(RADII))
+        blind = break_in_cascade(attempt, teams[0], None, trail).broken
+        found = break_in_cascade(attempt, teams[1], blind, trail).broken | blind
+        alone = break_each(attempt, teams[1]).broken
+    assert blind.sum() < alone.sum()
+    assert (found >= alone).all()
+
+
+def test_a_resumed_climb_stays_in_its_set() -> None:
+    attempt = attempt_on(trained_net())
+    attack = APGD(epsilon=0.03, steps=20)
+    allowed = attempt.allowed.clone()
+    allowed[..., :5] = False
+    attempt = replace(attempt, allowed=allowed)
+    with torch.no_grad():
+        found = attack.resume(attempt, torch.rand_like(attempt.image))
+    change = found - attempt.image
+    assert change.abs().amax() <= 0.03 + 1e-6
+    assert change[..., :5].abs().amax() == 0
+    assert change[..., 5:].abs().amax() > 0.02
 
 
 def test_what_stands_keeps_its_order_and_its_nearest_miss() -> None:

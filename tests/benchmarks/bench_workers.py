@@ -76,9 +76,10 @@ def steps_of(folder: Path, *changes: str, reuse: bool = True) -> list[Step]:
     study = open_study(sweep, spec, {}, [])
     tracker = tracker_of(spec, sweep)
     announcer = Announcer(study, spec.objectives, sweep, [tracker])
+    made = tune.TuneConfig
 
     def configure(**settings: Any) -> tune.TuneConfig:
-        return tune.TuneConfig(**{**settings, "reuse_actors": reuse})
+        return made(**{**settings, "reuse_actors": reuse})
 
     with patch("sweeps.engine.tuning.tune.TuneConfig", configure):
         announcer.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 import random
 import signal
 import sqlite3
@@ -11,9 +12,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -32,6 +35,32 @@ from tests.sweeps.servers import MlflowServer, spoiling_proxy
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS = 12
 COSTS = ("seconds", "gpu_seconds")
+
+# What people ask for, as mlflow.search_runs takes it.
+SEARCHED = [
+    "metrics.`val/accuracy` >= 0",
+    "metrics.`train/loss` > 0",
+    "metrics.`train/cross_entropy/loss` > 0",
+    "metrics.`train/hsplid/salient_compression` >= 0",
+    "metrics.`train/hsplid/hsic_salient_input` >= 0",
+    "metrics.`val/robust_accuracy/pgd/background/eps_2` >= 0",
+    "metrics.`hsplid/salient_dims` >= 1",
+    "metrics.`hsplid/nonsalient_dims` >= 0",
+    "metrics.`train/learning_rate` > 0",
+    "metrics.`train/seconds` > 0",
+    "metrics.`seconds` > 0",
+    "metrics.`memory_mib` > 0",
+    "metrics.`gpu_seconds` = 0",
+    "metrics.`objective/val/accuracy` >= 0",
+    "params.`method.hsplid.rho_s` = '0.5'",
+    f"tags.`host` = '{platform.node()}'",
+    "tags.`git.commit` LIKE '%' and tags.`git.dirty` LIKE '%'",
+    "tags.`seed` = '0'",
+    "tags.`data.key` LIKE '%' and tags.`data.split.val` LIKE '%'",
+    f"tags.`version.torch` = '{version('torch')}'",
+    "tags.`sweep.attempt` = '1'",
+    "tags.`sweep.on_front` = 'true'",
+]
 
 
 def epoch(number: int, **metrics: float) -> Epoch:
@@ -298,6 +327,7 @@ def test_the_server_dies_and_then_the_driver_and_still_each_step_is_there_once(
     sweep: Callable[[str], subprocess.Popen[str]],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / "runs" / "tiny"
     names = ["tiny", f"storage={tmp_path / 'runs'}"]
@@ -342,6 +372,14 @@ def test_the_server_dies_and_then_the_driver_and_still_each_step_is_there_once(
         "trial 0": "FINISHED",
         "trial 1": "KILLED",
     }
+    for condition in SEARCHED:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        hits = mlflow.search_runs(
+            experiment_names=["tiny"],
+            filter_string=f"tags.`sweep.trial` = '0' and {condition}",
+            output_format="list",
+        )
+        assert [run.info.run_name for run in hits] == ["trial 0"], condition
 
 
 @pytest.mark.parametrize(

@@ -177,10 +177,16 @@ def test_what_mlflow_is_asked_for_is_found(
     train(tracker, 0, range(1, 2))
     tracker.trial_finished(complete(0, 0.8, 0.2))
     train(tracker, 1, range(1, 2))
-    tracker.trial_finished(failed(1))
-    tracker.flush(10.0)
+    ill = dataclasses.replace(failed(1), cause="out_of_memory")
+    tracker.trial_finished(ill)
+    tracker.sweep_finished([complete(0, 0.8, 0.2), ill], interrupted=False)
+    cause = client.search_runs(
+        [tracker.experiment_id], "tags.`sweep.failure_cause` = 'out_of_memory'"
+    )
+    assert [run.data.tags["sweep.trial"] for run in cause] == ["1"]
     for condition in (
         "tags.`sweep.on_front` = 'true'",
+        "tags.`sweep.pareto_rank` = '1'",
         "tags.`sweep.state` = 'complete' and tags.`git.commit` = 'c0ffee'",
         "metrics.`objective/val/accuracy` > 0.7",
         "params.`method.hsplid.rho_s` = '0.0'",

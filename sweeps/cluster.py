@@ -12,7 +12,7 @@ from pathlib import Path
 
 import ray
 from ray._private import ray_constants
-from ray.exceptions import AuthenticationError, RayError
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hsplid_core.errors import ConfigError
@@ -95,13 +95,13 @@ def _join(address: str) -> None:
     use_token()
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except AuthenticationError as error:
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        # Without a token Ray merely says that it failed to connect.
         raise ConfigError(
-            f"cluster.address is {address}: the cluster wants its token ({_first_line(error)}); "
-            "set RAY_AUTH_TOKEN_PATH to its file, or RAY_AUTH_TOKEN"
+            f"cluster.address is {address}: this process cannot join what answers there "
+            f"({_first_line(error)}); set RAY_AUTH_TOKEN_PATH to the file of the cluster's token, "
+            "and see that this machine is one of its nodes and has its version of Ray"
         ) from error
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise _no_cluster(address, error) from error
 
 
 def _check_reachable(address: str) -> None:

@@ -265,6 +265,16 @@ class SweepSpec(_Section):
     failures: FailuresSpec = FailuresSpec()
     max_failures: int = Field(default=3, ge=0)
 
+    @field_validator("storage", mode="before")
+    @classmethod
+    def _storage_is_a_folder(cls, value: object) -> object:
+        if isinstance(value, str) and "://" in value:
+            raise ConfigError(
+                f"storage is {value}: use a folder; on a cluster one that all nodes share, for "
+                "instance the bucket mounted on each of them"
+            )
+        return value
+
     @field_validator("method", mode="before")
     @classmethod
     def _configure_methods(cls, value: object) -> object:

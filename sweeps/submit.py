@@ -219,6 +219,7 @@ def _announce(job: str, client: JobSubmissionClient, *, as_json: bool) -> None:
         return
     again = f"python -m sweeps.jobs logs {job} --follow --address {address}"
     sys.stdout.write(f"{job}\n")
+    sys.stdout.flush()
     sys.stderr.write(f"Submitted; its output: {again}\n")
 
 

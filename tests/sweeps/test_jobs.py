@@ -140,6 +140,10 @@ def test_secrets_are_named_and_never_shown(
             ["coco_hsplid", "storage=/s", "data.root=coco"],
             "data.root is coco, which on the cluster",
         ),
+        (
+            ["coco_hsplid", "storage=s3://b/x"],
+            "storage is s3://b/x: use a folder; on a cluster one",
+        ),
         (["coco_hsplid", "storage=/s", "cluster.address=x:1"], "override cluster: a job runs on"),
         (["coco_hsplid", "storage=/s", "--working-dir", "nope"], "--working-dir is nope"),
         (["coco_hsplid", "storage=/s", "--secret", "NOT_SET"], "--secret NOT_SET: no such"),

@@ -157,7 +157,9 @@ class Services:
         if service == "postgres":
             program = str(self._postgres / program)
         command = [*_image_entrypoint(), program, *arguments]
-        environment = {} if service == "postgres" else given["environment"]
+        environment = given["environment"]
+        if service == "postgres":
+            environment = {"PGPORT": str(self.network.port(5432))}
         begin = time.monotonic()
         while True:
             done = self.run(command, environment, host=host, check=False)

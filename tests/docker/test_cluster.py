@@ -60,6 +60,9 @@ print(json.dumps({
 @pytest.fixture
 def services() -> Iterator[Services]:
     made = Services(WORKERS, {"WORKER_CPUS": "1"})
+    if not made.network.isolated:
+        made.close()
+        pytest.skip("needs network namespaces: run as root, with iproute2")
     try:
         with dumped_on_failure(made):
             yield made

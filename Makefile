@@ -10,8 +10,8 @@ READY := $(VENV)/.ready
 demo: $(READY) ## run the sweep on the embedded demo data
 	$(RUN) -m sweeps.run coco_hsplid
 
-test: $(READY) ## run all tests
-	$(RUN) -m pytest -q
+test: $(READY) ## run all tests, two files at a time: sweeps on a real Ray wait more than they work
+	$(RUN) -m pytest -q --numprocesses 2 --dist loadfile
 
 bench: $(READY) ## measure speed and memory, as ratios
 	$(RUN) -m tests.benchmarks

@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 
 from tests.docker.compose import COMPOSE, resolved
-from tests.docker.network import make_network
+from tests.docker.network import Namespaces
 
 ROOT = COMPOSE.parents[1]
 MAIN = "main"
@@ -33,7 +33,6 @@ MAIN = "main"
 
 _NOBODY = 65534
 _HOST = re.compile(r"\b(?:postgres|mlflow|head)(?=:\d)")
-_PORT = re.compile(r"(?<=[:=])\d{4}\b")
 
 
 class Services:
@@ -45,10 +44,10 @@ class Services:
     """
 
     def __init__(self, workers: Sequence[str], variables: Mapping[str, str]) -> None:
+        self.network = Namespaces([MAIN, *workers])
         # Ray's sockets need a short path.
         self.folder = Path(tempfile.mkdtemp(prefix="sweeps-", dir="/tmp"))
         self.folder.chmod(0o755)
-        self.network = make_network([MAIN, *workers])
         self._services = resolved(variables)["services"]
         self._started: dict[str, list[subprocess.Popen[bytes]]] = {}
         self._opened: list[subprocess.Popen[str]] = []
@@ -83,8 +82,7 @@ class Services:
 
     def processes(self, host: str) -> Iterator[tuple[str, psutil.Process]]:
         """Go through a host's processes, each with its command line."""
-        started = [process.pid for process in self._started.get(host, ())]
-        for process in self.network.processes(host, started):
+        for process in self.network.processes(host):
             with contextlib.suppress(psutil.Error):
                 yield " ".join(process.cmdline()), process
 
@@ -106,7 +104,7 @@ class Services:
         """Start a service of the compose file."""
         given = self._services[service]
         command = [*_image_entrypoint(), *given["command"]]
-        if host != MAIN and self.network.isolated:
+        if host != MAIN:
             # A folder that this host has for itself, under a path that all have.
             mount = f'mount -t tmpfs none {self.folder / "alone"} && exec "$@"'
             command = ["/bin/sh", "-c", mount, "sh", *command]
@@ -146,7 +144,7 @@ class Services:
         self.wait_until_healthy("postgres")
         sql = [f"CREATE DATABASE {given['environment']['POSTGRES_DB']};"]
         sql.append((self.folder / "docker" / "postgres-init.sql").read_text())
-        where = ["--host=127.0.0.1", f"--port={self.network.port(5432)}", f"--username={user}"]
+        where = ["--host=127.0.0.1", f"--username={user}"]
         psql = [str(self._postgres / "psql"), *where, "--dbname=postgres", "--set=ON_ERROR_STOP=1"]
         self.run(psql, {"PGPASSWORD": self.secret("postgres_password")}, input="\n".join(sql))
 
@@ -157,9 +155,7 @@ class Services:
         if service == "postgres":
             program = str(self._postgres / program)
         command = [*_image_entrypoint(), program, *arguments]
-        environment = given["environment"]
-        if service == "postgres":
-            environment = {"PGPORT": str(self.network.port(5432))}
+        environment = {} if service == "postgres" else given["environment"]
         begin = time.monotonic()
         while True:
             done = self.run(command, environment, host=host, check=False)
@@ -248,7 +244,6 @@ class Services:
     def _placed(self, text: str, host: str) -> str:
         """Put what Docker would provide in place of its names."""
         text = _HOST.sub(self.network.address(MAIN), text)
-        text = _PORT.sub(lambda found: str(self.network.port(int(found[0]))), text)
         for name, place in (
             ("/run/secrets/", "docker/secrets/"),
             ("/opt/docker/", "docker/"),

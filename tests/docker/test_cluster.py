@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -59,10 +60,10 @@ print(json.dumps({
 
 @pytest.fixture
 def services() -> Iterator[Services]:
-    made = Services(WORKERS, {"WORKER_CPUS": "1"})
-    if not made.network.isolated:
-        made.close()
-        pytest.skip("needs network namespaces: run as root, with iproute2")
+    try:
+        made = Services(WORKERS, {"WORKER_CPUS": "1"})
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"needs network namespaces, so root and iproute2: {error}")
     try:
         with dumped_on_failure(made):
             yield made
@@ -151,11 +152,10 @@ def test_a_sweep_on_the_cluster_of_the_compose_file(services: Services) -> None:
     output, _ = refused.communicate(timeout=120)
     assert refused.returncode == 2, output
     assert "wants a token: set RAY_AUTH_TOKEN_PATH" in output
-    if services.network.isolated:
-        done = services.run(submit("storage=/alone", "--follow"), TOKEN, cwd=project, check=False)
-        assert done.returncode == 2, done
-        assert f"error: storage is {services.folder}/alone, which not all nodes" in done.stdout
-        assert f"{services.network.address(left)}: No such file" in done.stdout
+    done = services.run(submit("storage=/alone", "--follow"), TOKEN, cwd=project, check=False)
+    assert done.returncode == 2, done
+    assert f"error: storage is {services.folder}/alone, which not all nodes" in done.stdout
+    assert f"{services.network.address(left)}: No such file" in done.stdout
 
     # The sweep goes on by itself, is stopped, and goes on with the same command.
     wait_until(lambda: " goes on: " in services.job_log("tiny-1"))
@@ -176,5 +176,4 @@ def test_a_sweep_on_the_cluster_of_the_compose_file(services: Services) -> None:
     assert found["parents"] == ["FINISHED"]
     assert "trials.parquet" in found["artifacts"][0]
     listed = {job["job"]: job["status"] for job in json.loads(jobs(services, "list", "--json"))}
-    states = ["STOPPED", *(["FAILED"] if services.network.isolated else []), "SUCCEEDED"]
-    assert list(listed.items()) == [(f"tiny-{i}", state) for i, state in enumerate(states, 1)]
+    assert listed == {"tiny-1": "STOPPED", "tiny-2": "FAILED", "tiny-3": "SUCCEEDED"}

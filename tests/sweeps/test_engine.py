@@ -163,7 +163,7 @@ def test_stopped_and_killed_and_still_each_trial_once(sweep: Sweep) -> None:
 
     # Ctrl-C.
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=180)
     assert process.returncode == 130, output
     assert "the same command goes on" in output
     assert "Traceback" not in output

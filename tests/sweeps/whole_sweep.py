@@ -62,7 +62,7 @@ class Sweep:
 
     def run(self, *arguments: str, name: str = "tiny", **environment: str) -> tuple[int, str]:
         process = self.start(*arguments, name=name, **environment)
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=500)
         return process.returncode, output
 
     def trials(self, name: str = "tiny") -> list[FrozenTrial]:
@@ -76,7 +76,7 @@ class Sweep:
     def wait_for_checkpoint(self, number: int, process: subprocess.Popen[str]) -> None:
         """Wait until a trial has a whole checkpoint; looks at files only, as the driver writes."""
         pattern = f"tiny/ray/*/trial_{number:05d}/checkpoint_*/state.pt.sha256"
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + 300
         while not list((self.folder / "runs").glob(pattern)):
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline, "the sweep does not get there"

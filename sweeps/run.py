@@ -7,8 +7,8 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 
-from hsplid_core.errors import SaliencyError
 from search_spaces import SWITCH_PREFIX
+from sweeps._command import report_errors
 from sweeps.registry import SWEEPS
 
 _EXAMPLES = """\
@@ -72,11 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if arguments.sweep is None:
         parser.error(f"name a sweep ({', '.join(SWEEPS)}) or a YAML file; see --list")
-    try:
-        return _run(arguments)
-    except SaliencyError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    return report_errors(lambda: _run(arguments))
 
 
 def _listing(*, as_json: bool) -> str:
@@ -90,22 +86,16 @@ def _listing(*, as_json: bool) -> str:
 def _run(arguments: argparse.Namespace) -> int:
     # torch is imported from here on, ray and mlflow only with the engine: --help and --list stay
     # quick, and a mistake in a spec is told before a cluster starts.
-    from sweeps.loading import load_pretrain_spec, load_spec
-    from sweeps.overrides import fixed_parameters, parse_overrides
-    from sweeps.samplers import check_sampler
-    from sweeps.spaces import check_space
+    from sweeps.checked import check_sweep
+    from sweeps.overrides import parse_overrides
 
-    overrides = parse_overrides(arguments.overrides)
-    spec = load_spec(arguments.sweep, overrides)
-    load_pretrain_spec(spec)
-    searched = check_space(spec)
-    fixed = fixed_parameters(spec.resolved(), overrides)
-    check_sampler(spec, fixed)
+    checked = check_sweep(arguments.sweep, parse_overrides(arguments.overrides))
+    spec, fixed = checked.spec, checked.fixed
     if arguments.dry_run:
         if arguments.json:
             sys.stdout.write(json.dumps(spec.resolved(), indent=2) + "\n")
         else:
-            sys.stdout.write(_as_yaml(spec.resolved()) + _search_notes(searched, fixed))
+            sys.stdout.write(_as_yaml(spec.resolved()) + _search_notes(checked.searched, fixed))
         return 0
     from sweeps.engine import run_sweep
 

@@ -136,17 +136,12 @@ def _checked(arguments: argparse.Namespace) -> tuple[str, SweepSpec]:
         ConfigError: Something is wrong.
     """
     from hsplid_core.errors import ConfigError
-    from sweeps.loading import load_pretrain_spec, load_spec
-    from sweeps.overrides import fixed_parameters, parse_overrides
+    from sweeps.checked import check_sweep
+    from sweeps.overrides import parse_overrides
     from sweeps.registry import SWEEPS
-    from sweeps.samplers import check_sampler
-    from sweeps.spaces import check_space
 
     overrides = parse_overrides(arguments.overrides)
-    spec = load_spec(arguments.sweep, overrides)
-    load_pretrain_spec(spec)
-    check_space(spec)
-    check_sampler(spec, fixed_parameters(spec.resolved(), overrides))
+    spec = check_sweep(arguments.sweep, overrides).spec
     if any(override.path.split(".")[0] == "cluster" for override in overrides):
         raise ConfigError("override cluster: a job runs on the cluster of --address; leave it out")
     for field, path in (("storage", spec.storage), ("data.root", spec.data.root)):

@@ -20,7 +20,7 @@ WORKERS = ("worker1", "worker2")
 ADDRESS = "http://head:8265"
 TOKEN = {"RAY_AUTH_TOKEN_PATH": "/run/secrets/ray_token"}
 CANARY = "nobody-shall-read-this"
-EPOCHS = 25
+EPOCHS = 50
 T = TypeVar("T")
 SWEEP = (
     "storage=/storage/runs",
@@ -148,6 +148,14 @@ def test_a_sweep_on_the_cluster_of_the_compose_file(services: Services) -> None:
     (left,) = (host for host in WORKERS if host != busy)
     check_secret(services)
 
+    # The sweep goes on by itself, and is stopped with more than a whole trial to go.
+    wait_until(lambda: " goes on: " in services.job_log("tiny-1"))
+    jobs(services, "stop", "tiny-1")
+    output, _ = first.communicate(timeout=120)
+    assert first.returncode == 130, output
+    assert output.startswith("tiny-1\n")
+    assert "the same command goes on from here" in output, output
+
     # One without the token, and one whose storage the other node does not share.
     output, _ = refused.communicate(timeout=120)
     assert refused.returncode == 2, output
@@ -157,13 +165,7 @@ def test_a_sweep_on_the_cluster_of_the_compose_file(services: Services) -> None:
     assert f"error: storage is {services.folder}/alone, which not all nodes" in done.stdout
     assert f"{services.network.address(left)}: No such file" in done.stdout
 
-    # The sweep goes on by itself, is stopped, and goes on with the same command.
-    wait_until(lambda: " goes on: " in services.job_log("tiny-1"))
-    jobs(services, "stop", "tiny-1")
-    output, _ = first.communicate(timeout=120)
-    assert first.returncode == 130, output
-    assert output.startswith("tiny-1\n")
-    assert "the same command goes on from here" in output
+    # The same command goes on.
     done = services.run(command, with_secret, cwd=project)
     assert "sweep finished: 3 complete, 0 failed" in done.stdout
 

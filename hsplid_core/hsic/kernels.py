@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hsplid_core.hsic.pixels import pixel_distances
+
 # Rows per block of the symmetric product, and the width of X from which it pays: below it, one
 # large product is faster than several small ones.
 _BLOCK_ROWS = 32
@@ -40,8 +42,13 @@ def gram(x: Tensor) -> Tensor:
 def squared_distances(x: Tensor) -> Tensor:
     """Compute |x_i|^2 - 2 x_i.x_j + |x_j|^2 for all pairs of rows, [m, m].
 
-    The absolute value is taken, so rounding never gives a negative distance.
+    The absolute value is taken, so rounding never gives a negative distance. Images of 8 bits,
+    without gradient, are compared in whole numbers.
     """
+    if not x.requires_grad and x.shape[1] >= _BLOCK_MIN_WIDTH:
+        distances = pixel_distances(x)
+        if distances is not None:
+            return distances
     product = gram(x)
     norms = product.diagonal().clone()
     if x.requires_grad:

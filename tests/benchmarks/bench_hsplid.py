@@ -56,7 +56,8 @@ def hsic_terms(size: int, target: float) -> Ratio:
     batch, salient_dims, features, classes = 256, 300, 512, 4
     z = torch.randn(batch, features).relu()
     labels = F.one_hot(torch.randint(classes, (batch,)), classes).float()
-    image = torch.rand(batch, 3 * size * size)
+    # As data sets hold them: 8 bits a colour.
+    image = torch.randint(256, (batch, 3 * size * size)).float() / 255
 
     def parts() -> dict[str, Tensor]:
         leaf = z.clone().requires_grad_()

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from sweeps.events import ENDED, TrialRecord
 from sweeps.results import Objective, front_after
 from sweeps.selection import default_reference, hypervolume, points_of
@@ -32,6 +34,31 @@ class RunningTrial:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass
+class _Sums:
+    """What is told of the ended trials together, added up as they end."""
+
+    failures: Counter[str] = field(default_factory=Counter)
+    complete: int = 0
+    timed: int = 0
+    seconds: float = 0.0
+    # The lowest and the highest of the complete trials' values in each objective.
+    lowest: tuple[float, ...] = ()
+    highest: tuple[float, ...] = ()
+
+    def add(self, record: TrialRecord) -> None:
+        if record.state == "failed":
+            self.failures[(record.cause or "error").replace("_", " ")] += 1
+        elif record.state == "complete":
+            self.complete += 1
+            if record.seconds is not None:
+                self.timed += 1
+                self.seconds += record.seconds
+        if record.values:
+            self.lowest = tuple(map(min, record.values, self.lowest or record.values))
+            self.highest = tuple(map(max, record.values, self.highest or record.values))
+
+
 class Standing:
     """Which trials run and which ended, the front, and how long the rest may take.
 
@@ -51,17 +78,18 @@ class Standing:
         self.concurrency = concurrency
         self.running: dict[int, RunningTrial] = {}
         self.finished: dict[int, TrialRecord] = {}
+        self._sums = _Sums()
         self.front: list[TrialRecord] = []
 
     @property
     def failed(self) -> int:
         """Number of failed trials."""
-        return sum(record.state == "failed" for record in list(self.finished.values()))
+        return self._sums.failures.total()
 
     @property
     def complete(self) -> int:
         """Number of complete trials."""
-        return sum(record.state == "complete" for record in list(self.finished.values()))
+        return self._sums.complete
 
     @property
     def stopped(self) -> int:
@@ -71,33 +99,31 @@ class Standing:
     @property
     def failures(self) -> dict[str, int]:
         """Number of failed trials by cause, the most frequent first."""
-        causes = Counter(
-            (record.cause or "error").replace("_", " ")
-            for record in list(self.finished.values())
-            if record.state == "failed"
-        )
-        return dict(causes.most_common())
+        return dict(self._sums.failures.copy().most_common())
 
     @property
     def hypervolume(self) -> float | None:
         """Hypervolume of the front; None for one objective, which is a volume itself."""
         if len(self.objectives) < 2:
             return None
-        complete = [record for record in list(self.finished.values()) if record.values]
-        reference = default_reference(points_of(complete, self.objectives), self.objectives)
+        ends = [values for values in (self._sums.lowest, self._sums.highest) if values]
+        found = np.array(ends, dtype=np.float64).reshape(len(ends), len(self.objectives))
+        reference = default_reference(found, self.objectives)
         return hypervolume(points_of(self.front, self.objectives), reference, self.objectives)
 
     def load(self, records: Sequence[TrialRecord]) -> None:
         """Start from, or correct everything by, what the study knows."""
         ended = (record for record in records if record.state in ENDED)
         self.finished = {record.number: record for record in ended}
+        self._add_up()
         self.front = [record for record in records if record.on_front]
 
     def start(
         self, number: int, parameters: Mapping[str, ParameterValue], *, resumed: bool = False
     ) -> None:
         """Note that a trial got its worker."""
-        self.finished.pop(number, None)
+        if self.finished.pop(number, None):
+            self._add_up()
         self.running[number] = RunningTrial(parameters, time.monotonic(), resumed)
 
     def note_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -111,9 +137,20 @@ class Standing:
         """Note a trial's end, and tell whether that changed the front."""
         before = [member.number for member in self.front]
         self.running.pop(record.number, None)
+        known = record.number in self.finished
         self.finished[record.number] = record
+        if known:
+            self._add_up()
+        else:
+            self._sums.add(record)
         self.front = front_after(self.front, record, self.objectives)
         return before != [member.number for member in self.front]
+
+    def _add_up(self) -> None:
+        sums = _Sums()
+        for record in self.finished.values():
+            sums.add(record)
+        self._sums = sums
 
     def seconds_left(self) -> float | None:
         """Estimate the time to the end; None before anything is known of a trial's length."""
@@ -128,12 +165,8 @@ class Standing:
         return max(work / self.concurrency, longest)
 
     def _seconds_each(self) -> float | None:
-        complete = [
-            record for record in list(self.finished.values()) if record.state == "complete"
-        ]
-        known = [record.seconds for record in complete if record.seconds is not None]
-        if known:
-            return sum(known) / len(known)
+        if self._sums.timed:
+            return self._sums.seconds / self._sums.timed
         now = time.monotonic()
         # Until the first trial is complete, its epochs so far say how long it will take. A
         # resumed one did some of them before this attempt.

@@ -3,8 +3,7 @@
 Optuna's storage for databases makes a transaction of every parameter and attribute, and asks the
 database again for much of what this process itself has written. One process alone writes a
 sweep's study, so here it keeps the study in memory, and within a step it collects what it changes.
-At the step's end a new trial is written whole, in one transaction. Of an older one each attribute
-that changed is written, and the state last: what the database calls finished lacks nothing.
+At the step's end all of that is written in one transaction: the database never holds half a step.
 Outside of a step each change is written at once.
 """
 
@@ -13,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -21,15 +19,7 @@ from optuna.distributions import BaseDistribution, check_distribution_compatibil
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-
-@dataclass
-class _Changes:
-    """What of a trial the database does not know yet: names, and whether the state is another."""
-
-    state: bool = False
-    params: set[str] = field(default_factory=set)
-    user_attrs: set[str] = field(default_factory=set)
-    system_attrs: set[str] = field(default_factory=set)
+from sweeps._trial_rows import Changes, TrialRows
 
 
 class DriverStorage(InMemoryStorage):
@@ -46,7 +36,8 @@ class DriverStorage(InMemoryStorage):
         self._backend_id = backend.get_study_id_from_name(study_name)
         # The database's keys of the trials that it holds, by their numbers.
         self._keys: dict[int, int] = {}
-        self._pending: dict[int, _Changes] = {}
+        self._pending: dict[int, Changes] = {}
+        self._rows = TrialRows(backend.engine, self._backend_id)
         self._in_step = False
         self._distributions: dict[str, BaseDistribution] = {}
         self._load(study_name)
@@ -74,33 +65,17 @@ class DriverStorage(InMemoryStorage):
             self._in_step = before
             self._write()
 
-    def _changed(self, trial_id: int) -> _Changes:
+    def _changed(self, trial_id: int) -> Changes:
         # In memory, where there is one study, ids are numbers.
-        return self._pending.setdefault(trial_id, _Changes())
+        return self._pending.setdefault(trial_id, Changes())
 
     def _write(self) -> None:
-        if self._in_step:
+        if self._in_step or not self._pending:
             return
-        # What cannot be written stays, and is written with the next step: again does no harm.
-        for number in list(self._pending):
-            self._write_trial(self.get_trial(number), self._pending[number])
-            del self._pending[number]
-
-    def _write_trial(self, trial: FrozenTrial, changes: _Changes) -> None:
-        backend, key = self._backend, self._keys.get(trial.number)
-        if key is None:
-            self._keys[trial.number] = backend.create_new_trial(self._backend_id, trial)
-            return
-        for name in changes.params:
-            distribution = trial.distributions[name]
-            value = distribution.to_internal_repr(trial.params[name])
-            backend.set_trial_param(key, name, value, distribution)
-        for name in changes.user_attrs:
-            backend.set_trial_user_attr(key, name, trial.user_attrs[name])
-        for name in changes.system_attrs:
-            backend.set_trial_system_attr(key, name, trial.system_attrs[name])
-        if changes.state:
-            backend.set_trial_state_values(key, trial.state, trial.values)
+        # What cannot be written stays, and is written with the next step.
+        pending = [(self.get_trial(number), new) for number, new in self._pending.items()]
+        self._keys |= self._rows.write(pending, self._keys)
+        self._pending.clear()
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         """Write an attribute of the study at once."""

@@ -16,8 +16,10 @@ from sweeps.tracking.store import SweepStore
 _WINDOW = 500
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
-# Where delivery is slow it may take this share of the time, and waits for more to send at once.
-_SHARE = 0.2
+# Delivery may take this share of the time while a sweep runs: it takes the driver's processor, and
+# workers may wait for that. Where there is more to deliver it is done in turns of this length.
+_SHARE = 0.1
+_TURN_S = 0.5
 _POLL_S = 0.05
 
 logger = logging.getLogger(__name__)
@@ -147,7 +149,8 @@ class Courier:
             self._wake.clear()
             begin = time.monotonic()
             try:
-                self._deliver()
+                if not self._deliver(begin + _TURN_S):
+                    self._wake.set()
                 wait_s = _FIRST_WAIT_S
                 took = time.monotonic() - begin
                 self._rest(max(self._interval_s, min(took / _SHARE - took, _LONGEST_WAIT_S)))
@@ -157,14 +160,17 @@ class Courier:
                 self._rest(wait_s)
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
-    def _deliver(self) -> None:
+    def _deliver(self, until: float) -> bool:
+        """Deliver for a while, in a hurry until the end, and tell whether that was all."""
         for _ in deliveries(self._spool, self._store):
             self._progress_at = time.monotonic()
             if self._is_down:
                 logger.warning("MLflow answers again; nothing was lost")
                 self._is_down = False
-            if self._stopped.is_set():
-                return
+            late = self._progress_at > until and not self._hurried.is_set()
+            if self._stopped.is_set() or late:
+                return False
+        return True
 
     def _rest(self, seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -173,6 +173,19 @@ def test_time_left_counts_what_waits_and_what_runs() -> None:
     assert standing.seconds_left() == pytest.approx(7.25 * 30.4 / 2)
 
 
+def test_a_trial_that_ends_again_counts_once() -> None:
+    standing = Standing(4, GOALS, epochs=4, concurrency=1)
+    for record in (failed(0), complete(1, 0.5, 0.25), complete(2, 0.4, 0.5), failed(0)):
+        standing.finish(record)
+    assert (standing.complete, standing.failed, standing.stopped) == (2, 1, 0)
+    # From the worst possible shares, 0: 0.5 x 0.25 and 0.4 x 0.5, less what both cover.
+    assert standing.hypervolume == pytest.approx(0.125 + 0.2 - 0.1)
+    standing.start(0, {})
+    assert (standing.failures, len(standing.finished)) == ({}, 2)
+    standing.load([complete(1, 0.5, 0.25)])
+    assert standing.complete == 1
+
+
 def test_time_left_before_the_first_end_comes_from_the_epochs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -13,6 +13,7 @@ from hsplid_core.data import DATA_SETS
 from hsplid_core.errors import ConfigError
 from hsplid_core.models import model_faults
 from hsplid_core.saliency import ATTRIBUTIONS, SCORES
+from trainables.robustness import robustness_metrics
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -58,25 +59,31 @@ def check_measured(metrics: Iterable[str], evaluation: EvaluationConfig) -> None
         evaluation: The analyses.
 
     Raises:
-        ConfigError: The section that measures one is off, or leaves it out.
+        ConfigError: The section that measures one is off, or leaves it out; or nothing measures
+            a metric of that name.
     """
     sections = {
         "margin": ("margins", evaluation.margins),
         "saliency": ("saliency", evaluation.saliency),
         "single_pixel": ("single_pixel", evaluation.single_pixel),
     }
+    always = ["val/accuracy", *robustness_metrics(evaluation)]
     for metric in metrics:
-        family = metric.split("/")[1] if metric.startswith("val/") and "/" in metric[4:] else ""
-        if family not in sections:
-            continue
-        name, section = sections[family]
-        if section is None:
-            raise ConfigError(
-                f"evaluation.{name} is null: objectives has {metric}, which nothing measures "
-                "then; write {} for the default settings"
-            )
-        if isinstance(section, SaliencyConfig):
-            check([_rule("objectives.metric", metric, _saliency_metrics(section))])
+        family = metric.split("/")[1] if metric.startswith("val/") else ""
+        if family in sections and metric != f"val/{family}":
+            _check_analysis(metric, *sections[family])
+        elif family or f"val/{metric}" in always:
+            check([_rule("objectives.metric", metric, always)])
+
+
+def _check_analysis(metric: str, name: str, section: object) -> None:
+    if section is None:
+        raise ConfigError(
+            f"evaluation.{name} is null: objectives has {metric}, which nothing measures "
+            "then; write {} for the default settings"
+        )
+    if isinstance(section, SaliencyConfig):
+        check([_rule("objectives.metric", metric, _saliency_metrics(section))])
 
 
 def _saliency_metrics(section: SaliencyConfig) -> Iterator[str]:

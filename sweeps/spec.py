@@ -307,11 +307,6 @@ class SweepSpec(_Section):
         return self
 
     @model_validator(mode="after")
-    def _objectives_are_measured(self) -> Self:
-        check_measured([objective.metric for objective in self.objectives], self.evaluation)
-        return self
-
-    @model_validator(mode="after")
     def _scheduler_fits(self) -> Self:
         search = self.search
         if search.scheduler in ("asha", "median") and len(self.objectives) > 1:
@@ -331,6 +326,7 @@ class SweepSpec(_Section):
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
         check_names(self.data, self.model, self.training, self.evaluation)
+        check_measured([objective.metric for objective in self.objectives], self.evaluation)
         return self
 
     def trial_config(self, initial_weights: Path | None = None) -> TrialConfig:

@@ -6,7 +6,7 @@ import dataclasses
 
 import torch
 
-from hsplid_core.attacks import PGD, Model
+from hsplid_core.attacks import PGD, Model, Norm, find_region
 from hsplid_core.config import EvaluationConfig
 from hsplid_core.data import ImageSet
 from hsplid_core.robustness import (
@@ -82,10 +82,29 @@ def suite_of(settings: EvaluationConfig) -> Suite:
     )
 
 
+def robustness_metrics(settings: EvaluationConfig) -> list[str]:
+    """Name all that `measure_robustness` will measure.
+
+    Raises:
+        ConfigError: A value is out of range or unknown.
+    """
+    cells = [
+        f"{ROBUST_ACCURACY}/{_name(name, find_region(threat.region).name, attack.norm, epsilon)}"
+        for threat in suite_of(settings).threats
+        for name, attack in threat.attacks
+        for epsilon in threat.epsilons
+    ]
+    return [ROBUST_ACCURACY, *cells]
+
+
 def cell_name(cell: Cell) -> str:
     """Name a cell: ``pgd/background/eps_2`` in 1/255 for L-infinity, ``pgd/full/l2_0.5``."""
-    size = f"eps_{cell.epsilon * 255:g}" if cell.norm == "linf" else f"l2_{cell.epsilon:g}"
-    return f"{cell.attack}/{cell.region}/{size}"
+    return _name(cell.attack, cell.region, cell.norm, cell.epsilon)
+
+
+def _name(attack: str, region: str, norm: Norm, epsilon: float) -> str:
+    size = f"eps_{epsilon * 255:g}" if norm == "linf" else f"l2_{epsilon:g}"
+    return f"{attack}/{region}/{size}"
 
 
 def tables_of(found: RobustnessTable) -> dict[str, Table]:

@@ -55,6 +55,19 @@ SALIENT = "{metric: val/saliency/probe/salient_accuracy, direction: maximize}"
             ["objectives=[{metric: val/single_pixel/x, direction: maximize}]"],
             "single_pixel is nul",
         ),
+        (
+            ["objectives=[{metric: val/acuracy, direction: maximize}]"],
+            "objectives.metric is val/acuracy: .* did you mean val/accuracy",
+        ),
+        (
+            ["objectives=[{metric: robust_accuracy, direction: maximize}]"],
+            "did you mean val/robust_accuracy",
+        ),
+        (
+            ["objectives=[{metric: val/robust_accuracy/pgd/background/eps_9}]"],
+            "did you mean val/robust_accuracy/pgd/background/eps_",
+        ),
+        (["objectives=[{metric: val/margin, direction: maximize}]"], "metric is val/margin: use"),
     ],
 )
 def test_objectives_that_no_analysis_measures_are_refused(overrides: list[str], says: str) -> None:

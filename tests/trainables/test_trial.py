@@ -17,7 +17,7 @@ from hsplid_core.models.trained import rebuild
 from hsplid_core.robustness import SUITES, Cell
 from tests.tiny import tiny_trial
 from trainables.checkpoints import newest_readable, read_weights
-from trainables.robustness import cell_name, suite_of
+from trainables.robustness import cell_name, robustness_metrics, suite_of
 from trainables.trial import Trial
 
 LINF_CELL = Cell(region="full", norm="linf", attack="pgd", epsilon=0.5, robust=0.0, n_untouched=0)
@@ -78,6 +78,7 @@ def test_a_suite_takes_the_place_of_the_attack(data: DataConfig) -> None:
     metrics = Trial(dataclasses.replace(base, evaluation=config)).epoch()
     cells = [metrics[f"val/robust_accuracy/pgd/background/eps_{e}"] for e in (1, 3)]
     assert metrics["val/robust_accuracy"] == pytest.approx(sum(cells) / 2)
+    assert {name for name in metrics if "robust" in name} == set(robustness_metrics(config))
     strong = suite_of(dataclasses.replace(base.evaluation, suite="standard"))
     assert strong == dataclasses.replace(SUITES["standard"], max_images=16)
     names = [cell_name(cell) for cell in (LINF_CELL, dataclasses.replace(LINF_CELL, norm="l2"))]

@@ -18,6 +18,7 @@ from sweeps._command import report_errors
 if TYPE_CHECKING:
     import torch
 
+    from hsplid_core.robustness import Progress
     from sweeps.judging import JudgedModel, Verdict, Wishes
 
 _SUITES = ("search", "paper", "standard")
@@ -127,6 +128,7 @@ def _run(arguments: argparse.Namespace) -> int:
             wishes,
             root=places.get("root"),
             cache_dir=storage / "cache",
+            told=_tell,
         )
         verdicts.append(verdict)
         if verdict.robustness is not None:
@@ -156,6 +158,19 @@ def _run(arguments: argparse.Namespace) -> int:
         if judged.run_id is not None:
             sys.stdout.write(f"MLflow  written into run {judged.run_id}\n")
     return 0
+
+
+def _tell(done: Progress) -> None:
+    """Say on stderr how far it is: a strong suite takes minutes a batch."""
+    first = done.n_done + 1
+    radii = ", ".join(
+        f"{count} at {epsilon * 255:g}/255" if done.norm == "linf" else f"{count} at {epsilon:g}"
+        for count, epsilon in zip(done.standing, done.epsilons, strict=True)
+    )
+    sys.stderr.write(
+        f"images from {first} of {done.n_images}: {done.attack}, {done.region} ({done.norm}): "
+        f"{radii} stand\n"
+    )
 
 
 def _places(texts: Sequence[str]) -> dict[str, Path]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks import Attack, Attempt, AutoAttack, Scorer, Square, region_mask
+from hsplid_core.attacks import Attack, Attempt, AutoAttack, Norm, Scorer, Square, region_mask
 from hsplid_core.attacks._standing import Trail
 from hsplid_core.attacks.cascade import Breaker, Outcome, break_each, break_in_cascade
 from hsplid_core.data.batch import Batch
@@ -18,6 +19,34 @@ _NOISE_STREAM = -2  # random regions use -1
 Stage = tuple[str, Attack]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One attack on one batch is done.
+
+    Attributes:
+        n_done: Images of the batches before this one.
+        n_images: Images in all.
+        region: Name of the pixels that could change.
+        norm: Norm of the ball.
+        attack: Name of the attack, or of a team's member.
+        epsilons: Radii in pixel units.
+        standing: Images of this batch that nothing has broken so far, at each radius; without a
+            cascade, that this attack has not.
+    """
+
+    n_done: int
+    n_images: int
+    region: str
+    norm: Norm
+    attack: str
+    epsilons: tuple[float, ...]
+    standing: tuple[int, ...]
+
+
+Told = Callable[[Progress], None]
+"""Hears of each attack on each batch."""
+
+
 class Campaign:
     """Counts what a threat's attacks break, and notes for each image what broke it first.
 
@@ -26,6 +55,8 @@ class Campaign:
         n_classes: Classes of the model, which decide AutoAttack's members.
         cascade: Whether attacks and radii go on with survivors alone.
         seed: Seed of attacks and random regions.
+        n_images: Images of all batches that will come.
+        told: Called after each attack on each batch.
 
     Attributes:
         threat: As given.
@@ -37,7 +68,16 @@ class Campaign:
         n_untouched: Images without a pixel in the region.
     """
 
-    def __init__(self, threat: Threat, n_classes: int, *, cascade: bool, seed: int) -> None:
+    def __init__(
+        self,
+        threat: Threat,
+        n_classes: int,
+        *,
+        cascade: bool,
+        seed: int,
+        n_images: int,
+        told: Told | None = None,
+    ) -> None:
         self.threat = threat
         self.n_attacked = 0
         self.n_untouched = 0
@@ -53,6 +93,8 @@ class Campaign:
         }
         self._cascade = cascade
         self._seed = seed
+        self._n_done, self._n_images = 0, n_images
+        self._told = told
         self._labels = ["clean"]
         self._first: list[Tensor] = []  # [N, 3] each: label, place of the radius, size
 
@@ -68,6 +110,7 @@ class Campaign:
             attempt = Attempt.of(batch, allowed, scorer, seed=self._seed)
             self._attack(attempt.take(rows), first)
         self._first.append(first.spread(wrong).cpu())
+        self._n_done += len(wrong)
 
     def _attack(self, attempt: Attempt, first: _First) -> None:
         noise = self._noise(attempt)
@@ -82,10 +125,26 @@ class Campaign:
                 outcome = break_images(attempt, team, known, trail)
                 known = known | outcome.broken
                 first.note(outcome, self._code(label))
+                self._tell(label, known)
                 if isinstance(attack, Square):
                     self.by_square += outcome.broken.sum(0).cpu()
             self.broken[name] += known.sum(0).cpu()
             self.by_noise[name] += int((noise & ~known[:, -1]).sum())
+
+    def _tell(self, attack: str, known: Tensor) -> None:
+        if self._told is None:
+            return
+        self._told(
+            Progress(
+                n_done=self._n_done,
+                n_images=self._n_images,
+                region=self.threat.region_name,
+                norm=self.threat.norm,
+                attack=attack,
+                epsilons=self.threat.epsilons,
+                standing=tuple((~known).sum(0).tolist()),
+            )
+        )
 
     def columns(self) -> dict[str, list[str | float | None]]:
         """Return what broke each image: attack, radius and size, or nulls."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hsplid_core._reading import Images, choose_positions, read_batches
 from hsplid_core.attacks import Model, Scorer, frozen, refuse_training_mode, region_mask
-from hsplid_core.robustness._campaign import Campaign
+from hsplid_core.robustness._campaign import Campaign, Told
 from hsplid_core.robustness.findings import Probe, find_in_campaigns, find_in_suite
 from hsplid_core.robustness.suites import Suite, find_suite
 from hsplid_core.robustness.table import LOG_SCHEMA, Cell, RobustnessTable
@@ -25,6 +25,7 @@ def evaluate_robustness(
     seed: int = 0,
     device: torch.device | str = "cpu",
     cascade: bool = True,
+    told: Told | None = None,
 ) -> RobustnessTable:
     """Measure clean and robust accuracy over a suite's attacks, regions and radii.
 
@@ -47,6 +48,7 @@ def evaluate_robustness(
         device: Where the batches are put.
         cascade: False attacks every cell on its own with the attacks as the suite has them, for
             figures that compare one to one with published tables.
+        told: Called after each attack on each batch, for strong suites take long.
 
     Returns:
         The table, with a log of every image and with warnings.
@@ -78,7 +80,14 @@ def evaluate_robustness(
                 for threat in suite.threats:  # refuse what cannot be had before any work
                     region_mask(threat.region, batch, seed=seed)
                 campaigns = [
-                    Campaign(threat, logits.shape[1], cascade=cascade, seed=seed)
+                    Campaign(
+                        threat,
+                        logits.shape[1],
+                        cascade=cascade,
+                        seed=seed,
+                        n_images=len(positions),
+                        told=told,
+                    )
                     for threat in suite.threats
                 ]
             probe.look(scorer, batch, logits)

@@ -22,7 +22,7 @@ from hsplid_core.evaluation import (
     swapped_background_accuracy,
 )
 from hsplid_core.models.trained import TrainedModel
-from hsplid_core.robustness import RobustnessTable, Suite, evaluate_robustness, judged_on
+from hsplid_core.robustness import RobustnessTable, Suite, Told, evaluate_robustness, judged_on
 from trainables.robustness import cell_name
 
 _BLUR = 0.05  # of the image's side: a standard deviation that leaves colours and nothing else
@@ -119,7 +119,13 @@ class Verdict:
 
 
 def judge(
-    trained: TrainedModel, data: str, wishes: Wishes, *, root: Path | None, cache_dir: Path
+    trained: TrainedModel,
+    data: str,
+    wishes: Wishes,
+    *,
+    root: Path | None,
+    cache_dir: Path,
+    told: Told | None = None,
 ) -> Verdict:
     """Measure a model on a data set.
 
@@ -129,6 +135,7 @@ def judge(
         wishes: What to measure.
         root: Folder of the real data; None for the embedded stand-in.
         cache_dir: Folder of the Arrow caches.
+        told: Called after each attack on each batch.
 
     Raises:
         ConfigError: A value is out of range, the classes have nothing in common, or what was
@@ -163,6 +170,7 @@ def judge(
             seed=wishes.seed,
             device=wishes.device,
             cascade=wishes.cascade,
+            told=told,
         )
     return Verdict(
         data=data,

@@ -30,6 +30,7 @@ from hsplid_core.errors import ConfigError, DataError, TrainingDivergedError
 from hsplid_core.robustness import (
     LOG_SCHEMA,
     SUITES,
+    Progress,
     RobustnessTable,
     Suite,
     Threat,
@@ -134,6 +135,23 @@ def test_the_log_agrees_with_the_table(cascade: bool) -> None:
     names = {row["attack"] for row in rows}
     assert {"pgd", None} < names
     assert any(name and name.startswith("aa/") for name in names)
+
+
+def test_every_attack_on_every_batch_is_told() -> None:
+    told: list[Progress] = []
+    batch_size = 2 * ROWS // 3
+    table = evaluate(batch_size=batch_size, told=told.append)
+    assert {done.n_images for done in told} == {ROWS}
+    assert [done.n_done for done in told] == sorted(done.n_done for done in told)
+    for cell in table.cells:
+        if cell.attack == "pgd":
+            here = [d for d in told if d.attack == "pgd" and d.region == cell.region]
+            assert [done.n_done for done in here] == [0, batch_size]
+            place = here[0].epsilons.index(cell.epsilon)
+            standing = sum(done.standing[place] for done in here)
+            assert cell.robust == pytest.approx((standing + cell.n_untouched) / ROWS)
+    teams = {done.attack for done in told if done.region == "full"}
+    assert {"pgd", "aa/apgd-ce"} <= teams
 
 
 @settings(max_examples=5, deadline=None)

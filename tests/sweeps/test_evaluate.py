@@ -82,8 +82,9 @@ def test_paper_suite_without_cascade_corruptions_and_backgrounds(
     places = (f"root={data.root}", f"storage={tmp_path}", "--max-images", 4, "--out", out)
     kinds = ("--corruptions", "brightness,occlusion", "--backgrounds")
     code = run(checkpoint, *places, "--suite", "paper", "--cascade", "off", *kinds)
-    text = capsys.readouterr().out
+    text, told = capsys.readouterr()
     assert code == 0
+    assert "images from 1 of 4: pgd, background (linf): " in told
     assert "suite paper, every cell on its own, 4 images" in text
     assert "Warning [step_too_large] pgd on background: a step of 4/255" in text
     assert "brightness, background, severity 5" in text

@@ -37,6 +37,7 @@ class About:
         baseline: Objectives of that model.
         tracking_uri: Where MLflow recorded the sweep.
         tags: Commit, versions and host.
+        is_pretraining: Whether it trains what another sweep starts from, as a part of that one.
     """
 
     spec: SweepSpec
@@ -47,6 +48,7 @@ class About:
     baseline: tuple[float, ...] | None
     tracking_uri: str
     tags: Mapping[str, str]
+    is_pretraining: bool = False
 
 
 def write_about(folder: Path, about: About) -> None:
@@ -65,6 +67,7 @@ def write_about(folder: Path, about: About) -> None:
         "baseline": about.baseline,
         "tracking_uri": about.tracking_uri,
         "tags": dict(about.tags),
+        "is_pretraining": about.is_pretraining,
     }
     replace_text(folder / SPEC_FILE, yaml.safe_dump(about.spec.resolved(), sort_keys=False))
     replace_text(folder / ABOUT_FILE, json.dumps(written, indent=2) + "\n")
@@ -89,19 +92,21 @@ def read_about(folder: Path) -> About | None:
         baseline=None if baseline is None else tuple(baseline),
         tracking_uri=written["tracking_uri"],
         tags=written["tags"],
+        is_pretraining=written.get("is_pretraining", False),
     )
 
 
-def command_again(folder: Path, about: About) -> str:
-    """Return the command that runs the same sweep once more, beside the old one.
+def command_again(folder: Path, about: About, *, fresh: bool = True) -> str:
+    """Return the command that runs the same sweep once more.
 
     Args:
         folder: The sweep's folder.
         about: What it was run with.
+        fresh: Whether beside the old one, which otherwise goes on, or is completed.
     """
     fixed = [f"{path}={json.dumps(value)}" for path, value in sorted(about.fixed.items())]
     spec = folder / SPEC_FILE
-    return shlex.join(["python", "-m", "sweeps.run", str(spec), "--fresh", *fixed])
+    return shlex.join(["python", "-m", "sweeps.run", str(spec), *["--fresh"] * fresh, *fixed])
 
 
 def replace_text(path: Path, text: str) -> None:

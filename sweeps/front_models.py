@@ -7,18 +7,16 @@ of the front, ``best-`` and the objective's name with ``-`` for ``/``: ``best-va
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from hsplid_core.errors import SaliencyError
-from hsplid_core.models.packaged import write_package
-from hsplid_core.models.state_files import read_state
 from sweeps.selection import Selection, select
 from sweeps.stored import StoredSweep, open_sweep
 from sweeps.tracking.registering import FrontModel, register_models
+from sweeps.tracking.replay import note_registered
 from sweeps.trial_files import find_checkpoint
 from trainables.trial import open_images
 
@@ -55,22 +53,19 @@ def register_front(sweep: StoredSweep) -> Mapping[str, str]:
         SaliencyError: The folder does not say where the sweep is recorded, a checkpoint does not
             say which model it is, or MLflow does not answer.
     """
-    spec, recording = sweep.spec, sweep.recording
     aliases = aliases_of(select(sweep.records, sweep.objectives))
-    with tempfile.TemporaryDirectory() as folder:
-        models = []
-        for number, own in aliases.items():
-            checkpoint = find_checkpoint(sweep.folder, number)
-            if checkpoint is None:
-                logger.warning("trial %d has no checkpoint left, so no model in MLflow", number)
-                continue
-            package = Path(folder) / f"trial_{number}"
-            write_package(package, read_state(checkpoint))
-            models.append(FrontModel(trial=number, package=package, aliases=own))
-        if not models:
-            return {}
-        example = open_images(spec.trial_config(), "val").batch(torch.tensor([0])).image
-        return register_models(recording, name=sweep.name, models=models, example=example.numpy())
+    config = sweep.spec.trial_config()
+    versions = register_models(
+        sweep.recording,
+        name=sweep.name,
+        models=[
+            FrontModel(trial=number, checkpoint=find_checkpoint(sweep.folder, number), aliases=own)
+            for number, own in aliases.items()
+        ],
+        example=lambda: open_images(config, "val").batch(torch.tensor([0])).image.numpy(),
+    )
+    note_registered(sweep.folder, aliases)
+    return versions
 
 
 def register_or_warn(folder: Path) -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "find_place",
     "interrupted_trials",
     "load_study",
+    "missing_trials",
     "open_study",
     "sole_driver",
     "study_folders",
@@ -134,6 +135,18 @@ def load_study(folder: Path) -> optuna.Study:
     # A file holds one study, whatever an earlier version called it.
     name = place.name if place.in_database else None
     return optuna.load_study(study_name=name, storage=storage)
+
+
+def missing_trials(study: optuna.Study, total: int) -> int:
+    """Return how many of a sweep's trials have not ended, 0 where all have.
+
+    Args:
+        study: The sweep's study.
+        total: How many it shall have.
+    """
+    trials = study.get_trials(deepcopy=False)
+    ended = sum(trial.state.is_finished() for trial in trials)
+    return max(len(interrupted_trials(study)), total - ended)
 
 
 def interrupted_trials(study: optuna.Study) -> list[int]:

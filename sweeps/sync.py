@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hsplid_core.errors import ConfigError, SaliencyError
@@ -17,8 +17,9 @@ examples:
   python -m sweeps.sync coco_hsplid storage=/data/runs
 
 A sweep writes its log into a journal beside its study before training goes on, and MLflow gets it
-from there. This delivers what a killed driver, or a server that did not answer, left in it. Doing
-it again changes nothing; continuing the sweep does it, too.
+from there. This delivers what a killed driver, or a server that did not answer, left in it, and
+registers the front's models where all trials had ended. Doing it again changes nothing; running
+the sweep again does it, too.
 """
 
 
@@ -67,13 +68,13 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _sync(folder: Path) -> int:
-    """Deliver one sweep's journal and say so in a line; an error does not stop the others."""
+    """Complete one sweep in MLflow and say so in lines; an error does not stop the others."""
     from sweeps.study import SweepBusyError, sole_driver
-    from sweeps.tracking.replay import replay
 
     try:
         with sole_driver(folder):
-            done = replay(folder)
+            for line in _completed(folder):
+                sys.stdout.write(f"{folder.name}: {line}\n")
     except SweepBusyError:
         sys.stderr.write(
             f"error: {folder.name}: a driver runs this sweep, and delivers its log itself; wait "
@@ -83,11 +84,45 @@ def _sync(folder: Path) -> int:
     except SaliencyError as error:
         sys.stderr.write(f"error: {folder.name}: {error}\n")
         return 2
-    told = "nothing is left to deliver"
-    if done.delivered:
-        told = f"{done.delivered} entries delivered to {done.uri}"
-    sys.stdout.write(f"{folder.name}: {told}\n")
     return 0
+
+
+def _completed(folder: Path) -> Iterator[str]:
+    """Deliver a sweep's journal, and register the front of one that has all its trials.
+
+    Yields:
+        What was done, and what remains for which command.
+    """
+    from sweeps.tracking.replay import replay
+
+    done = replay(folder)
+    if done.delivered:
+        yield f"{done.delivered} entries delivered to {done.uri}"
+    else:
+        yield "nothing is left to deliver"
+    from sweeps.about import command_again, read_about
+
+    about = read_about(folder)
+    if not done.uri or about is None or about.is_pretraining:
+        return
+    from sweeps.study import load_study, missing_trials
+
+    command = command_again(folder, about, fresh=False)
+    if missing := missing_trials(load_study(folder), about.spec.trials):
+        yield f"{missing} of {about.spec.trials} trials have not ended; this goes on: {command}"
+        return
+    if not done.is_complete:
+        yield f"report and table were not written; this writes them: {command}"
+    from sweeps.stored import open_sweep
+
+    sweep = open_sweep(str(folder))
+    if done.registered == frozenset(r.number for r in sweep.records if r.on_front):
+        return
+    from sweeps.front_models import register_front
+
+    versions = register_front(sweep)
+    told = ", ".join(f"{alias} is version {number}" for alias, number in versions.items())
+    yield f"models of the front in the registry: {told or 'none'}"
 
 
 if __name__ == "__main__":

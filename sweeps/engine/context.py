@@ -33,6 +33,7 @@ class SweepContext:
         baseline: Objectives of the model that the trials start from.
         json_lines: Report progress as JSON lines.
         allow_changed: Go on with a study that was begun under other conditions.
+        is_pretraining: Train what another sweep starts from.
     """
 
     spec: SweepSpec
@@ -43,6 +44,7 @@ class SweepContext:
     baseline: Baseline = None
     json_lines: bool = False
     allow_changed: bool = False
+    is_pretraining: bool = False
 
     @property
     def is_demo(self) -> bool:

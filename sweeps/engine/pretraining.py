@@ -49,6 +49,7 @@ def pretrain(context: SweepContext) -> tuple[bool, Path | None, Baseline]:
                 images=context.images,
                 json_lines=context.json_lines,
                 allow_changed=context.allow_changed,
+                is_pretraining=True,
             )
             outcome = run_study(inner, open_context_study(inner))
             if outcome.interrupted:

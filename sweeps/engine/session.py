@@ -14,7 +14,7 @@ from sweeps.cluster import check_resources
 from sweeps.engine.announcing import Announcer
 from sweeps.engine.context import Outcome, SweepContext, SweepFailedError
 from sweeps.engine.tuning import fit
-from sweeps.events import ENDED, SweepListener, TrialRecord
+from sweeps.events import SweepListener, TrialRecord
 from sweeps.margin_plots import write_margins
 from sweeps.origin import check_origin, origin_of
 from sweeps.packing import rounds
@@ -27,7 +27,7 @@ from sweeps.results import records_of, write_parquet
 from sweeps.schedulers import build_scheduler
 from sweeps.searcher import StudySearcher, TrialPlan
 from sweeps.spaces import find_space, first_trials
-from sweeps.study import interrupted_trials, open_study
+from sweeps.study import interrupted_trials, missing_trials, open_study
 from sweeps.tables import write_tables
 from sweeps.tracking import MlflowTracker
 from sweeps.trial_files import collect_garbage, find_checkpoint
@@ -74,8 +74,7 @@ def run_study(context: SweepContext, study: optuna.Study) -> Outcome:
         announcer.start()
         stop_reason = run_trials(context, study, announcer, listeners)
         records = records_of(study)
-        missing = spec.trials - sum(record.state in ENDED for record in records)
-        interrupted = bool(interrupted_trials(study)) or missing > 0
+        interrupted = missing_trials(study, spec.trials) > 0
         collect_garbage(folder, records)
         tracker.flush(_REPORT_WAIT_S)
         _write_results(context, records)
@@ -175,6 +174,7 @@ def _about(context: SweepContext) -> About:
         baseline=context.baseline,
         tracking_uri=context.tracking_uri,
         tags=provenance_tags(),
+        is_pretraining=context.is_pretraining,
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsplid_core.models import packaged
+from hsplid_core.models.state_files import read_state
 from sweeps.tracking.client import TrackingError, connect, explained
-from sweeps.tracking.runs import Recording, SweepRuns, find_runs
+from sweeps.tracking.runs import Recording, find_runs
 from sweeps.tracking.store import ON_FRONT, SWEEP_ID, TRIAL
 
 if TYPE_CHECKING:
@@ -34,19 +35,22 @@ if TYPE_CHECKING:
 
 _NEEDED = ("torch", "torchvision", "numpy")
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class FrontModel:
-    """A model of the front, ready to be registered.
+    """A model of the front.
 
     Attributes:
         trial: Number of its trial.
-        package: Its package.
+        checkpoint: Its weights, which are read where it is not registered yet; None where they
+            are gone.
         aliases: What to call it in the registry, besides its version.
     """
 
     trial: int
-    package: Path
+    checkpoint: Path | None
     aliases: Sequence[str]
 
 
@@ -55,16 +59,18 @@ def register_models(
     *,
     name: str,
     models: Sequence[FrontModel],
-    example: NDArray[np.float32],
+    example: Callable[[], NDArray[np.float32]],
 ) -> Mapping[str, str]:
     """Log the models of a front and register them; doing it again changes nothing.
+
+    One whose checkpoint is gone is left out, with a warning, unless it was registered before.
 
     Args:
         recording: Where the sweep was recorded.
         name: Name of the registered model; created where there is none.
         models: All models of the front. Versions of the sweep's other trials stay, are no longer
             tagged as of the front, and lose their aliases to these.
-        example: Images that the models take, [N, C, H, W] in [0, 1].
+        example: Opens images that the models take, [N, C, H, W] in [0, 1].
 
     Returns:
         The version of each alias.
@@ -72,24 +78,52 @@ def register_models(
     Raises:
         TrackingError: The sweep or one of these trials has no run there, or the server does not
             answer or refuses.
+        CheckpointError: A checkpoint does not say which model it is.
     """
     with explained(recording.uri), _quiet():
         client = connect(recording.uri)
         runs = find_runs(client, recording)
-        _open_registered(client, name, recording.experiment)
         sweep_id = str(recording.sweep_id)
         known = _known_versions(client, name, sweep_id)
         for model in models:
-            if model.trial not in known:
-                known[model.trial] = _register(client, name, sweep_id, runs, model, example)
-        on_front = {model.trial for model in models}
-        for trial, registered in known.items():
-            state = str(trial in on_front).lower()
-            if registered.tags.get(ON_FRONT) != state:
-                client.set_model_version_tag(name, registered.version, ON_FRONT, state)
-        aliases = {alias: known[m.trial].version for m in models for alias in m.aliases}
-        for alias, number in aliases.items():
-            client.set_registered_model_alias(name, alias, number)
+            if model.trial in known:
+                continue
+            if model.checkpoint is None:
+                logger.warning(
+                    "trial %d has no checkpoint left, so no model in MLflow", model.trial
+                )
+                continue
+            run = runs.trials.get(model.trial)
+            if run is None:
+                raise TrackingError(
+                    f"trial {model.trial} has no run in MLflow, so its model has no place"
+                )
+            _open_registered(client, name, recording.experiment)
+            logged = _log(client, run, model.trial, model.checkpoint, example())
+            known[model.trial] = _version(client, name, sweep_id, run, logged, model.trial)
+        return _mark(client, name, models, known)
+
+
+def _mark(
+    client: MlflowClient,
+    name: str,
+    models: Sequence[FrontModel],
+    known: Mapping[int, ModelVersion],
+) -> Mapping[str, str]:
+    """Tag the versions that are on the front, and give them their aliases."""
+    on_front = {model.trial for model in models}
+    for trial, registered in known.items():
+        state = str(trial in on_front).lower()
+        if registered.tags.get(ON_FRONT) != state:
+            client.set_model_version_tag(name, registered.version, ON_FRONT, state)
+    aliases = {
+        alias: known[model.trial].version
+        for model in models
+        if model.trial in known
+        for alias in model.aliases
+    }
+    for alias, number in aliases.items():
+        client.set_registered_model_alias(name, alias, number)
     return aliases
 
 
@@ -123,18 +157,9 @@ def _known_versions(client: MlflowClient, name: str, sweep_id: str) -> dict[int,
     return found
 
 
-def _register(
-    client: MlflowClient,
-    name: str,
-    sweep_id: str,
-    runs: SweepRuns,
-    model: FrontModel,
-    example: NDArray[np.float32],
+def _version(
+    client: MlflowClient, name: str, sweep_id: str, run: Run, logged: LoggedModel, trial: int
 ) -> ModelVersion:
-    run = runs.trials.get(model.trial)
-    if run is None:
-        raise TrackingError(f"trial {model.trial} has no run in MLflow, so its model has no place")
-    logged = _log(client, runs.experiment_id, run, model, example)
     return client.create_model_version(
         name,
         # The place itself: MLflow would look "models:/ID" up in its global registry. The id is for
@@ -142,16 +167,12 @@ def _register(
         source=logged.artifact_location,
         run_id=run.info.run_id,
         model_id=logged.model_id,
-        tags={SWEEP_ID: sweep_id, TRIAL: str(model.trial), ON_FRONT: "true"},
+        tags={SWEEP_ID: sweep_id, TRIAL: str(trial), ON_FRONT: "true"},
     )
 
 
 def _log(
-    client: MlflowClient,
-    experiment_id: str,
-    run: Run,
-    model: FrontModel,
-    example: NDArray[np.float32],
+    client: MlflowClient, run: Run, trial: int, checkpoint: Path, example: NDArray[np.float32]
 ) -> LoggedModel:
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
@@ -159,11 +180,11 @@ def _log(
     logged = logged_model(client, run)
     if logged is None:
         logged = client.create_logged_model(
-            experiment_id,
-            name=f"trial-{model.trial}",
+            run.info.experiment_id,
+            name=f"trial-{trial}",
             source_run_id=run_id,
             params=run.data.params,
-            tags={TRIAL: str(model.trial)},
+            tags={TRIAL: str(trial)},
             model_type="image classifier",
         )
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
@@ -171,8 +192,9 @@ def _log(
         return logged
     # New, or left behind by a driver that was killed in the middle of it.
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model"
-        _save(path, model.package, example, run_id=run_id, model_id=logged.model_id)
+        package, path = Path(folder) / f"trial_{trial}", Path(folder) / "model"
+        packaged.write_package(package, read_state(checkpoint))
+        _save(path, package, example, run_id=run_id, model_id=logged.model_id)
         client.log_model_artifacts(logged.model_id, str(path))
     return client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from sweeps.tracking.entries import Closed, Ended, Entry
 from sweeps.tracking.spool import OPEN, SPOOL_FILE, Spool
 from sweeps.tracking.store import SweepStore
 
+_REGISTERED = "registered"  # among the journal's facts
+
 
 @dataclass(frozen=True, kw_only=True)
 class Replayed:
@@ -20,10 +25,14 @@ class Replayed:
     Attributes:
         delivered: How many entries were delivered.
         uri: Where to; empty for a sweep that never began to log.
+        is_complete: Whether the sweep's driver came to its end, with all trials done.
+        registered: The trials whose models are noted to be in the registry as the front.
     """
 
     delivered: int
     uri: str
+    is_complete: bool = False
+    registered: frozenset[int] | None = None
 
 
 def replay(folder: Path) -> Replayed:
@@ -58,9 +67,35 @@ def replay(folder: Path) -> Replayed:
             raise TrackingError(
                 f"{error}; {len(spool)} entries wait in {path}: try again when it does"
             ) from error
-        return Replayed(delivered=delivered, uri=facts["uri"])
+        return Replayed(
+            delivered=delivered,
+            uri=facts["uri"],
+            is_complete=spool.states.get(None) == "complete",
+            registered=_numbers(facts.get(_REGISTERED)),
+        )
     finally:
         spool.close()
+
+
+def note_registered(folder: Path, trials: Iterable[int]) -> None:
+    """Note in a sweep's journal that the models of its front are in the registry.
+
+    Without the note, as where another thread still uses the journal, they are only looked for once
+    more.
+
+    Args:
+        folder: The sweep's folder.
+        trials: The front's trials.
+    """
+    path = folder / SPOOL_FILE
+    if not path.is_file():
+        return
+    with suppress(TrackingError), closing(Spool(path)) as spool:
+        spool.note({_REGISTERED: json.dumps(sorted(trials))})
+
+
+def _numbers(noted: str | None) -> frozenset[int] | None:
+    return None if noted is None else frozenset(json.loads(noted))
 
 
 def _endings(spool: Spool) -> list[tuple[int | None, Entry]]:

@@ -42,6 +42,7 @@ def recorded_sweep(storage: Path, data: DataConfig, values: Sequence[Sequence[fl
         "data.cache_dir": data.cache_dir,
         "model.width": 0.0625,
         "tracking.uri": uri,
+        "trials": len(values),
         "storage": storage,
     }
     overrides = parse_overrides([f"{path}={value}" for path, value in settings.items()])

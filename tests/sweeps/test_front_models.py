@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,12 @@ from hsplid_core.config import DataConfig
 from hsplid_core.errors import CheckpointError
 from hsplid_core.models.packaged import Predictor, open_package, write_package
 from hsplid_core.models.state_files import STATE_FILE, read_state
+from sweeps.about import read_about, write_about
 from sweeps.front_models import register_front, register_or_warn
 from sweeps.stored import open_sweep
+from sweeps.sync import main as sync
+from sweeps.tracking.entries import Ended
+from sweeps.tracking.spool import SPOOL_FILE, Spool
 from sweeps.trial_files import find_checkpoint
 from tests.sweeps.recorded import NAME, recorded_sweep
 from tests.sweeps.records import GOALS
@@ -162,6 +167,68 @@ def test_what_a_killed_driver_left_half_done_is_finished(
     (model,) = client.search_logged_models([experiment.experiment_id])
     assert model.artifact_location == version.source
     assert model.status == "READY"
+
+
+def journal(folder: Path, **ended: str) -> None:
+    """Leave a journal behind as its driver would, with the last entry still in it."""
+    facts = {
+        "uri": f"sqlite:///{folder.parent / 'mlflow.db'}",
+        "experiment": NAME,
+        "sweep_id": "0" * 32,
+        "run_name": NAME,
+    }
+    with closing(Spool(folder / SPOOL_FILE)) as spool:
+        spool.note(facts)
+        spool.put([(None, Ended(**ended, step=1, time_ms=1))])  # type: ignore[arg-type]
+
+
+def test_sync_registers_the_front_where_all_trials_had_ended(
+    data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = recorded_sweep(tmp_path, data, VALUES[:2])
+    journal(folder, state="complete")
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert sync([NAME, f"storage={tmp_path}"]) == 0
+    said = capsys.readouterr().out
+    assert f"{NAME}: 1 entries delivered to sqlite:" in said
+    knee, best = (
+        client.get_model_version_by_alias(NAME, alias).version
+        for alias in ("knee", "best-val-accuracy")
+    )
+    assert f"knee is version {knee}, best-val-accuracy is version {best}" in said
+
+    client.delete_registered_model(NAME)  # what is noted is not looked up again
+    assert sync([NAME, f"storage={tmp_path}"]) == 0
+    assert capsys.readouterr().out == f"{NAME}: nothing is left to deliver\n"
+    assert client.search_registered_models() == []
+
+
+@pytest.mark.parametrize(
+    ("trials", "state", "told", "registers"),
+    [
+        (3, "interrupted", "1 of 3 trials have not ended; this goes on: ", False),
+        (2, "interrupted", "report and table were not written; this writes them: ", True),
+    ],
+)
+def test_sync_names_the_command_that_does_the_rest(
+    data: DataConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    trials: int,
+    state: str,
+    told: str,
+    registers: bool,
+) -> None:
+    folder = recorded_sweep(tmp_path, data, VALUES[:2])
+    about = read_about(folder)
+    assert about is not None
+    spec = about.spec.model_copy(update={"trials": trials})
+    write_about(folder, dataclasses.replace(about, spec=spec))
+    journal(folder, state=state)
+    assert sync([NAME, f"storage={tmp_path}"]) == 0
+    said = capsys.readouterr().out
+    assert f"{told}python -m sweeps.run {folder / 'spec.yaml'}\n" in said
+    assert ("models of the front in the registry: " in said) == registers
 
 
 def test_without_mlflow_a_sweep_still_ends(

@@ -15,16 +15,20 @@ from ray import tune
 
 from hsplid_core.errors import CheckpointError, SaliencyError, TrainingDivergedError
 from hsplid_core.models.state_files import STATE_FILE, read_state, write_state
+from hsplid_core.training import pick_device
 from trainables.checkpoints import newest_readable
 from trainables.config import ParameterValue, TrialConfig
 from trainables.memory import free_memory, gpu_memory_mib, is_out_of_memory, limit_memory
 from trainables.trial import Trial
+from trainables.usage import Usage
 
 # Keys of a result: the epoch's metrics are nested, apart from Ray's own bookkeeping.
 METRICS = "metrics"
 FAILURE = "failure"
 TRACEBACK = "traceback"
 SECONDS = "trial_seconds"
+# What the trial took of its node: the CPU seconds so far, and of this epoch what Usage measures.
+USAGE = "usage"
 # Why it failed: diverged, out_of_memory, worker_lost or error.
 CAUSE = "cause"
 WORKER_LOST = "worker_lost"
@@ -80,6 +84,7 @@ class SweepTrainable(tune.Trainable):
         self._state: dict[str, Any] | None = None
         self._saved: Any = None  # a Checkpoint of Ray
         self._seconds = 0.0
+        self._usage = Usage()
         self._parts = 1
         if resume_from := self._assignment["resume_from"]:
             self._restore(Path(resume_from))
@@ -115,7 +120,9 @@ class SweepTrainable(tune.Trainable):
             return {FAILURE: text, CAUSE: WORKER_LOST, "done": True, ENDED: True}
         begin = time.perf_counter()
         try:
-            result = self._epoch()
+            with self._usage.watched(pick_device(self._assignment["base"].training.device)):
+                result = self._epoch()
+            result[USAGE] = {"cpu_seconds": self._usage.cpu_seconds, **self._usage.epoch}
         except Exception as error:
             # Half an epoch is no state to go on from.
             self._trial = None
@@ -165,7 +172,11 @@ class SweepTrainable(tune.Trainable):
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the state after the last finished epoch."""
         if self._trial is not None:
-            own = {"seconds": self._seconds, PARTS: self._parts}
+            own = {
+                "seconds": self._seconds,
+                "cpu_seconds": self._usage.cpu_seconds,
+                PARTS: self._parts,
+            }
             write_state(Path(checkpoint_dir) / STATE_FILE, {**self._trial.state_dict(), **own})
 
     def restore(self, checkpoint_path: Any) -> None:
@@ -195,6 +206,7 @@ class SweepTrainable(tune.Trainable):
         state = read_state(path)
         self._trial, self._state = None, state
         self._seconds = float(state.pop("seconds"))
+        self._usage.cpu_seconds = float(state.pop("cpu_seconds", 0.0))
         self._parts = max(self._parts, int(state.pop(PARTS, 1)))
 
     def cleanup(self) -> None:

@@ -12,7 +12,7 @@ from ray.tune.experiment import Trial as RayTrial
 from sweeps.events import SweepListener
 from sweeps.searcher import ASSIGNMENT, StudySearcher
 from sweeps.trial_files import remove_superseded
-from trainables.trainable import METRICS, SECONDS
+from trainables.trainable import METRICS, SECONDS, USAGE
 
 
 class TuneEvents(tune.Callback):
@@ -61,7 +61,9 @@ class TuneEvents(tune.Callback):
         cost = {"seconds": result[SECONDS], "gpu_seconds": gpus * result[SECONDS]}
         for listener in self._listeners:
             listener.epoch_finished(
-                trial.config[ASSIGNMENT]["number"], int(metrics["epoch"]), {**metrics, **cost}
+                trial.config[ASSIGNMENT]["number"],
+                int(metrics["epoch"]),
+                {**metrics, **cost, **result.get(USAGE, {})},
             )
 
     def on_trial_recover(

@@ -51,6 +51,9 @@ SEARCHED = [
     "metrics.`seconds` > 0",
     "metrics.`memory_mib` > 0",
     "metrics.`gpu_seconds` = 0",
+    "metrics.`cpu_seconds` > 0",
+    "metrics.`host_memory_mib` > 0",
+    "metrics.`system/system_memory_usage_percentage` > 0",
     "metrics.`objective/val/accuracy` >= 0",
     "params.`method.hsplid.rho_s` = '0.5'",
     f"tags.`host` = '{platform.node()}'",
@@ -363,7 +366,8 @@ def test_the_server_dies_and_then_the_driver_and_still_each_step_is_there_once(
         saved = [int(p.name[-6:]) + 1 for p in folder.glob(f"ray/*/trial_{number:05d}/check*")]
         assert max(saved, default=EPOCHS) <= last <= EPOCHS
         assert number == 1 or last == EPOCHS
-        for key in ("epoch", "train/loss", "val/accuracy", "seconds", "gpu_seconds"):
+        of_node = ("cpu_seconds", "host_memory_mib", "system/cpu_utilization_percentage")
+        for key in ("epoch", "train/loss", "val/accuracy", "seconds", "gpu_seconds", *of_node):
             assert steps[key] == set(range(1, last + 1)), key
     client = MlflowClient(server.uri)
     experiment = client.get_experiment_by_name("tiny")

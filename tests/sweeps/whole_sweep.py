@@ -106,4 +106,5 @@ def check_tracked(sweep: Sweep, trials: int, epochs: int) -> None:
     assert numbers == list(range(trials))
     for run in children:
         assert run.info.status == "FINISHED"
-        assert sorted(sweep.steps(run, "val/accuracy")) == list(range(1, epochs + 1))
+        for name in ("val/accuracy", "cpu_seconds", "system/cpu_utilization_percentage"):
+            assert sorted(sweep.steps(run, name)) == list(range(1, epochs + 1)), name

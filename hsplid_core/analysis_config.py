@@ -215,7 +215,8 @@ class ConfirmationConfig:
     what it must not see.
 
     Attributes:
-        suite: A key of ``hsplid_core.robustness.SUITES``.
+        suite: A key of ``hsplid_core.robustness.SUITES``; or ``objective``, the regions and radii
+            of the evaluation under the attacks of ``standard``.
         max_images: Attack only so many test images (a fixed subset); None takes the suite's own
             number.
         batch_size: Images per forward pass; does not change the result.

@@ -7,12 +7,15 @@ import dataclasses
 from hsplid_core.data import load
 from hsplid_core.errors import ConfigError
 from hsplid_core.evaluation import swapped_background_accuracy
-from hsplid_core.robustness import evaluate_robustness, find_suite
+from hsplid_core.robustness import evaluate_robustness, find_suite, strengthened
 from trainables.findings import Findings, Subject, Table
 from trainables.nodes import node_folder
+from trainables.robustness import suite_of
 
 CONFIRMATION = "confirmation"
 DOUBTS = "confirmation_warnings"
+# Stands for what the trials themselves were judged by, with stronger attacks.
+OWN_SUITE = "objective"
 
 # The same attack for every model, whatever its own seed.
 _ATTACK_SEED = 0
@@ -45,7 +48,11 @@ def confirmation(subject: Subject) -> Findings:
         val_fraction=data.val_fraction,
         node_cache=node_folder(data.node_cache),
     )
-    suite = find_suite(settings.suite)
+    suite = (
+        strengthened(suite_of(subject.config.evaluation))
+        if settings.suite == OWN_SUITE
+        else find_suite(settings.suite)
+    )
     if settings.max_images is not None:
         suite = dataclasses.replace(suite, max_images=settings.max_images)
     table = evaluate_robustness(

@@ -2,7 +2,7 @@
 
 from hsplid_core.robustness._campaign import Progress, Told
 from hsplid_core.robustness.evaluating import evaluate_robustness
-from hsplid_core.robustness.suites import SUITES, Suite, Threat, find_suite
+from hsplid_core.robustness.suites import SUITES, Suite, Threat, find_suite, strengthened
 from hsplid_core.robustness.table import LOG_SCHEMA, Cell, Finding, RobustnessTable, WarningCode
 from hsplid_core.robustness.transfer import RelabelledModel, judged_on
 
@@ -21,4 +21,5 @@ __all__ = [
     "evaluate_robustness",
     "find_suite",
     "judged_on",
+    "strengthened",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hsplid_core.attacks import PGD, Attack, AutoAttack, Norm, Region, find_region
 from hsplid_core.config import check
@@ -111,6 +111,20 @@ def find_suite(name: str) -> Suite:
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ConfigError(f"suite is {name!r}: {hint}use one of {sorted(SUITES)}")
     return suite
+
+
+def strengthened(suite: Suite) -> Suite:
+    """Return a suite with the regions and radii of another, under the attacks of `standard`.
+
+    Args:
+        suite: The other one; how many images it attacks is not taken over.
+    """
+    attacks = {"linf": _STRONG_ATTACKS, "l2": _STRONG_ATTACKS_L2}
+    return Suite(
+        name=f"{suite.name}-strong",
+        summary=f"regions and radii of {suite.name}, attacks of standard",
+        threats=tuple(replace(each, attacks=attacks[each.norm]) for each in suite.threats),
+    )
 
 
 def _pixels(*values: int) -> tuple[float, ...]:

@@ -12,7 +12,10 @@ from hsplid_core.errors import ConfigError
 from sweeps._command import open_named, report_errors, storage_of, sweep_parser
 
 if TYPE_CHECKING:
+    from hsplid_core.analysis_config import ConfirmationConfig
     from sweeps.stored import StoredSweep
+
+_DEMO_IMAGES = 100
 
 _EXAMPLES = """\
 examples:
@@ -44,10 +47,15 @@ def _parser() -> argparse.ArgumentParser:
         "--trials", type=_numbers, default=(), metavar="N,N", help="instead of the front"
     )
     parser.add_argument(
-        "--suite", default="standard", help="attack suite: standard, paper, search"
+        "--suite",
+        help="attack suite: standard, paper, search, or objective: the sweep's own regions and "
+        "radii under the attacks of standard (standard; on demo data objective)",
     )
     parser.add_argument(
-        "--max-images", type=int, metavar="N", help="attack only so many test images"
+        "--max-images",
+        type=int,
+        metavar="N",
+        help=f"attack only so many test images (all; on demo data {_DEMO_IMAGES})",
     )
     parser.add_argument(
         "--tracking-uri", metavar="URI", help="where a model is looked for; the storage's own"
@@ -76,24 +84,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     # A mistake in the call is told before Ray is imported.
-    from hsplid_core.analysis_config import ConfirmationConfig
-    from hsplid_core.robustness import find_suite
     from sweeps.confirm.plan import make_plan
 
-    find_suite(arguments.suite)
     sweep, trials = _chosen(arguments)
     plan = make_plan(
         sweep,
         n_seeds=arguments.seeds,
         first_seed=arguments.first_seed,
         trials=trials,
-        suite=ConfirmationConfig(suite=arguments.suite, max_images=arguments.max_images),
+        suite=_judging(arguments, is_demo=sweep.about is not None and sweep.about.is_demo),
     )
     from sweeps.confirm.recording import record
     from sweeps.confirm.results import sum_up, write_confirmation
     from sweeps.confirm.running import run_plan
     from sweeps.report import write_report
 
+    if not arguments.json:
+        sys.stdout.write(f"{plan.summary}\n")
     evidence = run_plan(plan, json_lines=arguments.json)
     if evidence is None:
         sys.stderr.write("Stopped before all trials ran; the same command goes on from here.\n")
@@ -131,6 +138,19 @@ def _run(arguments: argparse.Namespace) -> int:
         console.print(f"Report  {report}", soft_wrap=True)
         console.print(f"Numbers {plan.folder}", soft_wrap=True)
     return 0
+
+
+def _judging(arguments: argparse.Namespace, *, is_demo: bool) -> ConfirmationConfig:
+    """Say how models are judged: AutoAttack in all regions takes hours of a CPU for each."""
+    from hsplid_core.analysis_config import ConfirmationConfig
+    from hsplid_core.robustness import find_suite
+    from trainables.confirmation import OWN_SUITE
+
+    suite = arguments.suite or (OWN_SUITE if is_demo else "standard")
+    if suite != OWN_SUITE:
+        find_suite(suite)
+    few = _DEMO_IMAGES if is_demo and arguments.suite is None else None
+    return ConfirmationConfig(suite=suite, max_images=arguments.max_images or few)
 
 
 def _chosen(arguments: argparse.Namespace) -> tuple[StoredSweep, tuple[int, ...]]:

@@ -59,6 +59,19 @@ class Plan:
         """Where the results are."""
         return self.sweep.folder / FOLDER
 
+    @property
+    def summary(self) -> str:
+        """What it runs, in a sentence."""
+        settings = self.spec.evaluation.confirmation
+        assert settings is not None
+        n_ways, n_seeds = len(self.configurations), len(self.seeds)
+        images = "all" if settings.max_images is None else f"{settings.max_images}"
+        return (
+            f"{n_ways} configurations, seeds {', '.join(map(str, self.seeds))}: "
+            f"{n_ways * n_seeds} trainings. Each model, and each pretrained start, is judged on "
+            f"{images} test images by the suite {settings.suite}."
+        )
+
     def seed_folder(self, seed: int) -> Path:
         """Where a seed's trials are; each suite has its own, as a model is judged at its end."""
         settings = self.spec.evaluation.confirmation

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 
 import optuna
 import ray
@@ -23,7 +22,6 @@ from sweeps.engine.context import SweepContext
 from sweeps.engine.pretraining import pretrain
 from sweeps.engine.running import prepare_images
 from sweeps.engine.session import run_study
-from sweeps.spec import ResourcesSpec
 from sweeps.study import open_study, sole_driver
 from trainables.config import TrialConfig
 from trainables.confirmation import CONFIRMATION, DOUBTS, confirmation
@@ -88,6 +86,8 @@ def _run_seed(
         context = dataclasses.replace(
             context, spec=context.spec.model_copy(update={"trials": len(trials)})
         )
+        # Beside the trials, which seldom fill the machine to their end.
+        start = None if baseline is None else _judged_start(context)
         is_done = all(trial.state.is_finished() for trial in trials)
         if not is_done and run_study(context, study).interrupted:
             return None
@@ -101,10 +101,12 @@ def _run_seed(
             ),
             start=Evidence(),
         )
-        if weights is None or baseline is None:
+        if start is None or baseline is None:
             return evidence
-        config = context.spec.trial_config(weights)
-        tables = _judged_start(config, context.spec.resources, context.folder)
+        try:
+            tables = start()
+        except KeyboardInterrupt:
+            return None
     return evidence + _evidence(
         PRETRAINED, seed, dict(zip(metrics, baseline, strict=True)), tables
     )
@@ -156,22 +158,25 @@ def _make(name: str, seed: int, split: str, measure: str, value: float) -> Measu
     return Measurement(configuration=name, seed=seed, split=split, measure=measure, value=value)
 
 
-def _judged_start(
-    config: TrialConfig, resources: ResourcesSpec, folder: Path
-) -> Mapping[str, Table]:
-    """Judge the pretrained model as it is, once, on a worker."""
-    file = folder / _START_FILE
+def _judged_start(context: SweepContext) -> Callable[[], Mapping[str, Table]]:
+    """Have the pretrained model judged as it is, once, on a worker; the call returned waits."""
+    config, resources = context.spec.trial_config(context.weights), context.spec.resources
+    file = context.folder / _START_FILE
     settings = dataclasses.asdict(config.evaluation)["confirmation"]
     if file.is_file():
         known = json.loads(file.read_text(encoding="utf-8"))
         if known["settings"] == settings:
-            found: Mapping[str, Table] = known["tables"]
-            return found
+            return lambda: known["tables"]
     gpu = 1.0 if resources.gpu == "auto" else resources.gpu
     judge = ray.remote(_judge).options(num_cpus=resources.cpu, num_gpus=gpu)
-    tables: Mapping[str, Table] = ray.get(judge.remote(config))
-    replace_text(file, json.dumps({"settings": settings, "tables": tables}))
-    return tables
+    judging = judge.remote(config)
+
+    def wait() -> Mapping[str, Table]:
+        tables: Mapping[str, Table] = ray.get(judging)
+        replace_text(file, json.dumps({"settings": settings, "tables": tables}))
+        return tables
+
+    return wait
 
 
 def _judge(config: TrialConfig) -> Mapping[str, Table]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+from hsplid_core.config import EvaluationConfig
 from hsplid_core.data import load
 from hsplid_core.errors import ConfigError
 from hsplid_core.evaluation import swapped_background_accuracy
-from hsplid_core.robustness import evaluate_robustness, find_suite, strengthened
+from hsplid_core.robustness import Suite, evaluate_robustness, find_suite, strengthened
 from trainables.findings import Findings, Subject, Table
 from trainables.nodes import node_folder
 from trainables.robustness import suite_of
@@ -48,17 +49,10 @@ def confirmation(subject: Subject) -> Findings:
         val_fraction=data.val_fraction,
         node_cache=node_folder(data.node_cache),
     )
-    suite = (
-        strengthened(suite_of(subject.config.evaluation))
-        if settings.suite == OWN_SUITE
-        else find_suite(settings.suite)
-    )
-    if settings.max_images is not None:
-        suite = dataclasses.replace(suite, max_images=settings.max_images)
     table = evaluate_robustness(
         subject.model,
         images,
-        suite,
+        suite_for(subject.config.evaluation),
         batch_size=settings.batch_size,
         seed=_ATTACK_SEED,
         device=subject.device,
@@ -89,3 +83,20 @@ def confirmation(subject: Subject) -> Findings:
             "message": [finding.message for finding in table.warnings],
         }
     return Findings(tables=tables)
+
+
+def suite_for(evaluation: EvaluationConfig) -> Suite:
+    """Return the suite that a model is confirmed with.
+
+    Raises:
+        ConfigError: It is unknown.
+    """
+    settings = evaluation.confirmation
+    assert settings is not None
+    if settings.suite == OWN_SUITE:
+        suite = strengthened(suite_of(evaluation))
+    else:
+        suite = find_suite(settings.suite)
+    if settings.max_images is not None:
+        suite = dataclasses.replace(suite, max_images=settings.max_images)
+    return suite

@@ -33,7 +33,8 @@ one that was interrupted; a larger number of seeds adds to it.
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = sweep_parser(
         "sweeps.confirm",
         "Train the configurations of a front anew, and judge them on the test split.",
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 2 a mistake in the call or a sweep without a front, 130 when the
         user stopped before the end.
     """
-    arguments = _parser().parse_intermixed_args(argv)
+    arguments = make_parser().parse_intermixed_args(argv)
     return report_errors(lambda: _run(arguments))
 
 
@@ -92,7 +93,7 @@ def _run(arguments: argparse.Namespace) -> int:
         n_seeds=arguments.seeds,
         first_seed=arguments.first_seed,
         trials=trials,
-        suite=_judging(arguments, is_demo=sweep.about is not None and sweep.about.is_demo),
+        suite=judging(arguments, is_demo=sweep.about is not None and sweep.about.is_demo),
     )
     from sweeps.confirm.recording import record
     from sweeps.confirm.results import sum_up, write_confirmation
@@ -140,8 +141,16 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _judging(arguments: argparse.Namespace, *, is_demo: bool) -> ConfirmationConfig:
-    """Say how models are judged: AutoAttack in all regions takes hours of a CPU for each."""
+def judging(arguments: argparse.Namespace, *, is_demo: bool) -> ConfirmationConfig:
+    """Say how models are judged: on demo data so that it takes minutes of a CPU, not hours.
+
+    Args:
+        arguments: Of the command line.
+        is_demo: Whether the sweep's images are the stand-in.
+
+    Raises:
+        ConfigError: There is no such suite, or the number of images is not positive.
+    """
     from hsplid_core.analysis_config import ConfirmationConfig
     from hsplid_core.robustness import find_suite
     from trainables.confirmation import OWN_SUITE

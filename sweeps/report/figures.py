@@ -14,10 +14,11 @@ import optuna
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from search_spaces import SWITCH_PREFIX
 from sweeps._interactive import interactive_front
 from sweeps._labels import metric_label, metric_text
 from sweeps._picture import BASELINE_LABEL, FRONT_COLOUR, make_picture
-from sweeps.importances import Importances, parameter_names
+from sweeps.importances import HYPERVOLUME, Importances, parameter_names
 from sweeps.report.cost import History
 from sweeps.report.robust_curves import RobustCurve
 from sweeps.selection import Selection
@@ -27,6 +28,9 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _BASELINE_LINE = {"color": "#8C8C8C", "dash": "dash", "width": 3}
 # A line each, and a browser draws a few hundred before a reader begins to wait.
 MOST_LINES = 150
+# Their names and ticks must not run into each other on a sheet of paper.
+MOST_AXES = 9
+LEAST_SHARE = 0.01
 _MOST_CURVES = 8
 # The page's script looks for this word.
 KEEPS_ITS_COLOURS = "keeps-its-colours"
@@ -69,32 +73,67 @@ def _history(history: History, hours: Sequence[float], label: str) -> go.Figure:
     return _dressed(figure, height=320)
 
 
-def parallel_figure(study: optuna.Study, selection: Selection) -> go.Figure | None:
-    """Draw the best-ranked trials over all parameters, with Optuna's plot; None without any."""
+def telling_parameters(study: optuna.Study, found: Importances) -> list[str]:
+    """Choose the parameters whose axes are worth their room, the most important ones first.
+
+    Those that are the same in all complete trials tell nothing, and a switch nothing that its
+    parameter's axis, which has a place for "off", does not.
+    """
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    ranked = [trial for trial in trials if trial.number in selection.ranks and trial.params]
+    values: defaultdict[str, set[object]] = defaultdict(set)
+    for path in {path for trial in trials for path in trial.params}:
+        values[path] = {trial.params.get(path) for trial in trials}
+    order = found.shares.get(HYPERVOLUME) or next(iter(found.shares.values()), {})
+    telling = [
+        path
+        for path, different in values.items()
+        if len(different) > 1
+        and not (path.startswith(SWITCH_PREFIX) and path.removeprefix(SWITCH_PREFIX) in values)
+    ]
+    return sorted(telling, key=lambda path: (-order.get(path, 0.0), path))
+
+
+def parallel_figure(
+    study: optuna.Study, selection: Selection, parameters: Sequence[str]
+) -> go.Figure | None:
+    """Draw the best-ranked trials over some parameters, with Optuna's plot; None without any."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    ranked = [
+        trial
+        for trial in trials
+        if trial.number in selection.ranks and not trial.params.keys().isdisjoint(parameters)
+    ]
     ranked.sort(key=lambda trial: (selection.ranks[trial.number], trial.number))
     if not ranked:
         return None
     shown = optuna.create_study(directions=[o.direction for o in selection.objectives])
-    shown.add_trials(_with_short_names(selection, ranked[:MOST_LINES]))
+    shown.add_trials(_with_short_names(selection, ranked[:MOST_LINES], parameters))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         shown.set_metric_names([metric_label(o.metric) for o in selection.objectives])
     figure = optuna.visualization.plot_parallel_coordinate(shown)
     figure.update_layout(title=None)
+    figure.update_xaxes(tickangle=25)
     # Optuna's lines go from white to dark blue, so this chart keeps white paper.
     light = {"paper_bgcolor": "white", "plot_bgcolor": "white", "font_color": "black"}
-    return _dressed(figure, height=440).update_layout(meta=KEEPS_ITS_COLOURS, **light)
+    margin = {"l": 68, "r": 24, "t": 40, "b": 110}  # room for the names of the axes
+    return _dressed(figure, height=460).update_layout(
+        meta=KEEPS_ITS_COLOURS, margin=margin, **light
+    )
 
 
-def _with_short_names(selection: Selection, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+def _with_short_names(
+    selection: Selection, trials: Sequence[FrozenTrial], parameters: Sequence[str]
+) -> list[FrozenTrial]:
     names = parameter_names(sorted({path for trial in trials for path in trial.params}))
+    names = {path: name for path, name in names.items() if path in parameters}
     values = {record.number: record.values for record in selection.records}
     return [
         create_trial(
-            params={names[path]: value for path, value in trial.params.items()},
-            distributions={names[path]: value for path, value in trial.distributions.items()},
+            params={names[p]: value for p, value in trial.params.items() if p in names},
+            distributions={
+                names[p]: value for p, value in trial.distributions.items() if p in names
+            },
             values=list(values[trial.number] or ()),
         )
         for trial in trials
@@ -104,13 +143,15 @@ def _with_short_names(selection: Selection, trials: Sequence[FrozenTrial]) -> li
 # Not Optuna's plot of importances: it asks which parameters make an objective small, also where
 # large is better, and does not know the hypervolume.
 def importances_figure(found: Importances) -> go.Figure:
-    """Draw the importances, grouped by parameter."""
+    """Draw the importances, grouped by parameter, without those that matter to no target."""
     names = parameter_names(sorted({p for shares in found.shares.values() for p in shares}))
+    most = {p: max(shares.get(p, 0.0) for shares in found.shares.values()) for p in names}
+    names = {p: name for p, name in names.items() if most[p] >= LEAST_SHARE}
     figure = go.Figure()
     for (target, shares), colour in zip(found.shares.items(), _COLOURS, strict=False):
         figure.add_bar(
-            x=list(shares.values()),
-            y=[names[parameter] for parameter in shares],
+            x=[share for parameter, share in shares.items() if parameter in names],
+            y=[names[parameter] for parameter in shares if parameter in names],
             name=metric_label(target),
             orientation="h",
             marker_color=colour,

@@ -14,6 +14,7 @@ from sweeps.report.tables import Table
 
 _TEMPLATE = "page.html.j2"
 _MANY_ROWS = 100
+_LONG = 40  # characters of a text that is not squeezed into a narrow column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,4 +100,4 @@ def render(page: Page) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     source = resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
     template = environment.from_string(source)
-    return template.render(page=page, plotly=get_plotlyjs(), many_rows=_MANY_ROWS)
+    return template.render(page=page, plotly=get_plotlyjs(), many_rows=_MANY_ROWS, long=_LONG)

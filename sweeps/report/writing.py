@@ -16,7 +16,7 @@ from sweeps.about import About, command_again, replace_text
 from sweeps.confirm.presenting import conclusions, doubts_text, luck_rows, test_rows, turned
 from sweeps.confirm.results import read_confirmation
 from sweeps.events import TrialRecord
-from sweeps.importances import importances
+from sweeps.importances import Importances, importances
 from sweeps.loading import load_pretrain_spec
 from sweeps.report import figures, tables
 from sweeps.report.cost import cost_facts, hypervolume_history
@@ -52,11 +52,12 @@ def write_report(sweep: StoredSweep, *, output: Path | None = None, ui: str | No
     """
     selection = select(sweep.records, sweep.objectives)
     links = _links(sweep, ui)
+    found = importances(sweep.study, sweep.objectives)
     sections = [
         _front(sweep, selection, links),
         _history(sweep, selection),
-        _parameters(sweep, selection),
-        _importances(sweep),
+        _parameters(sweep, selection, found),
+        _importances(found),
         _curves(sweep, selection),
         _saliency(sweep, selection),
         _confirmed(sweep),
@@ -194,14 +195,19 @@ def _history(sweep: StoredSweep, selection: Selection) -> Section | None:
     )
 
 
-def _parameters(sweep: StoredSweep, selection: Selection) -> Section | None:
-    figure = figures.parallel_figure(sweep.study, selection)
+def _parameters(sweep: StoredSweep, selection: Selection, found: Importances) -> Section | None:
+    telling = figures.telling_parameters(sweep.study, found)
+    drawn = telling[: figures.MOST_AXES]
+    figure = figures.parallel_figure(sweep.study, selection, drawn)
     if figure is None:
         return None
     shown = min(figures.MOST_LINES, len(selection.ranks))
     which = "" if shown == len(selection.ranks) else f", the best-ranked of {len(selection.ranks)}"
+    these = "parameters"
+    if len(drawn) < len(telling):
+        these = f"the {len(drawn)} most important of {len(telling)} parameters that differ"
     caption = (
-        f"Objectives and parameters of {shown} trials{which}. The darkest lines are the front, "
+        f"Objectives and {these}, of {shown} trials{which}. The darkest lines are the front, "
         "which has rank 0 here."
     )
     return Section(
@@ -212,11 +218,13 @@ def _parameters(sweep: StoredSweep, selection: Selection) -> Section | None:
     )
 
 
-def _importances(sweep: StoredSweep) -> Section:
-    found = importances(sweep.study, sweep.objectives)
+def _importances(found: Importances) -> Section:
     charts, folded = [], []
     if found.shares:
-        caption = "Importance of each parameter for each objective and for the hypervolume."
+        caption = (
+            "Importance of each parameter for each objective and for the hypervolume, where it is "
+            f"{figures.LEAST_SHARE:.0%} or more; the table has all."
+        )
         charts = [Chart(figure=figures.importances_figure(found), caption=caption)]
         folded = [tables.importances_table(found)]
     return Section(

@@ -36,6 +36,7 @@ from hsplid_core.robustness import (
     Threat,
     evaluate_robustness,
     find_suite,
+    strengthened,
 )
 from tests.hsplid_core.attacks.problems import pick
 from tests.hsplid_core.attacks.trained import trained_net, unseen_batch
@@ -85,6 +86,9 @@ def evaluate(
 def one(attack: Attack, *epsilons: float, region: str | Region = "full", name: str = "a") -> Suite:
     threat = Threat(region=region, epsilons=epsilons, attacks=((name, attack),))
     return Suite(name="one", summary="for tests", threats=(threat,))
+
+
+L2_THREAT = Threat(region="full", epsilons=(0.5,), attacks=(("pgd", PGD(epsilon=0.5, norm="l2")),))
 
 
 def codes(table: RobustnessTable) -> list[str]:
@@ -218,6 +222,16 @@ def test_suites_are_the_published_ones() -> None:
     assert {threat.norm for threat in SUITES["standard"].threats} == {"linf", "l2"}
     with pytest.raises(ConfigError, match="suite is 'papr': did you mean 'paper'"):
         find_suite("papr")
+
+
+def test_a_strengthened_suite_keeps_regions_and_radii() -> None:
+    weak = replace(SUITES["search"], threats=(*SUITES["search"].threats, L2_THREAT))
+    strong = strengthened(weak)
+    kept = [(threat.region_name, threat.norm, threat.epsilons) for threat in strong.threats]
+    assert kept == [(threat.region_name, threat.norm, threat.epsilons) for threat in weak.threats]
+    published = {threat.norm: threat.attacks for threat in SUITES["standard"].threats}
+    assert all(threat.attacks == published[threat.norm] for threat in strong.threats)
+    assert strong.max_images is None
 
 
 def test_search_suite_runs_by_name() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -20,12 +21,13 @@ from optuna.trial import FrozenTrial, create_trial
 from hsplid_core.analysis_config import ConfirmationConfig
 from hsplid_core.data.demo import write_coco_demo
 from sweeps.about import About, write_about
-from sweeps.confirm.__main__ import main
+from sweeps.confirm.__main__ import judging, main, make_parser
 from sweeps.confirm.plan import make_plan
 from sweeps.loading import load_spec
 from sweeps.stored import open_sweep
 from sweeps.study import STUDY_FILE
 from tests.sweeps.studies import complete_trial, write_study
+from trainables.confirmation import suite_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -173,6 +175,34 @@ def test_the_front_is_what_is_planned(storage: Path) -> None:
     assert plan.spec.trials == 3
     assert plan.seed_folder(2) == storage / "tiny" / "confirm" / "tiny-seed-2-search"
     assert sweep.spec.evaluation.confirmation is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_demo", "suite", "max_images"),
+    [
+        ([], True, "objective", 100),
+        ([], False, "standard", None),
+        (["--max-images=7"], True, "objective", 7),
+        (["--suite=standard"], True, "standard", None),
+        (["--suite=objective"], False, "objective", None),
+    ],
+)
+def test_demo_data_are_judged_in_minutes(
+    arguments: list[str], is_demo: bool, suite: str, max_images: int | None
+) -> None:
+    given = make_parser().parse_intermixed_args(["tiny", *arguments])
+    found = judging(given, is_demo=is_demo)
+    assert (found.suite, found.max_images) == (suite, max_images)
+
+
+def test_its_own_suite_has_the_radii_of_the_search_and_strong_attacks(storage: Path) -> None:
+    evaluation = open_sweep("tiny", storage).spec.evaluation
+    settings = ConfirmationConfig(suite="objective", max_images=9)
+    suite = suite_for(dataclasses.replace(evaluation, confirmation=settings))
+    (threat,) = suite.threats
+    assert (threat.region_name, threat.epsilons) == ("background", (2 / 255,))
+    assert [name for name, _ in threat.attacks] == ["pgd", "aa_standard"]
+    assert suite.max_images == 9
 
 
 @pytest.mark.parametrize(

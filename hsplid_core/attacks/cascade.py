@@ -18,7 +18,6 @@ from hsplid_core.attacks._standing import Standing, Trail
 from hsplid_core.attacks.attack import Attack
 from hsplid_core.attacks.balls import sizes, take
 from hsplid_core.attacks.fab import FAB
-from hsplid_core.attacks.square import Square
 
 # Shares of the clean image's lead: with more left by a search of this ball, another attack does
 # not try; with more left after a short run, no full run follows.
@@ -102,16 +101,10 @@ def break_in_cascade(
     that have kept nearly all of it count as not searched. An attack that looks for the smallest
     change of an image, from the image itself, would do the same at every radius, so one search
     serves them all.
-
-    Square, by far the dearest, goes downwards: an image that it leaves standing in a ball is not
-    tried in the smaller ones inside, where there is less to find. That is the one saving here
-    which might miss what an attack of each radius on its own breaks.
     """
     first = attacks[0]
     if isinstance(first, FAB) and first.restarts == 1:
         return _break_by_distance(attempt, attacks, first, known)
-    if isinstance(first, Square):
-        return _break_downwards(attempt, attacks, known)
     record = _Record(attempt, attacks, known)
     if not len(attempt):
         return record.outcome()
@@ -159,21 +152,6 @@ def _break_by_distance(
         for place, attack in enumerate(attacks):
             fits = size <= attack.epsilon
             record.write(positions[fits], take(found, fits), slice(place, place + 1))
-    return record.outcome()
-
-
-def _break_downwards(attempt: Attempt, attacks: Sequence[Attack], known: Tensor | None) -> Outcome:
-    """Attack each image at the largest radius where it stands, and below what breaks it."""
-    record = _Record(attempt, attacks, known)
-    is_out = torch.zeros_like(attempt.target, dtype=torch.bool)  # of reach, at all smaller radii
-    for place in reversed(range(len(attacks))):
-        positions = record.standing(place)
-        positions = positions[~is_out[positions]]
-        if len(positions):
-            attacked = attempt.take(positions).under(attacks[place])
-            fooled, _ = attempt.scorer.judge(attacked, attempt.target[positions])
-            record.write(positions[fooled], take(attacked, fooled), slice(place, None))
-            is_out[positions[~fooled]] = True
     return record.outcome()
 
 

@@ -35,9 +35,8 @@ def evaluate_robustness(
     attacks only what still stands: what an attack breaks at one radius is broken at all larger
     ones and for all attacks after it, and an image leaves an attack as soon as it fools the
     model. So curves cannot rise. APGD goes on from what it has found at smaller radii
-    (`attacks.cascade`), and Square does not try in a small ball what it left standing in a larger
-    one; all other attacks start as they would alone: they cannot break less than without a
-    cascade, and APGD never has in the benchmark. An attack's row then says what it and
+    (`attacks.cascade`), all other attacks start as they would alone: they cannot break less than
+    without a cascade, and APGD never has in the benchmark. An attack's row then says what it and
     those before it broke together.
 
     Args:

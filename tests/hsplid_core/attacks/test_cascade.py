@@ -90,31 +90,6 @@ def test_a_search_for_the_smallest_change_serves_all_radii() -> None:
         assert len(calls) <= 2 + 2 * 5
 
 
-def test_square_goes_downwards_and_tries_each_image_once_where_it_stands() -> None:
-    calls: list[int] = []
-    net = trained_net()
-
-    def counting(image: Tensor) -> Tensor:
-        calls.append(len(image))
-        logits: Tensor = net(image)
-        return logits
-
-    queries, n_images = 15, len(correct_rows())
-    hopeless = [Square(epsilon=epsilon, queries=queries) for epsilon in (1e-7, 2e-7, 3e-7)]
-    with torch.no_grad():
-        attempt = attempt_on(counting)
-        calls.clear()
-        assert not break_in_cascade(attempt, hopeless).broken.any()
-        assert sum(calls) <= n_images * (queries + 4)  # one search, and a few looks
-        # What breaks at the largest radius is tried at the one below, the rest is not.
-        attacks = [Square(epsilon=epsilon, queries=queries) for epsilon in (1e-7, 0.2)]
-        calls.clear()
-        broken = break_in_cascade(attempt, attacks).broken
-    assert broken.any(0).tolist() == [False, True]
-    n_broken = int(broken[:, 1].sum())
-    assert sum(calls) <= (n_images + n_broken) * (queries + 4)
-
-
 def test_a_second_search_of_a_ball_is_for_images_in_reach() -> None:
     calls: list[int] = []
     net = trained_net()

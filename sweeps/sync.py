@@ -105,8 +105,11 @@ def _completed(folder: Path) -> Iterator[str]:
     about = read_about(folder)
     if not done.uri or about is None or about.is_pretraining:
         return
+    import optuna
+
     from sweeps.study import load_study, missing_trials
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     command = command_again(folder, about, fresh=False)
     if missing := missing_trials(load_study(folder), about.spec.trials):
         yield f"{missing} of {about.spec.trials} trials have not ended; this goes on: {command}"

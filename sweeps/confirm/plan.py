@@ -166,6 +166,9 @@ def _without_search(
             "method": {_METHOD: CrossEntropyConfig(), **spec.method},
             "recipe": spec.recipe or "+".join(spec.method),
             "evaluation": evaluation,
+            # A model that collapses under a new seed counts as it is; and cross-entropy may not
+            # even have the metrics that the search's limits are about.
+            "search": spec.search.model_copy(update={"constraints": ()}),
             "trials": n_trials,
             "storage": sweep.folder.parent,
             "tracking": spec.tracking.model_copy(

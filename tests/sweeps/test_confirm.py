@@ -68,7 +68,11 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "name": "tiny",
         "method": {"cross_entropy": {"weight": 10.0}, "hsplid": {}},
         "pretrain": str(top / "pre.yaml"),
-        "search": {"space": "hsplid"},
+        "search": {
+            "space": "hsplid",
+            # Cross-entropy alone has no such metric.
+            "constraints": [{"metric": "hsplid/salient_dims", "minimum": 2}],
+        },
     }
     (top / "pre.yaml").write_text(yaml.safe_dump({**pretrain, "search": {"space": "pretrain"}}))
     (top / "tiny.yaml").write_text(yaml.safe_dump(sweep))
@@ -173,6 +177,8 @@ def test_the_front_is_what_is_planned(storage: Path) -> None:
     assert plan.seeds == (1, 2)
     assert plan.seed_spec(2).seed == 2
     assert plan.spec.trials == 3
+    assert sweep.spec.search.constraints
+    assert plan.spec.search.constraints == ()
     assert plan.seed_folder(2) == storage / "tiny" / "confirm" / "tiny-seed-2-search"
     assert sweep.spec.evaluation.confirmation is None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hsplid_core.errors import ConfigError
+from sweeps.provenance import sent_along
 from sweeps.sealed import SEALED, seal
 from sweeps.yaml_files import read_mapping
 
@@ -63,7 +64,7 @@ def runtime_environment(
         ConfigError: The file is wrong, or secrets cannot be sealed.
     """
     further = {} if file is None else _read(file)
-    variables = {**_STOPPING, **further.pop("env_vars", {})}
+    variables = {**_STOPPING, **sent_along(folder), **further.pop("env_vars", {})}
     excluded = [*EXCLUDES, *further.pop("excludes", ()), *excludes]
     if secrets:
         if token is None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 UNKNOWN = "unknown"
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "mlflow", "numpy")
+
+# What a job's submitter knows of its code: the job has the files alone, without their repository.
+_SENT = {"git.commit": "SALIENCY_SWEEPS_COMMIT", "git.dirty": "SALIENCY_SWEEPS_DIRTY"}
 
 _GIT_TIMEOUT_S = 30.0  # on a busy machine with a cold disk; a result without its commit is worse
 
@@ -36,6 +40,27 @@ def git_state(folder: Path | None = None) -> dict[str, str]:
     return {"git.commit": commit or UNKNOWN, "git.dirty": dirty}
 
 
+def sent_along(folder: Path) -> dict[str, str]:
+    """Return the environment that tells a job the commit of the code that it is sent.
+
+    Args:
+        folder: The job's working directory. Where this code is not among its files, the job runs
+            another copy of it, of which nothing is known here.
+    """
+    state = git_state()
+    if not Path(__file__).is_relative_to(folder.resolve()) or UNKNOWN in state.values():
+        return {}
+    return {_SENT[name]: value for name, value in state.items()}
+
+
+def _state_here(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the git state of this code, or that which came along with it."""
+    state = git_state()
+    if UNKNOWN not in state.values():
+        return state
+    return {name: environment.get(_SENT[name], value) for name, value in state.items()}
+
+
 def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
     """Look up installed versions without importing the packages.
 
@@ -57,7 +82,7 @@ def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 def provenance_tags() -> dict[str, str]:
     """Return all that is known of a sweep's origin, as tags: git state, versions and host."""
-    return {**git_state(), **package_versions(), "host": platform.node() or UNKNOWN}
+    return {**_state_here(os.environ), **package_versions(), "host": platform.node() or UNKNOWN}
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sweeps import provenance
 from sweeps.provenance import git_state, package_versions, provenance_tags
 
 IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
@@ -54,6 +55,25 @@ def test_without_git_the_commit_is_unknown(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     assert git_state(repository) == {"git.commit": "unknown", "git.dirty": "unknown"}
+
+
+def test_a_job_gets_the_commit_of_the_code_that_it_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = {"git.commit": "c" * 40, "git.dirty": "true"}
+    monkeypatch.setattr(provenance, "git_state", lambda: state)
+    assert provenance.sent_along(tmp_path) == {}  # another copy of the code would run
+    sent = provenance.sent_along(Path(provenance.__file__).parents[1])
+    assert sorted(sent.values()) == ["c" * 40, "true"]
+    # There, without the repository.
+    unknown = dict.fromkeys(state, "unknown")
+    monkeypatch.setattr(provenance, "git_state", lambda: unknown)
+    assert provenance_tags().items() >= unknown.items()
+    for name, value in sent.items():
+        monkeypatch.setenv(name, value)
+    assert provenance_tags().items() >= state.items()
+    # What is not known here cannot be told.
+    assert provenance.sent_along(Path(provenance.__file__).parents[1]) == {}
 
 
 def test_versions_come_from_the_installed_packages() -> None:

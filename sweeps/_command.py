@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hsplid_core.bucket_path import AnyPath, any_path
 from hsplid_core.errors import ConfigError, SaliencyError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def open_named(arguments: argparse.Namespace, *, complete: bool = True) -> Store
     return sweep
 
 
-def storage_of(texts: Sequence[str]) -> Path:
+def storage_of(texts: Sequence[str]) -> AnyPath:
     """Read ``storage=FOLDER`` from a command line, as ``sweeps.run`` takes it.
 
     Raises:
@@ -71,9 +71,9 @@ def storage_of(texts: Sequence[str]) -> Path:
     from sweeps.overrides import parse_overrides
     from sweeps.stored import DEFAULT_STORAGE
 
-    storage = DEFAULT_STORAGE
+    storage: AnyPath = DEFAULT_STORAGE
     for override in parse_overrides(texts):
         if override.path != "storage" or not isinstance(override.value, str):
             raise ConfigError(f"override {override.path}: only storage=FOLDER can be given here")
-        storage = Path(override.value)
+        storage = any_path(override.value)
     return storage

@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
+from hsplid_core.bucket_path import BucketPath
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods import METHODS, method_class
 from sweeps.spec import SweepSpec
@@ -22,6 +23,7 @@ _WORDS: dict[object, str] = {
     bool: "true or false",
     str: "a text",
     Path: "a path",
+    BucketPath: "s3://bucket/folder",
     NoneType: "null",
 }
 

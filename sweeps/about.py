@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from hsplid_core.bucket_path import AnyPath, any_path
 from sweeps._faults import validated
 from sweeps.spec import SweepSpec
 from sweeps.yaml_files import read_mapping
@@ -44,7 +45,7 @@ class About:
     fixed: Mapping[str, ParameterValue]
     is_demo: bool
     data_key: str
-    weights: Path | None
+    weights: AnyPath | None
     baseline: tuple[float, ...] | None
     tracking_uri: str
     tags: Mapping[str, str]
@@ -88,7 +89,7 @@ def read_about(folder: Path) -> About | None:
         fixed=written["fixed"],
         is_demo=written["is_demo"],
         data_key=written["data_key"],
-        weights=None if weights is None else Path(weights),
+        weights=None if weights is None else any_path(weights),
         baseline=None if baseline is None else tuple(baseline),
         tracking_uri=written["tracking_uri"],
         tags=written["tags"],

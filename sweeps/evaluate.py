@@ -174,6 +174,8 @@ def _tell(done: Progress) -> None:
 
 
 def _places(texts: Sequence[str]) -> dict[str, Path]:
+    from hsplid_core.bucket_path import any_path
+    from sweeps.local_copy import local_folder
     from sweeps.overrides import parse_overrides
 
     places: dict[str, Path] = {}
@@ -182,7 +184,7 @@ def _places(texts: Sequence[str]) -> dict[str, Path]:
             raise ConfigError(
                 f"override {override.path}: only root=FOLDER and storage=FOLDER can be given here"
             )
-        places[override.path] = Path(override.value).expanduser().absolute()
+        places[override.path] = local_folder(any_path(override.value)).absolute()
     return places
 
 

@@ -15,6 +15,7 @@ import torch
 
 from hsplid_core.analysis_config import SaliencyConfig
 from hsplid_core.attacks import frozen
+from hsplid_core.bucket_path import AnyPath
 from hsplid_core.errors import SaliencyError
 from hsplid_core.saliency import agg_clip, attribute
 from sweeps.attribution_picture import draw_maps, example_positions
@@ -30,7 +31,7 @@ FOLDER = "saliency"
 
 
 def write_panel(
-    config: TrialConfig, checkpoint: Path, file: Path, *, title: str, n_images: int = 6
+    config: TrialConfig, checkpoint: AnyPath, file: Path, *, title: str, n_images: int = 6
 ) -> None:
     """Draw the attributions of one trained model.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 
+from hsplid_core.bucket_path import AnyPath
 from sweeps.spec import SweepSpec
 
 _FOLDER = "pretrained"
@@ -34,6 +34,6 @@ def pretrain_key(spec: SweepSpec, data_key: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def pretrained_file(storage: Path, key: str) -> Path:
+def pretrained_file(storage: AnyPath, key: str) -> AnyPath:
     """Return where the weights of a key lie, whether they exist or not."""
     return storage / _FOLDER / f"{key}.pt"

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import optuna
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from hsplid_core.bucket_path import AnyPath
 from search_spaces import ParameterValue, SearchSpace
 from sweeps.driver_storage import one_step
 from sweeps.outcome import TrialOutcome, lost_worker, outcome_of
@@ -77,7 +77,7 @@ class StudySearcher(Searcher):
         plan: TrialPlan,
         *,
         total: int,
-        find_checkpoint: Callable[[int], Path | None],
+        find_checkpoint: Callable[[int], AnyPath | None],
         on_told: Callable[[int], None],
     ) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class StudySearcher(Searcher):
             return {ASSIGNMENT: self._hand_out(trial_id)}
 
     def _hand_out(self, trial_id: str) -> Assignment:
-        checkpoint: Path | None = None
+        checkpoint: AnyPath | None = None
         if self._interrupted:
             trial = self._reopened(self._interrupted.popleft())
             checkpoint = self._find_checkpoint(trial.number)

@@ -10,23 +10,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
+    PlainValidator,
     TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticKnownError
 
+from hsplid_core.bucket_path import AnyPath, BucketPath, any_path
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods import method_class
 from sweeps._names import check_measured, check_names
+from sweeps.local_copy import local_folder
 from sweeps.spaces import find_space
 from sweeps.study_storage import check_storage
 from trainables.config import TrialConfig, check_recipe
@@ -210,6 +214,18 @@ class TrackingSpec(_Section):
     experiment: str | None = None
 
 
+def _as_storage(value: object) -> AnyPath:
+    if isinstance(value, str):
+        return any_path(value)
+    if isinstance(value, Path | BucketPath):
+        return value
+    raise PydanticKnownError("string_type")
+
+
+_Storage = Annotated[
+    Path | BucketPath, PlainValidator(_as_storage), PlainSerializer(str, return_type=str)
+]
+
 _DEFAULT_OBJECTIVES = (
     ObjectiveSpec(metric="val/accuracy"),
     ObjectiveSpec(metric="val/robust_accuracy"),
@@ -236,7 +252,8 @@ class SweepSpec(_Section):
         trials: Trials of the study in all, over every resumption.
         resources: What one trial occupies.
         cluster: Where trials run.
-        storage: Folder of the study, checkpoints, caches and results.
+        storage: Folder of the study, checkpoints, caches and results; or ``s3://bucket/folder``
+            for checkpoints and results, with the study and MLflow on servers of their own.
         tracking: Where MLflow records.
         study: Where the study is kept.
         failures: What is done about trials that fail.
@@ -259,21 +276,11 @@ class SweepSpec(_Section):
     trials: int = Field(ge=1)
     resources: ResourcesSpec = ResourcesSpec()
     cluster: ClusterSpec = ClusterSpec()
-    storage: Path = Path("runs")
+    storage: _Storage = Path("runs")
     tracking: TrackingSpec = TrackingSpec()
     study: StudySpec = StudySpec()
     failures: FailuresSpec = FailuresSpec()
     max_failures: int = Field(default=3, ge=0)
-
-    @field_validator("storage", mode="before")
-    @classmethod
-    def _storage_is_a_folder(cls, value: object) -> object:
-        if isinstance(value, str) and "://" in value:
-            raise ConfigError(
-                f"storage is {value}: use a folder; on a cluster one that all nodes share, for "
-                "instance the bucket mounted on each of them"
-            )
-        return value
 
     @field_validator("method", mode="before")
     @classmethod
@@ -299,6 +306,23 @@ class SweepSpec(_Section):
         metrics = [objective.metric for objective in self.objectives]
         if not metrics or len(set(metrics)) < len(metrics):
             raise ConfigError(f"objectives is {metrics}: give one or more different metrics")
+        return self
+
+    @model_validator(mode="after")
+    def _bucket_has_servers(self) -> Self:
+        # Neither can be kept in a bucket, and beside one nobody would find them again.
+        if isinstance(self.storage, BucketPath):
+            if "://" not in self.study.storage:
+                raise ConfigError(
+                    f"study.storage is {self.study.storage}, a file, and storage is "
+                    f"{self.storage}, where no process can lock one: use a database, "
+                    "study.storage=postgresql://user@host/database"
+                )
+            if self.tracking.uri is None:
+                raise ConfigError(
+                    f"tracking.uri is null, a file in the storage, which is {self.storage}: name "
+                    "a server, tracking.uri=http://host:5000, or a database"
+                )
         return self
 
     @model_validator(mode="after")
@@ -329,7 +353,12 @@ class SweepSpec(_Section):
         check_measured([objective.metric for objective in self.objectives], self.evaluation)
         return self
 
-    def trial_config(self, initial_weights: Path | None = None) -> TrialConfig:
+    @property
+    def local_storage(self) -> Path:
+        """Folder of all sweeps on this machine: the storage, or what stands for a bucket here."""
+        return local_folder(self.storage)
+
+    def trial_config(self, initial_weights: AnyPath | None = None) -> TrialConfig:
         """Return what every trial starts from, before its searched parameters.
 
         Paths become absolute, for a worker runs in a folder of its own.
@@ -337,7 +366,7 @@ class SweepSpec(_Section):
         Args:
             initial_weights: Checkpoint of the pretrained model.
         """
-        root, cache = self.data.root, self.data.cache_dir or self.storage / "cache"
+        root, cache = self.data.root, self.data.cache_dir or self.local_storage / "cache"
         data = dataclasses.replace(
             self.data, root=root and absolute(root), cache_dir=absolute(cache)
         )

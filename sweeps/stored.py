@@ -11,9 +11,11 @@ from typing import Literal
 
 import optuna
 
+from hsplid_core.bucket_path import AnyPath
 from hsplid_core.errors import ConfigError
 from sweeps.about import About, read_about
 from sweeps.events import TrialRecord
+from sweeps.local_copy import fetch_sweep, local_folder
 from sweeps.results import records_of
 from sweeps.spec import SweepSpec
 from sweeps.study import find_place, load_study, study_folders, sweep_folder
@@ -91,17 +93,18 @@ class StoredSweep:
         return self.about
 
 
-def open_sweep(name: str, storage: Path = DEFAULT_STORAGE) -> StoredSweep:
+def open_sweep(name: str, storage: AnyPath = DEFAULT_STORAGE) -> StoredSweep:
     """Open a sweep.
 
     Args:
         name: Name of a sweep (the newest study of it is taken), or a folder with a study.
-        storage: Folder of all sweeps.
+        storage: Folder of all sweeps, or the place in a bucket.
 
     Raises:
         ConfigError: There is no such sweep, it has no trial yet, or no trial is complete.
+        BucketError: The bucket does not answer, or refuses.
     """
-    folder = find_folder(name, storage.expanduser())
+    folder = find_folder(name, storage)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = load_study(folder)
     names = study.metric_names or [f"objective_{i}" for i in range(len(study.directions))]
@@ -139,20 +142,24 @@ def check_complete(sweep: StoredSweep) -> None:
     )
 
 
-def find_folder(name: str, storage: Path = DEFAULT_STORAGE) -> Path:
+def find_folder(name: str, storage: AnyPath = DEFAULT_STORAGE) -> Path:
     """Find a sweep's folder.
 
     Args:
         name: Name of a sweep (the newest study of it is taken), or a folder with a study.
-        storage: Folder of all sweeps.
+        storage: Folder of all sweeps, or the place in a bucket, from which the sweep's folder is
+            copied then.
 
     Raises:
         ConfigError: There is no such sweep.
+        BucketError: The bucket does not answer, or refuses.
     """
-    for folder in (Path(name).expanduser(), sweep_folder(storage, name, fresh=False)):
+    fetch_sweep(storage, name)
+    here = local_folder(storage)
+    for folder in (Path(name).expanduser(), sweep_folder(here, name, fresh=False)):
         if find_place(folder) is not None:
             return folder.absolute()
-    known = [folder.name for folder in study_folders(storage)]
+    known = [folder.name for folder in study_folders(here)]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     there = f"it has {', '.join(known)}" if known else "it has none"

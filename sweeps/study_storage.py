@@ -156,11 +156,12 @@ def open_storage(folder: Path, place: StudyPlace, *, writes: bool) -> BaseStorag
         backend = JournalFileBackend(str(file), lock_obj=_held_by_driver())
         return optuna.storages.JournalStorage(backend)
     from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
 
+    # A reader keeps no connection: it asks a few times, and a server has only so many.
+    options = {"pool_pre_ping": True} if writes else {"poolclass": NullPool}
     try:
-        return optuna.storages.RDBStorage(
-            _database_url(place), engine_kwargs={"pool_pre_ping": True}
-        )
+        return optuna.storages.RDBStorage(_database_url(place), engine_kwargs=options)
     except (SQLAlchemyError, ImportError) as error:
         raise _no_database(place, error) from error
 

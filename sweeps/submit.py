@@ -145,7 +145,7 @@ def _checked(arguments: argparse.Namespace) -> tuple[str, SweepSpec]:
     if any(override.path.split(".")[0] == "cluster" for override in overrides):
         raise ConfigError("override cluster: a job runs on the cluster of --address; leave it out")
     for field, path in (("storage", spec.storage), ("data.root", spec.data.root)):
-        if path is not None and not path.is_absolute():
+        if isinstance(path, Path) and not path.is_absolute():
             raise ConfigError(
                 f"{field} is {path}, which on the cluster would be a folder that vanishes with "
                 "the job: give the whole path of one that all nodes share, "

@@ -55,13 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     names = [text for text in arguments if "=" not in text]
-    storage = storage_of([text for text in arguments if "=" in text]).expanduser()
+    storage = storage_of([text for text in arguments if "=" in text])
+    from sweeps.local_copy import local_folder
     from sweeps.stored import find_folder
     from sweeps.study import study_folders
 
     if names:
         return max(_sync(find_folder(name, storage)) for name in names)
-    folders = study_folders(storage)
+    folders = study_folders(local_folder(storage))
     if not folders:
         raise ConfigError(f"{storage} has no sweeps; storage=FOLDER names another place")
     return max(_sync(folder) for folder in folders)

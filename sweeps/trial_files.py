@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hsplid_core.bucket_path import AnyPath, BucketError
 from hsplid_core.models.state_files import STATE_FILE
 from sweeps.events import ENDED, TrialRecord
+from sweeps.local_copy import CHECKPOINTS, shared_place
 from trainables.checkpoints import newest_readable
 
 _PREFIX = "trial_"
 
 
-def attempts_folder(folder: Path) -> Path:
-    """Return where Ray Tune keeps its folders, one for each run of the sweep."""
-    return folder / "ray"
+def attempts_folder(folder: Path) -> AnyPath:
+    """Return where Ray Tune keeps its folders, one for each run of the sweep.
+
+    Args:
+        folder: The sweep's folder; one that stands for a bucket has them there.
+    """
+    return shared_place(folder) / CHECKPOINTS
 
 
 def trial_folder(number: int) -> str:
@@ -23,12 +30,15 @@ def trial_folder(number: int) -> str:
     return f"{_PREFIX}{number:05d}"
 
 
-def find_checkpoint(folder: Path, number: int) -> Path | None:
+def find_checkpoint(folder: Path, number: int) -> AnyPath | None:
     """Find the newest whole checkpoint of a trial among all runs of a sweep.
 
     Args:
         folder: The sweep's folder.
         number: The trial's number in the study.
+
+    Raises:
+        BucketError: They lie in a bucket that does not answer, or refuses.
     """
     pattern = f"*/{trial_folder(number)}/checkpoint_*/{STATE_FILE}"
     return newest_readable(attempts_folder(folder).glob(pattern))
@@ -37,7 +47,7 @@ def find_checkpoint(folder: Path, number: int) -> Path | None:
 def remove_checkpoints(folder: Path, number: int) -> None:
     """Remove all checkpoints of a trial that nobody will go on from."""
     for checkpoint in attempts_folder(folder).glob(f"*/{trial_folder(number)}/checkpoint_*"):
-        shutil.rmtree(checkpoint, ignore_errors=True)
+        _remove(checkpoint)
 
 
 def remove_superseded(folder: Path, number: int) -> None:
@@ -49,11 +59,12 @@ def remove_superseded(folder: Path, number: int) -> None:
         folder: The sweep's folder.
         number: A trial that goes on and has a checkpoint of this run.
     """
-    found = attempts_folder(folder).glob(f"*/{trial_folder(number)}/checkpoint_*")
-    checkpoints = sorted(found, key=lambda path: (path.parents[1].name, path.name))
+    pattern = f"*/{trial_folder(number)}/checkpoint_*"
+    found: list[AnyPath] = [*attempts_folder(folder).glob(pattern)]
+    checkpoints = sorted(found, key=lambda path: (path.parent.parent.name, path.name))
     for checkpoint in checkpoints[:-2]:
         if checkpoint.parent != checkpoints[-1].parent:
-            shutil.rmtree(checkpoint, ignore_errors=True)
+            _remove(checkpoint)
 
 
 def collect_garbage(folder: Path, records: Sequence[TrialRecord]) -> None:
@@ -75,3 +86,12 @@ def _with_checkpoints(folder: Path) -> Iterator[int]:
         text = checkpoint.parent.name.removeprefix(_PREFIX)
         if text.isdigit():
             yield int(text)
+
+
+def _remove(checkpoint: AnyPath) -> None:
+    """Remove a checkpoint; one that stays for now is found again by the next run."""
+    if isinstance(checkpoint, Path):
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        return
+    with contextlib.suppress(BucketError):
+        checkpoint.remove_tree()

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from torch import Tensor
 
+from hsplid_core.bucket_path import AnyPath
 from hsplid_core.errors import CheckpointError
 from hsplid_core.models.state_files import read_state
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: AnyPath) -> dict[str, Tensor]:
     """Read the model's weights out of a checkpoint file.
 
     Raises:
         CheckpointError: The file is damaged, or holds no model.
+        BucketError: It lies in a bucket that does not answer, or refuses.
     """
     state = read_state(path)
     if "model" not in state:
@@ -24,13 +25,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def newest_readable(paths: Iterable[Path]) -> Path | None:
+def newest_readable(paths: Iterable[AnyPath]) -> AnyPath | None:
     """Pick the checkpoint with the most epochs among those that are whole.
 
     Args:
         paths: Checkpoint files, in any order; damaged and missing ones are passed over.
+
+    Raises:
+        BucketError: They lie in a bucket that does not answer, or refuses.
     """
-    best: tuple[int, Path] | None = None
+    best: tuple[int, AnyPath] | None = None
     for path in paths:
         try:
             epoch = int(read_state(path)["epoch"])

@@ -6,9 +6,9 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from hsplid_core.bucket_path import AnyPath
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from hsplid_core.errors import ConfigError
 
@@ -49,7 +49,7 @@ class TrialConfig:
     evaluation: EvaluationConfig
     recipe: str | None = None
     seed: int = 0
-    initial_weights: Path | None = None
+    initial_weights: AnyPath | None = None
 
     def __post_init__(self) -> None:
         check_recipe(self.recipe, self.method)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from ray import tune
 
+from hsplid_core.bucket_path import SCHEME, AnyPath, BucketPath, any_path
 from hsplid_core.errors import CheckpointError, SaliencyError, TrainingDivergedError
 from hsplid_core.models.state_files import STATE_FILE, read_state, write_state
 from hsplid_core.training import pick_device
@@ -50,7 +51,7 @@ class Assignment(TypedDict):
         base: The sweep's configuration.
         parameters: What this trial changes of it, by dotted path.
         threads: CPU threads for torch.
-        resume_from: Checkpoint file of an interrupted attempt, if there is one.
+        resume_from: Checkpoint file of an interrupted attempt, or its URL, if there is one.
         memory_retries: How often a batch may be halved when the GPU's memory is not enough; never,
             if left out.
         memory_share: Part of the GPU's memory that the trial may take; None or left out for all.
@@ -87,7 +88,7 @@ class SweepTrainable(tune.Trainable):
         self._usage = Usage()
         self._parts = 1
         if resume_from := self._assignment["resume_from"]:
-            self._restore(Path(resume_from))
+            self._restore(any_path(resume_from))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Drop the finished trial and take the next one."""
@@ -198,11 +199,18 @@ class SweepTrainable(tune.Trainable):
         try:
             self._restore(Path(checkpoint) / STATE_FILE)
         except CheckpointError:
-            others = Path(checkpoint).parent.glob(f"checkpoint_*/{STATE_FILE}")
+            others = self._kept_in(Path(checkpoint)).glob(f"checkpoint_*/{STATE_FILE}")
             if (newest := newest_readable(others)) is not None:
                 self._restore(newest)
 
-    def _restore(self, path: Path) -> None:
+    def _kept_in(self, checkpoint: Path) -> AnyPath:
+        """Return the folder of all checkpoints; of those in a bucket one was only copied here."""
+        storage = self._storage
+        if storage is not None and storage.storage_filesystem.type_name == "s3":
+            return BucketPath(f"{SCHEME}{storage.trial_fs_path}")
+        return checkpoint.parent
+
+    def _restore(self, path: AnyPath) -> None:
         state = read_state(path)
         self._trial, self._state = None, state
         self._seconds = float(state.pop("seconds"))

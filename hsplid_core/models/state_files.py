@@ -11,23 +11,26 @@ import hashlib
 import io
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from hsplid_core.bucket_path import AnyPath, BucketPath
 from hsplid_core.errors import CheckpointError
 
 STATE_FILE = "state.pt"
 _CHECKSUM_SUFFIX = ".sha256"
 
 
-def write_state(path: Path, state: Mapping[str, Any]) -> None:
+def write_state(path: AnyPath, state: Mapping[str, Any]) -> None:
     """Write a checkpoint file atomically.
 
     Args:
         path: File to write; its folder must exist.
         state: Tensors and plain values, nested in dicts, lists and tuples.
+
+    Raises:
+        BucketError: The file is to lie in a bucket, which does not take it.
     """
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
@@ -36,11 +39,12 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
     _write_atomically(_checksum_file(path), digest.encode())
 
 
-def read_state(path: Path) -> dict[str, Any]:
+def read_state(path: AnyPath) -> dict[str, Any]:
     """Read a checkpoint file after verifying its checksum.
 
     Raises:
         CheckpointError: The file or its checksum is missing, or they disagree.
+        BucketError: It lies in a bucket that does not answer, or refuses.
     """
     try:
         content, expected = path.read_bytes(), _checksum_file(path).read_text()
@@ -52,11 +56,14 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def _checksum_file(path: Path) -> Path:
+def _checksum_file(path: AnyPath) -> AnyPath:
     return path.with_name(path.name + _CHECKSUM_SUFFIX)
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def _write_atomically(path: AnyPath, content: bytes) -> None:
+    if isinstance(path, BucketPath):
+        path.write_bytes(content)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:

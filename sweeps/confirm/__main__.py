@@ -98,6 +98,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from sweeps.confirm.recording import record
     from sweeps.confirm.results import sum_up, write_confirmation
     from sweeps.confirm.running import run_plan
+    from sweeps.local_copy import publish
     from sweeps.report import write_report
 
     if not arguments.json:
@@ -110,6 +111,7 @@ def _run(arguments: argparse.Namespace) -> int:
     write_confirmation(plan.folder, confirmation, evidence.measurements)
     report = write_report(sweep)
     record(plan, confirmation, report)
+    publish(sweep.folder)
     if arguments.json:
         from dataclasses import asdict
 
@@ -164,6 +166,7 @@ def judging(arguments: argparse.Namespace, *, is_demo: bool) -> ConfirmationConf
 
 def _chosen(arguments: argparse.Namespace) -> tuple[StoredSweep, tuple[int, ...]]:
     """Find the sweep and the trials that were named, the latter empty for the front."""
+    from sweeps.local_copy import local_folder
     from sweeps.tracking import default_uri
     from sweeps.tracking.models import is_model_name, trial_of
 
@@ -172,7 +175,7 @@ def _chosen(arguments: argparse.Namespace) -> tuple[StoredSweep, tuple[int, ...]
         return open_named(arguments), arguments.trials
     if arguments.trials:
         raise ConfigError(f"{model} is one trial already: leave --trials away")
-    storage = storage_of(arguments.overrides).expanduser()
+    storage = local_folder(storage_of(arguments.overrides))
     found = trial_of(model, arguments.tracking_uri or default_uri(storage))
     if found is None:
         raise ConfigError(f"{model} comes from no trial of a sweep")

@@ -11,6 +11,7 @@ from hsplid_core.analysis_config import ConfirmationConfig
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods import CrossEntropyConfig
 from sweeps.confirm.statistics import CROSS_ENTROPY
+from sweeps.local_copy import shared_place
 from sweeps.selection import select
 from sweeps.spec import SweepSpec
 from sweeps.stored import StoredSweep
@@ -170,7 +171,7 @@ def _without_search(
             # even have the metrics that the search's limits are about.
             "search": spec.search.model_copy(update={"constraints": ()}),
             "trials": n_trials,
-            "storage": sweep.folder.parent,
+            "storage": shared_place(sweep.folder.parent),
             "tracking": spec.tracking.model_copy(
                 update={"experiment": spec.tracking.experiment or spec.name}
             ),

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hsplid_core.data import ImageSet, Split
 from hsplid_core.training import pick_device
 from sweeps.about import replace_text
-from sweeps.cluster import check_resources, check_storage, connected
+from sweeps.cluster import SharedStorage, check_resources, connected
 from sweeps.confirm.plan import Plan
 from sweeps.confirm.statistics import CLEAN, MEAN_ROBUST, PRETRAINED, Evidence, Measurement
 from sweeps.engine.context import SweepContext
@@ -54,10 +54,11 @@ def run_plan(plan: Plan, *, json_lines: bool) -> Evidence | None:
         stack.enter_context(sole_driver(plan.folder))
         images = prepare_images(plan.spec)
         stack.enter_context(connected(plan.spec.cluster))
-        check_storage(plan.spec.storage)
+        nodes = SharedStorage(plan.spec.storage)
+        nodes.check()
         check_resources(plan.spec.resources)
         for seed in plan.seeds:
-            found = _run_seed(plan, seed, images, json_lines=json_lines)
+            found = _run_seed(plan, seed, images, nodes, json_lines=json_lines)
             if found is None:
                 return None
             evidence += found
@@ -65,7 +66,12 @@ def run_plan(plan: Plan, *, json_lines: bool) -> Evidence | None:
 
 
 def _run_seed(
-    plan: Plan, seed: int, images: Mapping[Split, ImageSet], *, json_lines: bool
+    plan: Plan,
+    seed: int,
+    images: Mapping[Split, ImageSet],
+    nodes: SharedStorage,
+    *,
+    json_lines: bool,
 ) -> Evidence | None:
     context = SweepContext(
         spec=plan.seed_spec(seed),
@@ -73,12 +79,13 @@ def _run_seed(
         fixed={},
         images=images,
         json_lines=json_lines,
+        nodes=nodes,
     )
     interrupted, weights, baseline = pretrain(context)
     if interrupted:
         return None
     context = dataclasses.replace(context, weights=weights, baseline=baseline)
-    with sole_driver(context.folder):
+    with sole_driver(context.folder, context.spec.study.storage):
         study = open_study(context.folder, context.spec, {}, ())
         _enqueue(plan, study)
         trials = study.get_trials(deepcopy=False)

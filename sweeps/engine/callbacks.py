@@ -9,6 +9,7 @@ from typing import Any
 from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 
+from sweeps.cluster import SharedStorage
 from sweeps.events import SweepListener
 from sweeps.searcher import ASSIGNMENT, StudySearcher
 from sweeps.trial_files import remove_superseded
@@ -22,14 +23,20 @@ class TuneEvents(tune.Callback):
         searcher: Counts the attempts of trials, and the losses of their workers.
         folder: The sweep's folder.
         listeners: Are told in this order.
+        nodes: Looks at nodes that have joined before one of them trains; None does not.
     """
 
     def __init__(
-        self, searcher: StudySearcher, folder: Path, listeners: Sequence[SweepListener]
+        self,
+        searcher: StudySearcher,
+        folder: Path,
+        listeners: Sequence[SweepListener],
+        nodes: SharedStorage | None = None,
     ) -> None:
         self._searcher = searcher
         self._folder = folder
         self._listeners = listeners
+        self._nodes = nodes
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave nothing to Ray's experiment snapshots: listeners hold connections."""
@@ -38,7 +45,9 @@ class TuneEvents(tune.Callback):
     def on_trial_start(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
     ) -> None:
-        """Tell that a trial got its worker."""
+        """Tell that a trial got its worker; on a node without the storage nothing shall train."""
+        if self._nodes is not None and (faults := self._nodes.new_faults()) is not None:
+            self._searcher.stop_reason = faults
         assignment = trial.config[ASSIGNMENT]
         resumed = self._searcher.note_start(trial.trial_id) > 1
         for listener in self._listeners:

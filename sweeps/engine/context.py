@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hsplid_core.bucket_path import AnyPath
 from hsplid_core.data import ImageSet, Split
 from hsplid_core.errors import SaliencyError
 from search_spaces import ParameterValue
+from sweeps.cluster import SharedStorage
 from sweeps.events import TrialRecord
 from sweeps.spec import SweepSpec
 from sweeps.tracking import default_uri
@@ -34,17 +36,19 @@ class SweepContext:
         json_lines: Report progress as JSON lines.
         allow_changed: Go on with a study that was begun under other conditions.
         is_pretraining: Train what another sweep starts from.
+        nodes: Looks at nodes that join the cluster on the way; None does not.
     """
 
     spec: SweepSpec
     folder: Path
     fixed: Mapping[str, ParameterValue]
     images: Mapping[Split, ImageSet]
-    weights: Path | None = None
+    weights: AnyPath | None = None
     baseline: Baseline = None
     json_lines: bool = False
     allow_changed: bool = False
     is_pretraining: bool = False
+    nodes: SharedStorage | None = None
 
     @property
     def is_demo(self) -> bool:
@@ -54,7 +58,7 @@ class SweepContext:
     @property
     def tracking_uri(self) -> str:
         """Where MLflow records."""
-        return self.spec.tracking.uri or default_uri(self.spec.storage)
+        return self.spec.tracking.uri or default_uri(self.spec.local_storage)
 
 
 @dataclass(frozen=True)

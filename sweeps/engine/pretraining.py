@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hsplid_core.bucket_path import AnyPath
 from hsplid_core.models.state_files import read_state, write_state
 from hsplid_core.models.trained import DESCRIPTION
 from sweeps.cluster import check_resources
@@ -16,7 +17,7 @@ from sweeps.study import sole_driver, sweep_folder
 from sweeps.trial_files import find_checkpoint
 
 
-def pretrain(context: SweepContext) -> tuple[bool, Path | None, Baseline]:
+def pretrain(context: SweepContext) -> tuple[bool, AnyPath | None, Baseline]:
     """Find or train the starting weights.
 
     Returns:
@@ -40,7 +41,7 @@ def pretrain(context: SweepContext) -> tuple[bool, Path | None, Baseline]:
                 "tracking": spec.tracking.model_copy(update={"experiment": spec.name}),
             }
         )
-        folder = sweep_folder(spec.storage, spec.name, fresh=False)
+        folder = sweep_folder(spec.local_storage, spec.name, fresh=False)
         with sole_driver(folder, spec.study.storage):
             inner = SweepContext(
                 spec=spec,
@@ -50,6 +51,7 @@ def pretrain(context: SweepContext) -> tuple[bool, Path | None, Baseline]:
                 json_lines=context.json_lines,
                 allow_changed=context.allow_changed,
                 is_pretraining=True,
+                nodes=context.nodes,
             )
             outcome = run_study(inner, open_context_study(inner))
             if outcome.interrupted:
@@ -58,7 +60,7 @@ def pretrain(context: SweepContext) -> tuple[bool, Path | None, Baseline]:
     return False, file, tuple(read_state(file)["objectives"])
 
 
-def _keep_weights(folder: Path, record: TrialRecord, file: Path) -> None:
+def _keep_weights(folder: Path, record: TrialRecord, file: AnyPath) -> None:
     checkpoint = find_checkpoint(folder, record.number)
     if record.values is None or checkpoint is None:
         raise SweepFailedError(

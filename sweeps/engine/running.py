@@ -6,20 +6,22 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
+from pathlib import Path
 
 import optuna
 from rich.console import Console
 
 from hsplid_core.data import ImageSet, Split, prepare
 from search_spaces import ParameterValue
-from sweeps.cluster import check_resources, check_storage, connected
+from sweeps.cluster import SharedStorage, check_resources, connected
 from sweeps.engine.context import Outcome, SweepContext
 from sweeps.engine.pretraining import pretrain
 from sweeps.engine.session import open_context_study, run_study
 from sweeps.front_models import register_or_warn
 from sweeps.front_table import pareto_table
+from sweeps.local_copy import fetch_sweep
 from sweeps.report import REPORT_FILE
-from sweeps.spec import SweepSpec
+from sweeps.spec import SweepSpec, absolute
 from sweeps.study import sole_driver, sweep_folder
 from sweeps.tracking import ui_command
 from trainables.trial import initial_model
@@ -51,8 +53,10 @@ def run_sweep(
         SaliencyError: The data, the cluster or the pretraining is not what the spec needs, or
             the sweep was begun under other conditions.
     """
-    spec = spec.model_copy(update={"storage": spec.storage.expanduser().absolute()})
-    folder = sweep_folder(spec.storage, spec.name, fresh=fresh)
+    if isinstance(spec.storage, Path):
+        spec = spec.model_copy(update={"storage": absolute(spec.storage)})
+    fetch_sweep(spec.storage, spec.name)
+    folder = sweep_folder(spec.local_storage, spec.name, fresh=fresh)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
@@ -70,7 +74,9 @@ def run_sweep(
         )
         study = open_context_study(context)
         stack.enter_context(connected(spec.cluster))
-        check_storage(spec.storage)
+        nodes = SharedStorage(spec.storage)
+        nodes.check()
+        context = dataclasses.replace(context, nodes=nodes)
         check_resources(spec.resources)
         interrupted, weights, baseline = pretrain(context)
         if interrupted:

@@ -15,6 +15,7 @@ from sweeps.engine.announcing import Announcer
 from sweeps.engine.context import Outcome, SweepContext, SweepFailedError
 from sweeps.engine.tuning import fit
 from sweeps.events import SweepListener, TrialRecord
+from sweeps.local_copy import publish
 from sweeps.margin_plots import write_margins
 from sweeps.origin import check_origin, origin_of
 from sweeps.packing import rounds
@@ -60,6 +61,7 @@ def run_study(context: SweepContext, study: optuna.Study) -> Outcome:
     """
     spec, folder = context.spec, context.folder
     write_about(folder, _about(context))
+    publish(folder)
     tracker = _tracker(context, study)
     view = ProgressView(
         total=spec.trials,
@@ -83,6 +85,7 @@ def run_study(context: SweepContext, study: optuna.Study) -> Outcome:
         tracker.artifacts += write_margins(records, spec, folder, is_demo=context.is_demo)
         for listener in listeners:
             listener.sweep_finished(records, interrupted=interrupted)
+        publish(folder)
     finally:
         view.close()
         tracker.close()

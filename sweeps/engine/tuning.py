@@ -49,7 +49,7 @@ def fit(
         run_config=tune.RunConfig(
             name=f"attempt_{attempt:03d}",
             storage_path=str(attempts),
-            callbacks=[TuneEvents(searcher, context.folder, listeners)],
+            callbacks=[TuneEvents(searcher, context.folder, listeners, context.nodes)],
             stop=StopWhenFailing(searcher),
             # Whoever loses its worker is tried again: a machine's fault is not the trial's. The
             # searcher counts the losses and ends a trial that never gets any further.

@@ -49,10 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     # Only now: --help needs neither torch nor a plotting library.
+    from sweeps.local_copy import publish
     from sweeps.report.writing import write_report
 
     sweep = open_named(arguments)
     path = write_report(sweep, output=arguments.output, ui=arguments.ui)
+    publish(sweep.folder)
     sys.stdout.write(f"{path}\n")
     return 0
 

@@ -7,12 +7,12 @@ import dataclasses
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from hsplid_core.attacks import frozen
+from hsplid_core.bucket_path import AnyPath
 from hsplid_core.data import ImageSet
 from hsplid_core.data.batch import Batch
 from hsplid_core.saliency import agg_clip, simple_gradient
@@ -63,7 +63,7 @@ def saliency_grid(models: Mapping[str, TrialConfig]) -> SaliencyGrid:
     )
 
 
-def with_weights(config: TrialConfig, weights: Path) -> TrialConfig:
+def with_weights(config: TrialConfig, weights: AnyPath) -> TrialConfig:
     """Return a configuration whose model begins with the weights of a checkpoint."""
     return dataclasses.replace(config, initial_weights=weights)
 

@@ -18,6 +18,7 @@ from sweeps.confirm.results import read_confirmation
 from sweeps.events import TrialRecord
 from sweeps.importances import Importances, importances
 from sweeps.loading import load_pretrain_spec
+from sweeps.local_copy import shared_place
 from sweeps.report import figures, tables
 from sweeps.report.cost import cost_facts, hypervolume_history
 from sweeps.report.page import Chart, Page, Section, render
@@ -296,7 +297,7 @@ def _baseline_metrics(sweep: StoredSweep) -> Mapping[str, float]:
         if spec is None:
             return {}
         name = f"{spec.name}-{sweep.about.weights.stem}"
-        trained = open_sweep(str(sweep.folder.parent / name))
+        trained = open_sweep(name, shared_place(sweep.folder.parent))
     except SaliencyError as error:
         logger.warning("the report has no curve of the baseline: %s", error)
         return {}

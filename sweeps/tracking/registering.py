@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hsplid_core.bucket_path import AnyPath
 from hsplid_core.models import packaged
 from hsplid_core.models.state_files import read_state
 from sweeps.tracking.client import TrackingError, connect, explained
@@ -50,7 +51,7 @@ class FrontModel:
     """
 
     trial: int
-    checkpoint: Path | None
+    checkpoint: AnyPath | None
     aliases: Sequence[str]
 
 
@@ -172,7 +173,7 @@ def _version(
 
 
 def _log(
-    client: MlflowClient, run: Run, trial: int, checkpoint: Path, example: NDArray[np.float32]
+    client: MlflowClient, run: Run, trial: int, checkpoint: AnyPath, example: NDArray[np.float32]
 ) -> LoggedModel:
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 

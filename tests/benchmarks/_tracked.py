@@ -16,7 +16,7 @@ def tracker_of(spec: SweepSpec, folder: Path) -> MlflowTracker:
         folder: The sweep's folder.
     """
     return MlflowTracker(
-        default_uri(spec.storage),
+        default_uri(spec.local_storage),
         experiment=spec.name,
         run_name=folder.name,
         sweep_id="bench",

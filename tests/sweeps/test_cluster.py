@@ -1,17 +1,27 @@
-"""Joining and starting clusters. Everything across several nodes is in tests/docker."""
+"""Joining and starting clusters. Most across several nodes is in tests/docker."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import time
 from ipaddress import ip_address
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+import ray
+from ray.tune.experiment import Trial as RayTrial
 
 from hsplid_core.errors import ConfigError
-from sweeps.cluster import connected
+from sweeps.cluster import SharedStorage, connected
+from sweeps.engine.callbacks import TuneEvents
+from sweeps.searcher import ASSIGNMENT, StudySearcher
 from sweeps.spec import ClusterSpec
+from tests.sweeps.ray_nodes import RayNodes
 
 LISTENING = """\
 import json, psutil
@@ -57,3 +67,35 @@ def test_an_address_that_cannot_be_joined_is_told(address: str, says: str) -> No
         connected(ClusterSpec(address=address)),
     ):
         pass
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("default")
+def test_a_node_that_joins_late_is_looked_at_once(tmp_path: Path, nodes: RayNodes) -> None:
+    storage = tmp_path / "runs"
+    storage.mkdir()
+    hidden = subprocess.run(
+        ["unshare", "--mount", "mount", "-t", "tmpfs", "none", str(storage)], check=False
+    )
+    if hidden.returncode:
+        pytest.skip("needs mounts of its own, so root")
+    nodes.start_head()
+    with connected(ClusterSpec(address=nodes.address)):
+        shared = SharedStorage(storage)
+        shared.check()
+        nodes.start_without(storage)
+        deadline = time.monotonic() + 120
+        while len(ray.nodes()) < 2:
+            assert time.monotonic() < deadline, "the node does not join"
+            time.sleep(0.1)
+        searcher = SimpleNamespace(stop_reason=None, note_start=lambda trial: 1)
+        events = TuneEvents(cast(StudySearcher, searcher), tmp_path, [], shared)
+        trial = SimpleNamespace(trial_id="x", config={ASSIGNMENT: {"number": 0, "parameters": {}}})
+        # Its first trial tells; for the next ones nothing is left to look at.
+        for _ in range(2):
+            events.on_trial_start(0, [], cast(RayTrial, trial))
+            says = rf"storage is {storage}, which not all nodes .* \([\d.]+: No such file or dir"
+            assert re.match(says, str(searcher.stop_reason))
+        assert shared.new_faults() is None
+        assert list(storage.iterdir()) == []  # the probes are gone

@@ -23,7 +23,7 @@ from hsplid_core.robustness import SUITES
 from sweeps.evaluate import main
 from sweeps.front_models import register_front
 from sweeps.stored import open_sweep
-from sweeps.trial_files import attempts_folder, find_checkpoint
+from sweeps.trial_files import find_checkpoint
 from tests.sweeps.recorded import recorded_sweep
 from tests.tiny import tiny_data, tiny_trial
 from trainables.trial import Trial
@@ -108,7 +108,7 @@ def test_models_of_mlflow_are_judged_and_their_run_is_told(
     file = find_checkpoint(folder, 0)
     assert file is not None
     expected = judged(capsys, file, *places)
-    shutil.rmtree(attempts_folder(folder))  # the registry has the model, too
+    shutil.rmtree(folder / "ray")  # the registry has the model, too
     for name in (
         "models:/tiny@knee",
         "models:/tiny/1",

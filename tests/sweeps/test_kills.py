@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 
+from tests.sweeps.gate import GATE, Gate
 from tests.sweeps.ray_nodes import RayNodes, family, kill_all
 from tests.sweeps.whole_sweep import Sweep, check_tracked
 
-GATE = "tests.faults:GateConfig"
 EPOCHS, HELD = 4, 2
 
 pytestmark = [
@@ -25,46 +23,6 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("default"),
 ]
-
-
-class Gate:
-    """Trials wait before an epoch until they are let through, and keep a diary."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.open_until(HELD)
-
-    def open_until(self, epoch: int, trial: int | None = None) -> None:
-        name = "all" if trial is None else f"trial_{trial:05d}"
-        temporary = self.folder / ".new"
-        temporary.write_text(str(epoch))
-        temporary.replace(self.folder / name)
-
-    def begun(self, trial: int) -> dict[int, list[int]]:
-        """Epochs that a trial began, by process in order."""
-        diary = self.folder / "diary.txt"
-        found: dict[int, list[int]] = {}
-        for line in diary.read_text().splitlines() if diary.is_file() else []:
-            name, pid, epoch = line.split()
-            if name == f"trial_{trial:05d}":
-                found.setdefault(int(pid), []).append(int(epoch))
-        return found
-
-    def waiting(self, trial: int, epoch: int) -> int | None:
-        """The process in which a trial waits before an epoch; None while there is none."""
-        last = list(self.begun(trial).items())[-1:]
-        return next((pid for pid, epochs in last if epochs[-1] == epoch), None)
-
-
-@pytest.fixture
-def nodes() -> Iterator[RayNodes]:
-    made = RayNodes(Path(tempfile.mkdtemp(prefix="ray-")))
-    yield made
-    for node in made.started:
-        if node.poll() is None:
-            made.kill(node)
-    shutil.rmtree(made.folder, ignore_errors=True)
 
 
 def wait_until(happened: Callable[[], bool], driver: subprocess.Popen[str], what: str) -> None:
@@ -81,7 +39,7 @@ def copy_on(disk: Path) -> Path:
 
 
 def test_a_worker_a_node_and_everything_killed(sweep: Sweep, nodes: RayNodes) -> None:
-    gate = Gate(sweep.folder / "gate")
+    gate = Gate(sweep.folder / "gate", HELD)
     disks = {name: str(sweep.folder / name) for name in ("head", "second", "third", "alone")}
     sweep.write(
         data={

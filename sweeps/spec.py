@@ -112,7 +112,9 @@ class SearchSpec(_Section):
         constraints: Limits of usable trials, for instance against collapsed models.
         scheduler: What ends unpromising trials early: ``mo_asha`` for any number of objectives,
             Ray's ``asha`` and ``median`` for one, or nothing.
-        grace_epochs: Epochs that every trial gets; the first rung of the successive halving.
+        grace_epochs: Epochs that every trial gets; the first rung of the successive halving. By
+            default half of a trial's, divided by the reduction factor, so that a second rung is
+            at about the half: after fewer epochs trials' order says little about their ends.
         reduction_factor: Of as many trials at a rung, one goes on; the next rung is at as many
             times the epochs.
     """
@@ -124,7 +126,7 @@ class SearchSpec(_Section):
     paper_first: bool = True
     constraints: tuple[ConstraintSpec, ...] = ()
     scheduler: Literal["none", "mo_asha", "asha", "median"] = "none"
-    grace_epochs: int = Field(default=1, ge=1)
+    grace_epochs: int | None = Field(default=None, ge=1)
     reduction_factor: int = Field(default=3, ge=2)
 
     @field_validator("space")
@@ -339,11 +341,11 @@ class SweepSpec(_Section):
                 f"are {len(self.objectives)}; use mo_asha"
             )
         robust = any("robust" in objective.metric for objective in self.objectives)
-        if search.scheduler != "none" and robust and self.evaluation.every > search.grace_epochs:
+        if search.scheduler != "none" and robust and self.evaluation.every > self.grace_epochs:
             raise ConfigError(
                 f"search.scheduler is {search.scheduler}, but robustness is measured every "
                 f"{self.evaluation.every} epochs only: lower evaluation.every to at most "
-                f"search.grace_epochs, which is {search.grace_epochs}"
+                f"search.grace_epochs, which is {self.grace_epochs}"
             )
         return self
 
@@ -357,6 +359,13 @@ class SweepSpec(_Section):
     def local_storage(self) -> Path:
         """Folder of all sweeps on this machine: the storage, or what stands for a bucket here."""
         return local_folder(self.storage)
+
+    @property
+    def grace_epochs(self) -> int:
+        """Epochs that every trial gets before a scheduler may stop it."""
+        search = self.search
+        default = max(1, round(self.training.epochs / (2 * search.reduction_factor)))
+        return search.grace_epochs or default
 
     def trial_config(self, initial_weights: AnyPath | None = None) -> TrialConfig:
         """Return what every trial starts from, before its searched parameters.

@@ -18,7 +18,7 @@ _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
 # Delivery may take this share of the time while a sweep runs: it takes the driver's processor, and
 # workers may wait for that. Where there is more to deliver it is done in turns of this length.
-_SHARE = 0.1
+_SHARE = 0.05
 _TURN_S = 0.5
 _POLL_S = 0.05
 

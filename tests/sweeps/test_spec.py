@@ -324,6 +324,17 @@ def test_a_wrong_value_is_told_with_its_key_and_what_is_allowed(override: str, l
     assert faults("coco_hsplid", override) == [line]
 
 
+@pytest.mark.parametrize(
+    ("epochs", "factor", "grace"), [(9, 3, 2), (20, 3, 3), (200, 3, 33), (16, 2, 4), (1, 4, 1)]
+)
+def test_the_first_rung_leaves_room_for_a_second(epochs: int, factor: int, grace: int) -> None:
+    changes = [f"training.epochs={epochs}", f"search.reduction_factor={factor}"]
+    spec = load_spec("coco_hsplid", parse_overrides(changes))
+    assert spec.grace_epochs == grace
+    named = load_spec("coco_hsplid", parse_overrides([*changes, "search.grace_epochs=5"]))
+    assert named.grace_epochs == 5
+
+
 def test_an_empty_method_is_refused(write: WriteSpec) -> None:
     assert faults(write(method={})) == ["method is {}: use at least one entry"]
 

@@ -227,6 +227,20 @@ def test_every_sampler_learns_from_every_kind_of_outcome(name: str) -> None:
         assert again.ask().suggest_float("x", 0, 1) not in xs
 
 
+def test_tpe_asks_for_no_point_of_a_finite_space_again() -> None:
+    spec = spec_of("search.sampler=tpe", "search.startup_trials=2")
+    study = optuna.create_study(directions=["maximize"] * 2)
+    study.sampler = build_sampler(spec, {}, n_trials=0)
+    points = []
+    for _ in range(12):
+        trial = study.ask()
+        point = trial.suggest_int("x", 0, 3), trial.suggest_categorical("y", ["a", "b", None])
+        points.append(point)
+        study.tell(trial, [point[0], 3 - point[0]])
+    assert len(set(points[2:8])) == 6
+    assert not set(points[:2]) & set(points[2:8])
+
+
 @pytest.mark.parametrize("name", ["tpe", "nsga2"])
 def test_samplers_stay_away_from_infeasible_trials(name: str) -> None:
     spec = spec_of(f"search.sampler={name}", "search.startup_trials=8")

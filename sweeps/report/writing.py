@@ -13,6 +13,7 @@ from hsplid_core.errors import SaliencyError
 from sweeps._labels import duration_text, metric_label, metric_text
 from sweeps._picture import BASELINE_LABEL
 from sweeps.about import About, command_again, replace_text
+from sweeps.confirm.plan import FOLDER as CONFIRMATIONS
 from sweeps.confirm.presenting import conclusions, doubts_text, luck_rows, test_rows, turned
 from sweeps.confirm.results import read_confirmation
 from sweeps.events import TrialRecord
@@ -297,7 +298,10 @@ def _baseline_metrics(sweep: StoredSweep) -> Mapping[str, float]:
         if spec is None:
             return {}
         name = f"{spec.name}-{sweep.about.weights.stem}"
-        trained = open_sweep(name, shared_place(sweep.folder.parent))
+        place = sweep.folder.parent
+        if place.name == CONFIRMATIONS:  # a sweep of a confirmation lies in the folder of its own
+            place = place.parent.parent
+        trained = open_sweep(name, shared_place(place))
     except SaliencyError as error:
         logger.warning("the report has no curve of the baseline: %s", error)
         return {}

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Literal
 
+import optuna
 import pytest
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.trial import create_trial
 from playwright.sync_api import Browser, Page, expect
 
+from search_spaces import SWITCH_PREFIX
 from sweeps.about import command_again
-from sweeps.report import writing
+from sweeps.importances import HYPERVOLUME, Importances
+from sweeps.report import figures, writing
 from sweeps.report.__main__ import main
 from sweeps.report.cost import hypervolume_history
 from sweeps.report.robust_curves import robust_curves
@@ -18,7 +24,7 @@ from sweeps.selection import hypervolume, points_of, select
 from sweeps.stored import StoredSweep
 from tests.sweeps.records import GOALS
 from tests.sweeps.reports import chromium, made_up
-from tests.sweeps.studies import cloud_study, failed_trial, write_study
+from tests.sweeps.studies import cloud_study, complete_trial, failed_trial, write_study
 
 LINK = "http://127.0.0.1:5000/#/experiments/1/runs/r{}"
 
@@ -52,6 +58,20 @@ def test_the_history_ends_at_the_hypervolume_and_counts_hours(sweep: StoredSweep
     on_gpu = hypervolume_history(sweep.study, selection, {"cpu": 2.0, "gpu": 0.5})
     assert on_gpu.device == "GPU"
     assert on_gpu.device_hours[-1] == pytest.approx(history.device_hours[-1] / 4)
+
+
+def test_only_parameters_that_differ_have_axes_and_a_switch_gives_way_to_its_parameter() -> None:
+    kinds: dict[str, BaseDistribution] = {name: FloatDistribution(0, 1) for name in "ab"}
+    kinds[f"{SWITCH_PREFIX}b"] = CategoricalDistribution([True, False])
+    study = optuna.create_study(directions=["maximize", "maximize"])
+    for a, b in ((0.5, 0.1), (0.5, 0.2), (0.5, None)):
+        own = {"a": a, f"{SWITCH_PREFIX}b": b is not None} | ({} if b is None else {"b": b})
+        known = {name: kind for name, kind in kinds.items() if name in own}
+        study.add_trial(create_trial(params=own, distributions=known, values=[a, b or 0.0]))
+    found = Importances(shares={}, n_trials=3, warning=None)
+    assert figures.telling_parameters(study, found) == ["b"]
+    shares = {HYPERVOLUME: {"a": 1.0}}
+    assert figures.telling_parameters(study, dataclasses.replace(found, shares=shares)) == ["b"]
 
 
 def test_curves_are_read_from_metrics() -> None:
@@ -103,6 +123,13 @@ def test_the_page_says_what_was_run_and_how_to_run_it_again(
     assert "CUDA out of memory in epoch 2 (and 1 like it)" in text
     assert "of 56 complete trials that is 6" not in text  # enough trials
     assert "Checkpoints of trials" in text
+
+
+def test_the_baseline_is_found_from_a_confirmations_folder_too(tmp_path: Path) -> None:
+    write_study(tmp_path / "coco_pretrain-abc", [complete_trial((0.7, 0.2))])
+    folder = tmp_path / "coco_hsplid" / "confirm" / "coco_hsplid-seed-1"
+    sweep = made_up(cloud_study(3), folder, tmp_path / "pretrained" / "abc.pt")
+    assert writing._baseline_metrics(sweep)["val/robust_accuracy"] == 0.2
 
 
 @pytest.fixture(scope="module")

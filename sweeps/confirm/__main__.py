@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hsplid_core.analysis_config import ConfirmationConfig
     from sweeps.stored import StoredSweep
 
-_DEMO_IMAGES = 100
+_DEMO_IMAGES = 60
 
 _EXAMPLES = """\
 examples:

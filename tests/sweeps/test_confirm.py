@@ -186,7 +186,7 @@ def test_the_front_is_what_is_planned(storage: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "is_demo", "suite", "max_images"),
     [
-        ([], True, "objective", 100),
+        ([], True, "objective", 60),
         ([], False, "standard", None),
         (["--max-images=7"], True, "objective", 7),
         (["--suite=standard"], True, "standard", None),

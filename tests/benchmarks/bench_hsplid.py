@@ -5,6 +5,9 @@
 The published form is written here from its formulas: for each of six HSIC values (one of the five
 is computed twice there) it builds both kernels, centres them on the right, inverts both and takes
 the trace of the product.
+
+One thread, as a trial has on a machine of two processors that runs two trials: there both forms
+are bound by their arithmetic. A last line tells the small images' ratio with all threads.
 """
 
 from __future__ import annotations
@@ -129,7 +132,12 @@ def training_step() -> Ratio:
 def main() -> int:
     """Measure and print the ratios; return 0 if all reach their targets."""
     torch.manual_seed(0)
-    return report([hsic_terms(224, 2.5), hsic_terms(64, 4.0), training_step()])
+    all_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    code = report([hsic_terms(224, 2.5), hsic_terms(64, 4.0), training_step()])
+    torch.set_num_threads(all_threads)
+    print(f"with {all_threads} threads, 3x64x64: {hsic_terms(64, 4.0).value:.2f}")
+    return code
 
 
 if __name__ == "__main__":

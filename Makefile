@@ -11,7 +11,8 @@ demo: $(READY) ## run the sweep on the embedded demo data
 	$(RUN) -m sweeps.run coco_hsplid
 
 test: $(READY) ## run all tests, two files at a time: sweeps on a real Ray wait more than they work
-	$(RUN) -m pytest -q --numprocesses 2 --dist loadfile
+	@# In their order: the cluster's test is the longest, and would come last as a file of one test.
+	$(RUN) -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(READY) ## measure speed and memory, as ratios
 	$(RUN) -m tests.benchmarks

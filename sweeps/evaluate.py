@@ -162,9 +162,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _tell(done: Progress) -> None:
     """Say on stderr how far it is: a strong suite takes minutes a batch."""
+    from sweeps.judging import radius_text
+
     first = done.n_done + 1
     radii = ", ".join(
-        f"{count} at {epsilon * 255:g}/255" if done.norm == "linf" else f"{count} at {epsilon:g}"
+        f"{count} at {radius_text(done.norm, epsilon)}"
         for count, epsilon in zip(done.standing, done.epsilons, strict=True)
     )
     sys.stderr.write(

@@ -6,7 +6,7 @@ import dataclasses
 
 import torch
 
-from hsplid_core.attacks import PGD, Model, Norm, find_region
+from hsplid_core.attacks import PGD, Model, Norm
 from hsplid_core.config import EvaluationConfig
 from hsplid_core.data import ImageSet
 from hsplid_core.robustness import (
@@ -89,9 +89,9 @@ def robustness_metrics(settings: EvaluationConfig) -> list[str]:
         ConfigError: A value is out of range or unknown.
     """
     cells = [
-        f"{ROBUST_ACCURACY}/{_name(name, find_region(threat.region).name, attack.norm, epsilon)}"
+        f"{ROBUST_ACCURACY}/{_name(name, threat.region_name, threat.norm, epsilon)}"
         for threat in suite_of(settings).threats
-        for name, attack in threat.attacks
+        for name, _ in threat.attacks
         for epsilon in threat.epsilons
     ]
     return [ROBUST_ACCURACY, *cells]

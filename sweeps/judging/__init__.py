@@ -3,7 +3,7 @@
 from sweeps.judging.logs import ENDINGS, write_log
 from sweeps.judging.measuring import Verdict, Wishes, judge
 from sweeps.judging.models import JudgedModel, open_judged
-from sweeps.judging.tables import accuracies_table, notes, robustness_table
+from sweeps.judging.tables import accuracies_table, notes, radius_text, robustness_table
 
 __all__ = [
     "ENDINGS",
@@ -14,6 +14,7 @@ __all__ = [
     "judge",
     "notes",
     "open_judged",
+    "radius_text",
     "robustness_table",
     "write_log",
 ]

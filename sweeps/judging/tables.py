@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich import box
 from rich.table import Table
 
+from hsplid_core.attacks import Norm
 from hsplid_core.robustness import Cell, RobustnessTable
 from sweeps.judging.measuring import Verdict
 
@@ -36,11 +37,13 @@ def robustness_table(found: RobustnessTable) -> Table:
     for header in ("region", "attack"):
         table.add_column(header)
     table.add_column("accuracy under attack at epsilon", overflow="fold")
-    rows: dict[tuple[str, str, str], list[Cell]] = {}
+    rows: dict[tuple[str, str, Norm], list[Cell]] = {}
     for cell in found.cells:
         rows.setdefault((cell.region, cell.attack, cell.norm), []).append(cell)
     for (region, attack, norm), cells in rows.items():
-        curve = ", ".join(f"{_radius(cell)}: {cell.robust:.1%}" for cell in cells)
+        curve = ", ".join(
+            f"{radius_text(norm, cell.epsilon)}: {cell.robust:.1%}" for cell in cells
+        )
         table.add_row(region, attack if norm == "linf" else f"{attack} (L2)", curve)
     return table
 
@@ -59,5 +62,6 @@ def notes(verdict: Verdict) -> Iterator[str]:
             yield f"Warning [{finding.code}] {finding.message}"
 
 
-def _radius(cell: Cell) -> str:
-    return f"{cell.epsilon * 255:g}/255" if cell.norm == "linf" else f"{cell.epsilon:g}"
+def radius_text(norm: Norm, epsilon: float) -> str:
+    """Write a radius in pixel units for people: ``2/255`` in L-infinity, ``0.5`` in L2."""
+    return f"{epsilon * 255:g}/255" if norm == "linf" else f"{epsilon:g}"

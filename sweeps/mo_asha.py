@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.experiment import Trial as RayTrial
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 
+from sweeps.fifo import Fifo
 from sweeps.outcome import is_feasible, metrics_of
 from sweeps.ranking import Values, is_among_best
 from sweeps.results import Objective
@@ -169,7 +170,7 @@ def _minimised(objective: Objective, value: float) -> float:
     return -value if objective.direction == "maximize" else value
 
 
-class MoAsha(FIFOScheduler):
+class MoAsha(Fifo):
     """The Ray Tune scheduler over :class:`Rungs`.
 
     Args:

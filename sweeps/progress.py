@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -24,6 +24,8 @@ from sweeps._standing import Standing
 from sweeps.events import TrialRecord
 from sweeps.results import Objective
 from trainables.config import ParameterValue
+
+_MOST_TOLD = 6  # members of a front in one line
 
 
 class ProgressView:
@@ -101,6 +103,7 @@ class ProgressView:
 
     def trial_finished(self, record: TrialRecord) -> None:
         """Show a trial's result or why it failed, and the front if that changed."""
+        before = {member.number for member in self._standing.front}
         changed = self._standing.finish(record)
         self._tell(
             "trial_finished",
@@ -114,18 +117,28 @@ class ProgressView:
             on_front=record.on_front,
         )
         if changed:
-            front = self._standing.front
-            volume = self._standing.hypervolume
-            measured = "" if volume is None else f", hypervolume {volume:.4g}"
-            self._tell(
-                "front_changed",
-                "front: " + "; ".join(self._front_entry(member) for member in front) + measured,
-                hypervolume=volume,
-                front=[
-                    {"trial": member.number, "values": self._named(member.values or ())}
-                    for member in front
-                ],
-            )
+            self._tell_front(before)
+
+    def _tell_front(self, before: Set[int]) -> None:
+        front, volume = self._standing.front, self._standing.hypervolume
+        if self._stream is not None:
+            members = [
+                {"trial": member.number, "values": self._named(member.values or ())}
+                for member in front
+            ]
+            self._tell("front_changed", None, hypervolume=volume, front=members)
+            return
+        # In a long list nobody would find the one that is new.
+        shown = front
+        if len(front) > _MOST_TOLD:
+            shown = [member for member in front if member.number not in before]
+        line = "front: " + "; ".join(self._front_entry(member) for member in shown)
+        if len(shown) < len(front):
+            others = len(front) - len(shown)
+            line += f" and {others} others" if shown else f"{others} trials"
+        if volume is not None:
+            line += f", hypervolume {volume:.4g}"
+        self._tell("front_changed", line)
 
     def sweep_finished(self, records: Sequence[TrialRecord], *, interrupted: bool) -> None:
         """Show the end."""

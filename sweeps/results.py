@@ -135,9 +135,14 @@ def dominates(
     first: Sequence[float], second: Sequence[float], objectives: Sequence[Objective]
 ) -> bool:
     """Tell whether the first values are nowhere worse than the second and somewhere better."""
-    signs = [1 if objective.direction == "maximize" else -1 for objective in objectives]
-    gains = [sign * (a - b) for sign, a, b in zip(signs, first, second, strict=True)]
-    return all(gain >= 0 for gain in gains) and any(gain > 0 for gain in gains)
+    better = False
+    # Asked for every pair of a front and its newcomer: the first loss decides, and so does NaN.
+    for a, b, objective in zip(first, second, objectives, strict=True):
+        gain = a - b if objective.direction == "maximize" else b - a
+        if not gain >= 0:
+            return False
+        better = better or gain > 0
+    return better
 
 
 def enters_front(

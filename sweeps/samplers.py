@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GridSampler, PartialFixedSampler, RandomSampler
+from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace, _SearchSpaceGroup
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -20,6 +21,7 @@ from sweeps.spaces import find_space
 from sweeps.spec import SearchSpec, SweepSpec
 
 _TRIES = 20
+_OF_INTEREST = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class _Grid(GridSampler):
@@ -35,11 +37,37 @@ class _Grid(GridSampler):
         """Do nothing: who asks knows the size of the grid, and there is no loop to stop."""
 
 
+class _Groups(_GroupDecomposedSearchSpace):
+    """Optuna's groups of parameters, to which each set of names is added once.
+
+    Added again it changes nothing, but Optuna does so with all trials each time it is asked, which
+    costs more with every trial.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(include_pruned=True)
+        self._groups = _SearchSpaceGroup()
+        self._known: set[frozenset[str]] = set()
+
+    def calculate(self, study: Study, use_cache: bool = False) -> _SearchSpaceGroup:
+        """Return the groups of all complete and stopped trials."""
+        for trial in study.get_trials(deepcopy=False, states=_OF_INTEREST):
+            names = frozenset(trial.distributions)
+            if names not in self._known:
+                self._known.add(names)
+                self._groups.add_distributions(trial.distributions)
+        return self._groups
+
+
 class _Tpe(optuna.samplers.TPESampler):
     """Optuna's TPE, which among a finite number of points asks for none a second time.
 
     A training with the same parameters and the same seed would only be repeated.
     """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._group_decomposed_search_space = _Groups()
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

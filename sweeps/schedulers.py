@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import optuna
-from ray.tune.schedulers import (
-    ASHAScheduler,
-    FIFOScheduler,
-    MedianStoppingRule,
-    TrialScheduler,
-)
+from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule, TrialScheduler
 
+from sweeps.fifo import Fifo
 from sweeps.mo_asha import MoAsha, Rungs
 from sweeps.searcher import StudySearcher
 from sweeps.spec import SweepSpec
@@ -34,7 +30,7 @@ def build_scheduler(
     """
     search = spec.search
     if search.scheduler == "none":
-        return FIFOScheduler()
+        return Fifo()
     if search.scheduler == "mo_asha":
         rungs = Rungs(
             spec.objectives,

@@ -75,6 +75,13 @@ class TuneEvents(tune.Callback):
                 {**metrics, **cost, **result.get(USAGE, {})},
             )
 
+    def on_trial_complete(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
+    ) -> None:
+        """Forget what Ray gathered of a trial's metrics: the study has them, and nobody asks."""
+        trial.metric_analysis.clear()
+        trial.metric_n_steps.clear()
+
     def on_trial_recover(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
     ) -> None:

@@ -23,7 +23,7 @@ from sweeps.local_copy import fetch_sweep
 from sweeps.report import REPORT_FILE
 from sweeps.spec import SweepSpec, absolute
 from sweeps.study import sole_driver, sweep_folder
-from sweeps.tracking import ui_command
+from sweeps.tracking import loading, ui_command
 from trainables.trial import initial_model
 
 INTERRUPTED = 130
@@ -73,7 +73,8 @@ def run_sweep(
             allow_changed=allow_changed,
         )
         study = open_context_study(context)
-        stack.enter_context(connected(spec.cluster))
+        with loading():
+            stack.enter_context(connected(spec.cluster))
         nodes = SharedStorage(spec.storage)
         nodes.check()
         context = dataclasses.replace(context, nodes=nodes)

@@ -3,8 +3,8 @@
 Only this package knows MLflow, and it imports it when a tracker is made: the import takes seconds.
 """
 
-from sweeps.tracking.client import TrackingError
+from sweeps.tracking.client import TrackingError, loading
 from sweeps.tracking.location import default_uri, ui_command
 from sweeps.tracking.tracker import MlflowTracker
 
-__all__ = ["MlflowTracker", "TrackingError", "default_uri", "ui_command"]
+__all__ = ["MlflowTracker", "TrackingError", "default_uri", "loading", "ui_command"]

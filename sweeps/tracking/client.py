@@ -7,14 +7,16 @@ request names its run; MLflow's fluent interface and its global state are not us
 from __future__ import annotations
 
 import fcntl
+import importlib
 import json
 import logging
 import math
 import os
 import re
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -122,14 +124,31 @@ def create_database(uri: str) -> None:
                 database.execute("PRAGMA journal_mode = WAL")
 
 
+@contextmanager
+def loading() -> Iterator[None]:
+    """Import MLflow beside what is done meanwhile, such as waiting for a cluster to start."""
+    thread = threading.Thread(target=_load, name="mlflow-import")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def _load() -> None:
+    _set_environment()
+    with suppress(ImportError):  # told where MLflow is needed
+        importlib.import_module("mlflow")
+        importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+
+
 def connect(uri: str) -> MlflowClient:
     """Make a client, and the database where the URI names a sqlite file that does not exist.
 
     Raises:
         TrackingError: The database cannot be opened.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    _set_environment()
     file = sqlite_file(uri)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -150,6 +169,11 @@ def connect(uri: str) -> MlflowClient:
             ) from error
     finally:
         noisy.setLevel(level)
+
+
+def _set_environment() -> None:
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 def search(client: MlflowClient, experiment_id: str, condition: str) -> Iterator[Run]:

@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -52,6 +52,7 @@ from sweeps.schedulers import build_scheduler
 from sweeps.searcher import ASSIGNMENT, StudySearcher, TrialPlan
 from sweeps.spec import SweepSpec
 from sweeps.study import open_study
+from sweeps.tracking import loading
 from tests.benchmarks._report import Ratio, report
 from tests.benchmarks._tracked import tracker_of
 from trainables.trainable import ENDED, METRICS, SECONDS
@@ -214,7 +215,9 @@ def cluster() -> AbstractContextManager[None]:
 def through_sweeps(folder: Path, trials: int) -> Clock:
     """Run no-op trials as a sweep does."""
     clock = Clock()
-    with cluster():
+    with ExitStack() as stack:
+        with loading():
+            stack.enter_context(cluster())
         engine = Engine(folder, trials, clock.tick)
         engine.start()
         clock.ready()

@@ -57,6 +57,19 @@ def test_plain_lines_tell_starts_ends_and_changes_of_the_front() -> None:
     ]
 
 
+def test_of_a_long_front_only_the_newcomer_is_told() -> None:
+    console, stream = plain_console()
+    listener = view(console)
+    for number in range(8):
+        listener.trial_finished(complete(number, 0.1 * number, 0.8 - 0.1 * number))
+    listener.trial_finished(complete(8, 0.9, 0.15))
+    fronts = [line.split(" ", 2)[2] for line in stream.getvalue().splitlines() if "front" in line]
+    assert fronts[5].count("trial") == 6
+    assert fronts[6] == "trial 6 (60.0%, 20.0%) and 6 others, hypervolume 0.27"
+    # It dominates trial 7.
+    assert fronts[8] == "trial 8 (90.0%, 15.0%) and 7 others, hypervolume 0.315"
+
+
 def test_json_lines_hold_every_event_and_are_valid_json() -> None:
     stream = io.StringIO()
     drive(view(json_lines=True, stream=stream))

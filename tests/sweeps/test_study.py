@@ -19,7 +19,7 @@ from search_spaces import SearchSpace
 from sweeps.loading import load_spec
 from sweeps.origin import ORIGIN, StudyChangedError, check_origin, origin_of
 from sweeps.overrides import fixed_parameters, parse_overrides
-from sweeps.samplers import build_sampler, grid_of
+from sweeps.samplers import build_sampler, experimental, grid_of
 from sweeps.searcher import ASSIGNMENT, StudySearcher, TrialPlan
 from sweeps.spec import ConstraintSpec, FailuresSpec, SweepSpec
 from sweeps.study import (
@@ -239,6 +239,36 @@ def test_tpe_asks_for_no_point_of_a_finite_space_again() -> None:
         study.tell(trial, [point[0], 3 - point[0]])
     assert len(set(points[2:8])) == 6
     assert not set(points[:2]) & set(points[2:8])
+
+
+def _branched(trial: optuna.Trial) -> list[float]:
+    x = trial.suggest_float("x", 0, 1)
+    kind = trial.suggest_categorical("kind", ["a", "b", "c"])
+    if kind == "a":
+        return [x, trial.suggest_float("y", 0, 1) - x]
+    z = trial.suggest_float("z", 1e-3, 1, log=True)
+    return [x, z + (trial.suggest_int("n", 0, 9) / 10 if kind == "b" else 0)]
+
+
+def test_tpe_asks_for_the_same_points_as_optunas_own() -> None:
+    spec = spec_of("search.sampler=tpe", "search.startup_trials=5", "search.seed=3")
+    with experimental():
+        own = optuna.samplers.TPESampler(
+            seed=3, n_startup_trials=5, multivariate=True, group=True, constant_liar=True
+        )
+    asked = []
+    for sampler in (own, build_sampler(spec, {}, n_trials=0)):
+        study = optuna.create_study(directions=["maximize"] * 2, sampler=sampler)
+        for number in range(30):
+            trial = study.ask()
+            values = _branched(trial)
+            if number % 7 == 6:
+                study.tell(trial, state=TrialState.PRUNED)
+            else:
+                study.tell(trial, values)
+        asked.append([trial.params for trial in study.trials])
+    assert asked[0] == asked[1]
+    assert len({frozenset(params) for params in asked[0]}) == 3
 
 
 @pytest.mark.parametrize("name", ["tpe", "nsga2"])

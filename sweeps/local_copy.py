@@ -19,6 +19,7 @@ from hsplid_core.bucket_path import SCHEME, AnyPath, BucketPath
 CHECKPOINTS = "ray"
 
 # What belongs to this machine: locks, databases with their logs, journals, and half-written files.
+_SAME_S = 1e-3
 _STAYS = re.compile(r"\..*|.*\.(lock|db|log)|.*\.db-\w+")
 
 
@@ -64,6 +65,9 @@ def fetch_sweep(storage: AnyPath, name: str) -> None:
 def publish(folder: Path) -> None:
     """Copy what a sweep's folder holds into the bucket that it stands for, if it does for one.
 
+    A file that has not changed since it was copied, to there or from there, is left out: it has
+    the bucket's time.
+
     Args:
         folder: The sweep's folder.
 
@@ -71,9 +75,21 @@ def publish(folder: Path) -> None:
         BucketError: The bucket does not answer, or refuses.
     """
     place = shared_place(folder)
-    if isinstance(place, BucketPath):
-        for file in _outputs(folder):
-            (place / file.relative_to(folder).as_posix()).write_bytes(file.read_bytes())
+    if not isinstance(place, BucketPath):
+        return
+    files = {file.relative_to(folder).as_posix(): file for file in _outputs(folder)}
+    held = place.files()
+    copied = [name for name, file in files.items() if not _is_same_time(file, held.get(name))]
+    for name in copied:
+        (place / name).write_bytes(files[name].read_bytes())
+    held = place.files() if copied else {}
+    for name in copied:
+        os.utime(files[name], (held[name], held[name]))
+
+
+def _is_same_time(file: Path, changed: float | None) -> bool:
+    # A file system may keep fewer digits than a float has.
+    return changed is not None and abs(file.stat().st_mtime - changed) < _SAME_S
 
 
 def _fetch(place: BucketPath) -> None:

@@ -134,6 +134,16 @@ def test_the_folder_that_stands_for_a_bucket(
         (folder / name).write_text(name)
     publish(folder)
     assert set(bucket.files()) == {f"tiny/{name}" for name in kept}
+    # Again, only what has changed is copied.
+    (folder / kept[0]).write_text("changed")
+    (bucket / "tiny" / kept[1]).write_text("it stays, because nobody copies")
+    os.utime(folder / kept[1], (held := bucket.files()[f"tiny/{kept[1]}"],) * 2)
+    publish(folder)
+    assert (bucket / "tiny" / kept[0]).read_text() == "changed"
+    assert (bucket / "tiny" / kept[1]).read_text() == "it stays, because nobody copies"
+    assert (folder / kept[1]).stat().st_mtime == pytest.approx(held, abs=1e-3)
+    (folder / kept[1]).unlink()
+    (bucket / "tiny" / kept[1]).write_text(kept[1])
     (bucket / "tiny" / "ray" / "state.pt").write_text("a checkpoint")
     (bucket / "tiny-2" / "study.json").write_text("the second study")
     (bucket / "tiny-too" / "study.json").write_text("of another sweep")

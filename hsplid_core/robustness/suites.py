@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hsplid_core.attacks import PGD, Attack, AutoAttack, Norm, Region, find_region
@@ -99,17 +100,22 @@ class Suite:
         )
 
 
-def find_suite(name: str) -> Suite:
+def find_suite(name: str, *, or_else: Sequence[str] = ()) -> Suite:
     """Look a suite up by its name.
+
+    Args:
+        name: A key of :data:`SUITES`.
+        or_else: What the caller takes besides, for the error to tell.
 
     Raises:
         ConfigError: There is none of that name.
     """
     suite = SUITES.get(name)
     if suite is None:
-        close = difflib.get_close_matches(name, SUITES, n=1)
+        names = sorted([*SUITES, *or_else])
+        close = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"suite is {name!r}: {hint}use one of {sorted(SUITES)}")
+        raise ConfigError(f"suite is {name!r}: {hint}use one of {names}")
     return suite
 
 

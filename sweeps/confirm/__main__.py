@@ -159,7 +159,7 @@ def judging(arguments: argparse.Namespace, *, is_demo: bool) -> ConfirmationConf
 
     suite = arguments.suite or (OWN_SUITE if is_demo else "standard")
     if suite != OWN_SUITE:
-        find_suite(suite)
+        find_suite(suite, or_else=[OWN_SUITE])
     few = _DEMO_IMAGES if is_demo and arguments.suite is None else None
     return ConfirmationConfig(suite=suite, max_images=arguments.max_images or few)
 

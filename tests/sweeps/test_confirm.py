@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, create_trial
 
 from hsplid_core.analysis_config import ConfirmationConfig
 from hsplid_core.data.demo import write_coco_demo
+from hsplid_core.errors import ConfigError
 from sweeps.about import About, write_about
 from sweeps.confirm.__main__ import judging, main, make_parser
 from sweeps.confirm.plan import make_plan
@@ -199,6 +200,12 @@ def test_demo_data_are_judged_in_minutes(
     given = make_parser().parse_intermixed_args(["tiny", *arguments])
     found = judging(given, is_demo=is_demo)
     assert (found.suite, found.max_images) == (suite, max_images)
+
+
+def test_a_misspelt_suite_is_told_with_all_that_there_are() -> None:
+    says = r"suite is 'objektive': did you mean 'objective'\? use one of \['objective', 'paper',"
+    with pytest.raises(ConfigError, match=says):
+        judging(make_parser().parse_intermixed_args(["tiny", "--suite=objektive"]), is_demo=False)
 
 
 def test_its_own_suite_has_the_radii_of_the_search_and_strong_attacks(storage: Path) -> None:

@@ -4,8 +4,8 @@ The same trials that do nothing, from the start of a cluster of two slots on: th
 project's searcher, study (sqlite), scheduler, front, progress and MLflow (sqlite), to the last
 trial's end and to the last word in MLflow; and through Ray's own OptunaSearch, with the same
 sampler and its study in memory, the same checkpoints, and none of Ray's loggers, so that nothing
-records its trials. The sampler looks at all trials each time, in both alike; a line says what of
-the growth is its own.
+records its trials. The sampler looks at all trials each time, in both alike; it is asked alone,
+too, and a line says how the rest grows.
 
 Then trials without Ray's workers, of up to three epochs with two rungs and random parameters: CPU
 time of the driver's main thread for a trial in the study (with searcher, rungs and front) and in
@@ -388,8 +388,9 @@ def on_ray(trials: int) -> list[Ratio]:
     early = max(_WINDOW, trials // 10)
     bare = measured("bare Ray Tune", bare_ray, trials, early)
     ours = measured("through sweeps", through_sweeps, trials, early)
-    measured("sampling alone", sampling_alone, trials, early)
+    alone = measured("sampling alone", sampling_alone, trials, early)
     growth, name = ours.each_ms(trials) / ours.each_ms(early), f"{trials} no-op trials"
+    rest = [ours.each_ms(at) - alone.each_ms(at) for at in (early, trials)]
     return [
         Ratio(f"{name} / bare Ray Tune", ours.ended / bare.ended, 1.15, False),
         Ratio(
@@ -401,6 +402,7 @@ def on_ray(trials: int) -> list[Ratio]:
         Ratio(f"{name}, all in MLflow / bare Ray Tune", ours.wall / bare.ended, 1.15, False),
         Ratio("KiB of the driver's memory a trial", ours.growth_kib(), 50, False),
         Ratio(f"a trial at {trials} / at {early}", growth, 1.3, False),
+        Ratio("the same, without what the sampler takes", rest[1] / rest[0], 1.3, False),
     ]
 
 

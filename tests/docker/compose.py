@@ -29,4 +29,11 @@ def resolved(variables: Mapping[str, str]) -> dict[str, Any]:
     text = COMPOSE.read_text(encoding="utf-8")
     assert "$" not in _VARIABLE.sub("", text), "a form of variable that this does not know"
     filled: dict[str, Any] = yaml.safe_load(_VARIABLE.sub(fill, text))
+    for service in filled["services"].values():
+        environment = service.get("environment", {})
+        # A name without a value is handed on from the shell, if that has it.
+        for name in [name for name, value in environment.items() if value is None]:
+            del environment[name]
+            if name in variables:
+                environment[name] = variables[name]
     return filled

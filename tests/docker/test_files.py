@@ -103,6 +103,9 @@ def test_what_the_services_of_the_compose_file_have() -> None:
     for name in ("head", "worker", "worker-gpu"):
         assert services[name]["environment"]["RAY_AUTH_MODE"] == "token"
         assert services[name]["volumes"] == ["storage:/storage"]
+        assert not any("AWS" in given for given in services[name]["environment"])
+        handed_on = resolved({"AWS_ENDPOINT_URL": "http://s3:9000"})["services"][name]
+        assert handed_on["environment"]["AWS_ENDPOINT_URL"] == "http://s3:9000"
     assert "--app-name=basic-auth" in services["mlflow"]["command"]
     assert services["worker-gpu"]["profiles"] == ["gpu"]
     assert services["worker-gpu"]["build"]["args"]["DEVICE"] == "cuda"
@@ -202,4 +205,6 @@ def test_the_manifests_fit_the_project() -> None:
     assert main([*arguments, "--dry-run"]) == 0
     for pod in pods(cluster):
         assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
-        assert pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"] == "/storage"
+        (container,) = pod["spec"]["containers"]
+        assert container["volumeMounts"][0]["mountPath"] == "/storage"
+        assert [given["secretRef"]["optional"] for given in container["envFrom"]] == [True]

@@ -174,7 +174,7 @@ class ProgressView:
         elif self._dashboard is None and line is not None:
             now = datetime.now().strftime("%H:%M:%S")
             # One event is one line, however narrow rich believes the output to be.
-            self._console.print(f"{now} {line}", soft_wrap=True, markup=False, highlight=False)
+            print(f"{now} {line}", file=self._console.file, flush=True)
 
     def _result_line(self, record: TrialRecord) -> str:
         took = "" if record.seconds is None else f" in {duration_text(record.seconds)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sweeps._labels import metric_label, metric_text
+from sweeps._labels import is_share, metric_label, metric_text
 from sweeps.confirm.results import Confirmation
 from sweeps.confirm.statistics import PRETRAINED, Spread
 
@@ -19,7 +19,7 @@ def test_rows(confirmation: Confirmation) -> tuple[list[str], Rows]:
         interval of the mean (95%).
     """
     measures = list(dict.fromkeys(m for own in confirmation.test.values() for m in own))
-    header = ["configuration", "seeds", *measures, "on the front"]
+    header = ["setting", "seeds", *measures, "on the front"]
     rows = []
     for name in confirmation.configurations:
         own = confirmation.test[name]
@@ -35,7 +35,7 @@ def test_rows(confirmation: Confirmation) -> tuple[list[str], Rows]:
 
 def luck_rows(confirmation: Confirmation) -> tuple[list[str], Rows]:
     """Lay out what the search promised, and what was left of it: one row an objective."""
-    header = ["configuration", "objective", "in the search", "new seeds", "luck", "gain kept"]
+    header = ["setting", "objective", "in the search", "new seeds", "luck", "gain kept"]
     rows = []
     for name, own in confirmation.luck.items():
         for metric, luck in own.items():
@@ -109,11 +109,13 @@ def turned(header: list[str], rows: Rows) -> tuple[list[str], Rows]:
 
 
 def _signed(metric: str, value: float) -> str:
-    text = metric_text(metric, abs(value))
-    return f"{'-' if value < 0 else '+'}{text}"
+    """Write a difference; one of two shares is in percentage points."""
+    if is_share(metric):
+        return f"{100 * value:+.1f} points"
+    return f"{'-' if value < 0 else '+'}{metric_text(metric, abs(value))}"
 
 
 def _kept(metric: str, promised: float | None, kept: float | None) -> str:
     if promised is None or kept is None:
         return "-"
-    return f"{_signed(metric, kept)} of {_signed(metric, promised)}"
+    return f"{_signed(metric, kept).removesuffix(' points')} of {_signed(metric, promised)}"

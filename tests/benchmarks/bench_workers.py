@@ -1,11 +1,11 @@
 """How busy a sweep keeps its workers: both slots of a small demo sweep, and reused processes.
 
-Two runs of the demo of `coco_hsplid_paper`, from random weights and for fewer epochs. In the
-first, two slots on two cores: the share of the time after the first trial, and before a slot has
-nothing left to start, in which both slots are inside of a training step (checkpoints and all that
-Ray and the driver do lie between steps). In the second, one slot: seconds from the end of a
-trial's last step to the beginning of the next one's first, in the worker that stays, as sweeps do
-it, and in a new one for every trial.
+Two runs of the demo of `coco_hsplid_paper`, from random weights. In the first, trials as long as
+the demo's in two slots on two cores: the share of the time after the first trial, and before a
+slot has nothing left to start, in which both slots are inside of a training step (checkpoints and
+all that Ray and the driver do lie between steps). In the second, one slot and trials of a single
+epoch: seconds from the end of a trial's last step to the beginning of the next one's first, in the
+worker that stays, as sweeps do it, and in a new one for every trial.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ def run(*changes: str, reuse: bool = True) -> list[Step]:
 def main(argv: list[str] | None = None) -> int:
     """Run the sweeps, and print what they say."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--trials", type=int, default=8, help="of the sweep on two slots")
-    parser.add_argument("--epochs", type=int, default=4, help="of each of these")
+    parser.add_argument("--trials", type=int, default=6, help="of the sweep on two slots")
+    parser.add_argument("--epochs", type=int, default=20, help="of each of these")
     arguments = parser.parse_args(argv)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)

@@ -31,8 +31,8 @@ _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     # The result that tells of a failure has no metrics for Ray's own schedulers to look at.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    # The study is what a sweep goes on from. Ray's snapshots of all trials, each longer than the
-    # one before, are read by nobody; it still writes one at the beginning and one at the end.
+    # The study is what a sweep goes on from, and nobody reads Ray's snapshots of all trials, each
+    # longer than the one before. It still writes one when a trial has saved two checkpoints.
     "TUNE_GLOBAL_CHECKPOINT_S": "inf",
 }
 

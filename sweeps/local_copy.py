@@ -19,8 +19,10 @@ from hsplid_core.bucket_path import SCHEME, AnyPath, BucketPath
 CHECKPOINTS = "ray"
 
 # What belongs to this machine: locks, databases with their logs, journals, and half-written files.
-_SAME_S = 1e-3
 _STAYS = re.compile(r"\..*|.*\.(lock|db|log)|.*\.db-\w+")
+
+# A file system may keep fewer digits of a time than a float has.
+_SAME_S = 1e-3
 
 
 def local_folder(storage: AnyPath) -> Path:
@@ -88,7 +90,6 @@ def publish(folder: Path) -> None:
 
 
 def _is_same_time(file: Path, changed: float | None) -> bool:
-    # A file system may keep fewer digits than a float has.
     return changed is not None and abs(file.stat().st_mtime - changed) < _SAME_S
 
 

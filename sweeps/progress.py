@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -103,7 +103,6 @@ class ProgressView:
 
     def trial_finished(self, record: TrialRecord) -> None:
         """Show a trial's result or why it failed, and the front if that changed."""
-        before = {member.number for member in self._standing.front}
         changed = self._standing.finish(record)
         self._tell(
             "trial_finished",
@@ -117,9 +116,9 @@ class ProgressView:
             on_front=record.on_front,
         )
         if changed:
-            self._tell_front(before)
+            self._tell_front(record.number)
 
-    def _tell_front(self, before: Set[int]) -> None:
+    def _tell_front(self, newcomer: int) -> None:
         front, volume = self._standing.front, self._standing.hypervolume
         if self._stream is not None:
             members = [
@@ -131,7 +130,7 @@ class ProgressView:
         # In a long list nobody would find the one that is new.
         shown = front
         if len(front) > _MOST_TOLD:
-            shown = [member for member in front if member.number not in before]
+            shown = [member for member in front if member.number == newcomer]
         line = "front: " + "; ".join(self._front_entry(member) for member in shown)
         if len(shown) < len(front):
             others = len(front) - len(shown)

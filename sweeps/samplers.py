@@ -46,7 +46,6 @@ class _Groups(_GroupDecomposedSearchSpace):
 
     def __init__(self) -> None:
         super().__init__(include_pruned=True)
-        self._groups = _SearchSpaceGroup()
         self._known: set[frozenset[str]] = set()
 
     def calculate(self, study: Study, use_cache: bool = False) -> _SearchSpaceGroup:
@@ -55,8 +54,8 @@ class _Groups(_GroupDecomposedSearchSpace):
             names = frozenset(trial.distributions)
             if names not in self._known:
                 self._known.add(names)
-                self._groups.add_distributions(trial.distributions)
-        return self._groups
+                self._search_space.add_distributions(trial.distributions)
+        return self._search_space
 
 
 class _Tpe(optuna.samplers.TPESampler):

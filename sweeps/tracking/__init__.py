@@ -1,6 +1,6 @@
 """A sweep in MLflow: one experiment, a parent run for the sweep and a child run a trial.
 
-Only this package knows MLflow, and it imports it when a tracker is made: the import takes seconds.
+Only this package knows MLflow, and it imports it inside of functions: the import takes seconds.
 """
 
 from sweeps.tracking.client import TrackingError, loading

@@ -22,7 +22,6 @@ from sweeps.driver_storage import one_step
 from sweeps.outcome import TrialOutcome, lost_worker, outcome_of
 from sweeps.spec import ConstraintSpec, FailuresSpec
 from sweeps.study import interrupted_trials
-from trainables.config import TrialConfig
 from trainables.trainable import FAILURE, Assignment
 
 ASSIGNMENT = "assignment"
@@ -40,7 +39,6 @@ class TrialPlan:
 
     Attributes:
         space: Where new trials get their parameters.
-        base: Configuration that the parameters change.
         objectives: Names of the metrics that become a trial's values.
         constraints: Limits of usable trials.
         resources: What a trial occupies: ``cpu`` and ``gpu``.
@@ -49,7 +47,6 @@ class TrialPlan:
     """
 
     space: SearchSpace
-    base: TrialConfig
     objectives: Sequence[str]
     constraints: Sequence[ConstraintSpec] = ()
     resources: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1.0, "gpu": 0.0})
@@ -133,7 +130,6 @@ class StudySearcher(Searcher):
             trial.set_user_attr(RESOURCES, resources)
         return Assignment(
             number=trial.number,
-            base=self._plan.base,
             parameters=self._parameters(trial),
             threads=max(1, int(resources["cpu"])),
             resume_from=None if checkpoint is None else str(checkpoint),

@@ -7,7 +7,7 @@ import random
 import time
 import traceback
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, ClassVar, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -48,8 +48,7 @@ class Assignment(TypedDict):
 
     Attributes:
         number: The trial's number in the study.
-        base: The sweep's configuration.
-        parameters: What this trial changes of it, by dotted path.
+        parameters: What this trial changes of the sweep's configuration, by dotted path.
         threads: CPU threads for torch.
         resume_from: Checkpoint file of an interrupted attempt, or its URL, if there is one.
         memory_retries: How often a batch may be halved when the GPU's memory is not enough; never,
@@ -60,7 +59,6 @@ class Assignment(TypedDict):
     """
 
     number: int
-    base: TrialConfig
     parameters: dict[str, ParameterValue]
     threads: int
     resume_from: str | None
@@ -75,7 +73,13 @@ class SweepTrainable(tune.Trainable):
     Whatever goes wrong inside a trial ends it with a result that names the cause, so the cause
     reaches the study and Ray restarts only what lost its process. Only a batch too large for the
     GPU's memory is tried again here: in twice as many parts, from the last finished epoch.
+
+    Attributes:
+        base: The sweep's configuration, which a sweep's own subclass has: Ray copies, pickles and
+            prints what is in a trial's config a dozen times.
     """
+
+    base: ClassVar[TrialConfig]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take an assignment; the trial is built in its first step."""
@@ -101,7 +105,7 @@ class SweepTrainable(tune.Trainable):
         # Two trials on two cores would otherwise start four threads and fight over them.
         torch.set_num_threads(self._assignment["threads"])
         limit_memory(self._assignment.get("memory_share"))
-        config = self._assignment["base"].with_parameters(self._assignment["parameters"])
+        config = self.base.with_parameters(self._assignment["parameters"])
         _reset_process(config.seed)
         trial = Trial(_in_parts(config, self._parts))
         if self._state is None and self._saved is not None:
@@ -121,7 +125,7 @@ class SweepTrainable(tune.Trainable):
             return {FAILURE: text, CAUSE: WORKER_LOST, "done": True, ENDED: True}
         begin = time.perf_counter()
         try:
-            with self._usage.watched(pick_device(self._assignment["base"].training.device)):
+            with self._usage.watched(pick_device(self.base.training.device)):
                 result = self._epoch()
             result[USAGE] = {"cpu_seconds": self._usage.cpu_seconds, **self._usage.epoch}
         except Exception as error:
@@ -157,7 +161,7 @@ class SweepTrainable(tune.Trainable):
 
     def _may_halve(self) -> bool:
         parameters = self._assignment["parameters"]
-        config = self._assignment["base"].with_parameters(parameters).training
+        config = self.base.with_parameters(parameters).training
         parts = 2 * self._parts * config.accumulation
         return 2 * self._parts <= 2 ** self._assignment.get("memory_retries", 0) and (
             parts <= config.batch_size // 2

@@ -120,7 +120,6 @@ def run_trials(
     for resources, total in rounds(study, spec.resources, spec.trials, gpus):
         plan = TrialPlan(
             space=find_space(spec.search.space),
-            base=spec.trial_config(context.weights),
             objectives=[objective.metric for objective in spec.objectives],
             constraints=spec.search.constraints,
             resources=resources,

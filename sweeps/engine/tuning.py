@@ -30,14 +30,16 @@ def fit(
         scheduler: Ends some of them early.
         resources: What a trial occupies: ``cpu`` and ``gpu``.
         listeners: Are told what happens.
-        trainable: Runs a trial.
+        trainable: Runs a trial; its subclass for this sweep has the configuration as ``base``.
     """
     spec = context.spec
     attempts = attempts_folder(context.folder)
     attempts.mkdir(parents=True, exist_ok=True)
     attempt = len(list(attempts.iterdir())) + 1
+    of_sweep = tune.with_resources(trainable, dict(resources))  # a class of its own
+    of_sweep.base = spec.trial_config(context.weights)
     tuner = tune.Tuner(
-        tune.with_resources(trainable, dict(resources)),
+        of_sweep,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,

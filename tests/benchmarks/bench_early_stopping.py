@@ -122,9 +122,7 @@ class Search:
         study.sampler = build_sampler(self.spec, {}, n_trials=0)
         searcher = StudySearcher(
             study,
-            TrialPlan(
-                space=SearchSpace(suggest), base=self.spec.trial_config(), objectives=OBJECTIVES
-            ),
+            TrialPlan(space=SearchSpace(suggest), objectives=OBJECTIVES),
             total=BUDGET,
             find_checkpoint=lambda number: None,
             on_told=lambda number: None,

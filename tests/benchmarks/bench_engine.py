@@ -182,9 +182,7 @@ class Engine:
         self._on_end = on_end
         self.searcher = StudySearcher(
             self.study,
-            TrialPlan(
-                space=SearchSpace(suggest), base=self.spec.trial_config(), objectives=OBJECTIVES
-            ),
+            TrialPlan(space=SearchSpace(suggest), objectives=OBJECTIVES),
             total=trials,
             find_checkpoint=lambda number: None,
             on_told=self._told,

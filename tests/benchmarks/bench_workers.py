@@ -59,7 +59,7 @@ class Timed(SweepTrainable):
         """Do what it always does."""
         begin = time.time()
         result = super().step()
-        folder = self._assignment["base"].data.cache_dir
+        folder = self.base.data.cache_dir
         assert folder is not None
         with (folder / _STEPS).open("a") as file:
             file.write(f"{self._assignment['number']},{os.getpid()},{begin},{time.time()}\n")

@@ -6,13 +6,14 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 import ray
 import torch
 from ray import tune
 
+from trainables.config import TrialConfig
 from trainables.trainable import ENDED, METRICS, SECONDS, SweepTrainable
 
 TOTAL_MIB, PEAK_MIB = 24_000.0, 9_000.0
@@ -34,7 +35,7 @@ class OnCountedGpu(SweepTrainable):
     def step(self) -> dict[str, Any]:
         number = self._assignment["number"]
         if number:
-            meeting = Path(str(self._assignment["base"].data.cache_dir)) / "meeting"
+            meeting = Path(str(self.base.data.cache_dir)) / "meeting"
             meeting.mkdir(exist_ok=True)
             (meeting / str(number)).touch()
             deadline = time.monotonic() + 240
@@ -54,9 +55,11 @@ CURVES = (0.5, 0.6, 0.7, 0.4, 0.65, 0.45)
 class Flat(tune.Trainable):
     """A trial that is as good after its first epoch as after its last."""
 
+    base: ClassVar[TrialConfig]
+
     def setup(self, config: dict[str, Any]) -> None:
         self._number = config["assignment"]["number"]
-        self._epochs = config["assignment"]["base"].training.epochs
+        self._epochs = self.base.training.epochs
         self._epoch = 0
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -86,7 +89,7 @@ class Killed(SweepTrainable):
     """A trial that kills its worker once before its second epoch, and always before its third."""
 
     def step(self) -> dict[str, Any]:
-        once = Path(str(self._assignment["base"].data.cache_dir)) / "killed"
+        once = Path(str(self.base.data.cache_dir)) / "killed"
         first = self.iteration == 1 and not once.exists()
         if first or (self.iteration == 2 and "losses" not in self._assignment):
             once.touch()

@@ -205,7 +205,7 @@ def test_every_sampler_learns_from_every_kind_of_outcome(name: str) -> None:
     spec = spec_of(f"search.sampler={name}", "search.startup_trials=3")
     study = optuna.create_study(directions=["maximize"] * 2)
     study.sampler = build_sampler(spec, {"method.hsplid.rho_n": 0.1}, n_trials=0)
-    plan = TrialPlan(space=SearchSpace(_space), base=spec.trial_config(), objectives=["a", "b"])
+    plan = TrialPlan(space=SearchSpace(_space), objectives=["a", "b"])
     for _ in range(8):
         trial = study.ask()
         x = plan.space(trial)["x"]
@@ -308,7 +308,7 @@ def test_the_papers_grid_is_gone_through_once() -> None:
         "lambda_n": (0.0, 0.05, 0.1, 1.0),
         "rho_s": (0.0, 0.1, 0.15, 0.5),
     }
-    space = TrialPlan(space=_registered("hsplid_grid"), base=spec.trial_config(), objectives=[])
+    space = TrialPlan(space=_registered("hsplid_grid"), objectives=[])
     study = optuna.create_study(direction="maximize")
     seen = set()
     for number in range(16):
@@ -352,7 +352,6 @@ def searcher_of(
 ) -> StudySearcher:
     plan = TrialPlan(
         space=SearchSpace(_space),
-        base=spec_of().trial_config(),
         objectives=["val/accuracy"] * len(study.directions),
         constraints=constraints,
         failures=FailuresSpec(**failures),

@@ -12,9 +12,9 @@ from hsplid_core.config import DataConfig
 from hsplid_core.errors import ConfigError
 from hsplid_core.saliency.single_pixel import INCORRECT, OVERALL
 from tests.tiny import tiny_trial
+from tests.trainables.workers import worker
 from trainables import analyses
 from trainables.findings import Findings, Subject
-from trainables.trainable import Assignment, SweepTrainable
 from trainables.trial import Trial
 
 
@@ -31,8 +31,7 @@ def test_findings_join_the_epoch_that_measures_robustness(
     given = dataclasses.replace(base, evaluation=evaluation)
     results = {}
     for name, config in (("off", base), ("on", given)):
-        assignment = Assignment(number=0, base=config, parameters={}, threads=1, resume_from=None)
-        trainable = SweepTrainable({"assignment": assignment})
+        trainable = worker(config)
         results[name] = [trainable.train() for _ in range(3)]
     assert [result["metrics"].get("val/n") for result in results["on"]] == [None, 32, 32]
     assert not any("val/n" in result["metrics"] for result in results["off"])

@@ -19,25 +19,12 @@ from hsplid_core.methods import CrossEntropyConfig
 from hsplid_core.models.state_files import STATE_FILE
 from tests.faults import FaultyConfig
 from tests.tiny import tiny_trial
+from tests.trainables.workers import assigned, worker
 from trainables.config import TrialConfig
 from trainables.memory import CONTEXT_MIB, gpu_memory_mib, limit_memory
-from trainables.trainable import Assignment, SweepTrainable
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTY = "tests.faults:FaultyConfig"
-
-
-def config(base: TrialConfig, **parameters: Any) -> dict[str, Any]:
-    assignment = Assignment(
-        number=0,
-        base=base,
-        parameters=parameters,
-        threads=1,
-        resume_from=None,
-        memory_retries=2,
-        memory_share=None,
-    )
-    return {"assignment": assignment}
 
 
 def numbers(result: dict[str, Any]) -> dict[str, float]:
@@ -47,22 +34,23 @@ def numbers(result: dict[str, Any]) -> dict[str, float]:
 
 def test_a_reused_worker_gives_the_numbers_of_a_fresh_one(data: DataConfig) -> None:
     base = tiny_trial(data)
-    fresh = SweepTrainable(config(base))
+    fresh = worker(base)
     expected = [numbers(fresh.train()) for _ in range(2)]
     # Another trial first, with another seed, another method and its own random states.
     other = dataclasses.replace(base, seed=7, method={"cross_entropy": CrossEntropyConfig()})
-    used = SweepTrainable(config(other))
+    used = worker(other)
     used.train()
-    assert used.reset(config(base))
+    type(used).base = base
+    assert used.reset(assigned())
     assert [numbers(used.train()) for _ in range(2)] == expected
 
 
 _FRESH = """
 import json, pickle, sys, torch
-from trainables.trainable import SweepTrainable
-from tests.trainables.test_trainable import config, numbers
+from tests.trainables.test_trainable import numbers
+from tests.trainables.workers import worker
 torch.set_num_threads(1)
-fresh = SweepTrainable(config(pickle.loads(bytes.fromhex(sys.argv[1]))))
+fresh = worker(pickle.loads(bytes.fromhex(sys.argv[1])))
 print(json.dumps([numbers(fresh.train()) for _ in range(2)]))
 """
 
@@ -72,7 +60,7 @@ def test_a_reused_worker_gives_the_numbers_of_a_fresh_process(data: DataConfig) 
     command = [sys.executable, "-c", _FRESH, pickle.dumps(base).hex()]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     other = dataclasses.replace(base, seed=7, method={"cross_entropy": CrossEntropyConfig()})
-    used = SweepTrainable(config(other))
+    used = worker(other)
     used.train()
     # What a careless method may leave behind in its process.
     torch.set_default_dtype(torch.float64)
@@ -82,7 +70,8 @@ def test_a_reused_worker_gives_the_numbers_of_a_fresh_process(data: DataConfig) 
     torch.set_float32_matmul_precision("medium")
     torch.backends.cudnn.benchmark = True
     try:
-        assert used.reset(config(base))
+        type(used).base = base
+        assert used.reset(assigned())
         results = [numbers(used.train()) for _ in range(2)]
     finally:
         torch.set_default_dtype(torch.float32)
@@ -101,7 +90,7 @@ def faulty(base: TrialConfig, **fault: Any) -> TrialConfig:
 @pytest.mark.parametrize("from_epoch", [0, 1])
 def test_out_of_memory_is_tried_again_in_smaller_parts(data: DataConfig, from_epoch: int) -> None:
     base = tiny_trial(data)
-    trainable = SweepTrainable(config(faulty(base, max_images=12, from_epoch=from_epoch)))
+    trainable = worker(faulty(base, max_images=12, from_epoch=from_epoch))
     results = []
     for _ in range(3):
         results.append(trainable.train())
@@ -110,7 +99,7 @@ def test_out_of_memory_is_tried_again_in_smaller_parts(data: DataConfig, from_ep
     parts = [result.get("batch_parts") for result in results]
     assert parts == [4 if epoch >= from_epoch else None for epoch in range(3)]
     assert [result["metrics"]["epoch"] for result in results] == [1, 2, 3]
-    whole = SweepTrainable(config(faulty(base)))
+    whole = worker(faulty(base))
     for result in results:
         expected = whole.train()["metrics"]["train/loss"]
         assert result["metrics"]["train/loss"] == pytest.approx(expected, rel=1e-2)
@@ -124,10 +113,10 @@ def test_a_share_of_a_real_gpu_is_kept_and_what_is_too_much_for_it_is_halved(
     assert total is not None
     # 32 images need 4/3 of what a quarter of the GPU leaves beside the context, 16 need 2/3.
     base = faulty(tiny_trial(data), mib_per_image=(total / 4 - CONTEXT_MIB) / 24)
-    given = config(base)
+    given = assigned()
     given["assignment"]["memory_share"] = 0.25
     try:
-        result = SweepTrainable(given).train()
+        result = worker(base, given).train()
     finally:
         limit_memory(None)
     assert result["metrics"]["epoch"] == 1
@@ -137,7 +126,7 @@ def test_a_share_of_a_real_gpu_is_kept_and_what_is_too_much_for_it_is_halved(
 
 
 def test_out_of_memory_beyond_the_limit_fails(data: DataConfig) -> None:
-    trainable = SweepTrainable(config(faulty(tiny_trial(data), max_images=4)))
+    trainable = worker(faulty(tiny_trial(data), max_images=4))
     result = trainable.train()
     assert (result["done"], result["cause"]) == (True, "out_of_memory")
     assert "CUDA out of memory" in result["failure"]
@@ -147,7 +136,7 @@ def test_out_of_memory_beyond_the_limit_fails(data: DataConfig) -> None:
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     data: DataConfig, tmp_path: Path
 ) -> None:
-    first = SweepTrainable(config(tiny_trial(data)))
+    first = worker(tiny_trial(data))
     results = []
     for epoch in range(3):
         results.append(first.train())
@@ -155,25 +144,25 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     newest = tmp_path / "checkpoint_000001" / STATE_FILE
     newest.write_bytes(newest.read_bytes()[:-100])
     shutil.rmtree(tmp_path / "checkpoint_000002")
-    second = SweepTrainable(config(tiny_trial(data)))
+    second = worker(tiny_trial(data))
     second.restore(str(tmp_path / "checkpoint_000001"))
     assert [numbers(second.train()) for _ in range(2)] == [numbers(r) for r in results[1:]]
 
 
 def test_a_checkpoint_that_is_gone_means_to_start_anew(data: DataConfig, tmp_path: Path) -> None:
-    first = SweepTrainable(config(tiny_trial(data)))
+    first = worker(tiny_trial(data))
     expected = numbers(first.train())
     first.save(str(tmp_path / "checkpoint_000000"))
     shutil.rmtree(tmp_path / "checkpoint_000000")
-    second = SweepTrainable(config(tiny_trial(data)))
+    second = worker(tiny_trial(data))
     second.restore(str(tmp_path / "checkpoint_000000"))
     assert numbers(second.train()) == expected
 
 
 def test_a_trial_that_lost_too_many_workers_only_tells_so(data: DataConfig) -> None:
-    given = config(tiny_trial(data))
+    given = assigned()
     given["assignment"]["losses"] = 4
-    trainable = SweepTrainable(given)
+    trainable = worker(tiny_trial(data), given)
     trainable.restore("/a/checkpoint/that/cannot/be/read")
     result = trainable.train()
     assert (result["done"], result["ended"], result["cause"]) == (True, True, "worker_lost")
@@ -181,12 +170,12 @@ def test_a_trial_that_lost_too_many_workers_only_tells_so(data: DataConfig) -> N
 
 
 def test_checkpoint_through_ray(data: DataConfig, tmp_path: Path) -> None:
-    first = SweepTrainable(config(tiny_trial(data)))
+    first = worker(tiny_trial(data))
     results = [first.train() for _ in range(2)]
     first.save(str(tmp_path))
     results.append(first.train())
     assert [result["done"] for result in results] == [False, False, True]
-    second = SweepTrainable(config(tiny_trial(data)))
+    second = worker(tiny_trial(data))
     second.restore(str(tmp_path))
     resumed = second.train()
     assert numbers(resumed) == numbers(results[2])
@@ -208,7 +197,7 @@ def test_checkpoint_through_ray(data: DataConfig, tmp_path: Path) -> None:
 def test_failures_become_results(
     data: DataConfig, parameters: dict[str, Any], text: str, cause: str
 ) -> None:
-    trainable = SweepTrainable(config(tiny_trial(data), **parameters))
+    trainable = worker(tiny_trial(data), assigned(**parameters))
     for _ in range(3):
         result = trainable.train()
         if result["done"]:

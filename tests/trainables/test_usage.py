@@ -11,8 +11,7 @@ import torch
 from hsplid_core.config import DataConfig
 from hsplid_core.models.state_files import STATE_FILE, read_state
 from tests.tiny import tiny_trial
-from tests.trainables.test_trainable import config
-from trainables.trainable import SweepTrainable
+from tests.trainables.workers import worker
 from trainables.usage import Usage
 
 NODE = {
@@ -74,13 +73,13 @@ def test_a_gpu_is_looked_at_meanwhile(
 
 
 def test_a_trial_tells_what_it_took_and_goes_on_counting(data: DataConfig) -> None:
-    trainable = SweepTrainable(config(tiny_trial(data)))
+    trainable = worker(tiny_trial(data))
     first, second = (trainable.train()["usage"] for _ in range(2))
     assert first.keys() == NODE | {"cpu_seconds", "host_memory_mib"}
     assert 0 < first["cpu_seconds"] < second["cpu_seconds"]
     with trainable.save().checkpoint.as_directory() as folder:
         saved = read_state(Path(folder) / STATE_FILE)
         assert saved["cpu_seconds"] == second["cpu_seconds"]
-        again = SweepTrainable(config(tiny_trial(data)))
+        again = worker(tiny_trial(data))
         again.load_checkpoint(str(folder))
     assert again.train()["usage"]["cpu_seconds"] > second["cpu_seconds"]

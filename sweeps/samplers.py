@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,7 +39,7 @@ class _Grid(GridSampler):
 
 
 class _Groups(_GroupDecomposedSearchSpace):
-    """Optuna's groups of parameters, to which each set of names is added once.
+    """Optuna's groups of parameters, to which each trial is added once.
 
     Added again it changes nothing, but Optuna does so with all trials each time it is asked, which
     costs more with every trial.
@@ -46,15 +47,19 @@ class _Groups(_GroupDecomposedSearchSpace):
 
     def __init__(self) -> None:
         super().__init__(include_pruned=True)
+        self._n_seen = 0  # of the first trials, all of which have ended
         self._known: set[frozenset[str]] = set()
 
     def calculate(self, study: Study, use_cache: bool = False) -> _SearchSpaceGroup:
         """Return the groups of all complete and stopped trials."""
-        for trial in study.get_trials(deepcopy=False, states=_OF_INTEREST):
+        trials = study.get_trials(deepcopy=False)
+        for trial in itertools.islice(trials, self._n_seen, None):
             names = frozenset(trial.distributions)
-            if names not in self._known:
+            if trial.state in _OF_INTEREST and names not in self._known:
                 self._known.add(names)
                 self._search_space.add_distributions(trial.distributions)
+        while self._n_seen < len(trials) and trials[self._n_seen].state.is_finished():
+            self._n_seen += 1
         return self._search_space
 
 

@@ -73,7 +73,7 @@ def run_sweep(
             allow_changed=allow_changed,
         )
         study = open_context_study(context)
-        with loading():
+        with loading(context.tracking_uri):
             stack.enter_context(connected(spec.cluster))
         nodes = SharedStorage(spec.storage)
         nodes.check()

@@ -125,9 +125,12 @@ def create_database(uri: str) -> None:
 
 
 @contextmanager
-def loading() -> Iterator[None]:
-    """Import MLflow beside what is done meanwhile, such as waiting for a cluster to start."""
-    thread = threading.Thread(target=_load, name="mlflow-import")
+def loading(uri: str) -> Iterator[None]:
+    """Get ready for a client beside what is done meanwhile, as waiting for a cluster to start.
+
+    MLflow is imported, and the database made where the URI names a sqlite file that is missing.
+    """
+    thread = threading.Thread(target=_load, args=(uri,), name="mlflow-import")
     thread.start()
     try:
         yield
@@ -135,11 +138,11 @@ def loading() -> Iterator[None]:
         thread.join()
 
 
-def _load() -> None:
+def _load(uri: str) -> None:
     _set_environment()
-    with suppress(ImportError):  # told where MLflow is needed
+    with suppress(ImportError, OSError, SaliencyError):  # told where MLflow is needed
         importlib.import_module("mlflow")
-        importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+        create_database(uri)
 
 
 def connect(uri: str) -> MlflowClient:

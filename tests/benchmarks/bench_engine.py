@@ -52,7 +52,7 @@ from sweeps.schedulers import build_scheduler
 from sweeps.searcher import ASSIGNMENT, StudySearcher, TrialPlan
 from sweeps.spec import SweepSpec
 from sweeps.study import open_study
-from sweeps.tracking import loading
+from sweeps.tracking import default_uri, loading
 from tests.benchmarks._report import Ratio, report
 from tests.benchmarks._tracked import tracker_of
 from trainables.trainable import ENDED, METRICS, SECONDS
@@ -214,9 +214,9 @@ def through_sweeps(folder: Path, trials: int) -> Clock:
     """Run no-op trials as a sweep does."""
     clock = Clock()
     with ExitStack() as stack:
-        with loading():
-            stack.enter_context(cluster())
         engine = Engine(folder, trials, clock.tick)
+        with loading(default_uri(engine.spec.local_storage)):
+            stack.enter_context(cluster())
         engine.start()
         clock.ready()
         context = SweepContext(spec=engine.spec, folder=engine.folder, fixed={}, images={})

@@ -5,10 +5,12 @@ import logging
 import math
 import shlex
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from hsplid_core.errors import ConfigError
-from sweeps.tracking import MlflowTracker, TrackingError, default_uri, ui_command
+from sweeps.tracking import MlflowTracker, TrackingError, default_uri, loading, ui_command
 from sweeps.tracking.client import connect
 from sweeps.tracking.location import sqlite_file
 from sweeps.tracking.spool import SPOOL_FILE
@@ -557,3 +559,22 @@ def test_the_ui_command_names_program_database_and_address(tmp_path: Path) -> No
 def test_importing_the_tracker_does_not_import_mlflow() -> None:
     code = "import sys, sweeps.tracking; sys.exit('mlflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+def test_the_database_is_made_beside_other_things(tmp_path: Path) -> None:
+    file = tmp_path / "made" / "mlflow.db"
+    with loading(f"sqlite:///{file}"):
+        pass
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert database.execute("SELECT name FROM experiments").fetchall() == [("Default",)]
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///{}/file/mlflow.db", "sqlite://", "http://127.0.0.1:9"])
+def test_what_is_wrong_with_the_database_is_told_only_where_it_is_needed(
+    tmp_path: Path, uri: str
+) -> None:
+    (tmp_path / "file").touch()
+    with loading(uri.format(tmp_path)):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+

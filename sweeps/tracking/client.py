@@ -221,6 +221,11 @@ def write(
     new_tags = {key: value for key, value in wanted.items() if run.tags.get(key) != value}
     param_list = [Param(key, value) for key, value in new_params.items()]
     tag_list = [RunTag(key, value) for key, value in new_tags.items()]
+    if len(tag_list) == 1 and not finite and not param_list:
+        # The request for one costs MLflow half of what one for many does.
+        client.set_tag(run.run_id, tag_list[0].key, tag_list[0].value)
+        run.tags.update(new_tags)
+        return
     turns = max(
         math.ceil(len(finite) / MAX_METRICS),
         math.ceil(len(param_list) / _MAX_OTHERS),

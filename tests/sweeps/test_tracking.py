@@ -281,6 +281,28 @@ def test_what_a_killed_driver_did_not_deliver_is_made_up_for(
     assert children[1].data.tags["sweep.on_front"] == "false"
 
 
+def test_who_left_the_front_is_told_after_a_driver_was_killed_before_it_told(
+    make: Callable[..., MlflowTracker], client: MlflowClient
+) -> None:
+    killed = make()
+    killed.sweep_started([])
+    train(killed, 0, range(1, 4))
+    killed.trial_finished(complete(0, 0.5, 0.5, epoch=3))
+    train(killed, 1, range(1, 4))
+    assert runs(client, killed)[1][0].data.tags["sweep.on_front"] == "true"
+    killed.close()
+
+    tracker = make()
+    ended = [complete(0, 0.5, 0.5, epoch=3, on_front=False), complete(1, 0.6, 0.6, epoch=3)]
+    tracker.sweep_started(ended)
+    train(tracker, 2, range(1, 4))
+    tracker.trial_finished(complete(2, 0.1, 0.9, epoch=3))
+    tracker.sweep_finished([*ended, complete(2, 0.1, 0.9, epoch=3)], interrupted=False)
+    tags = [run.data.tags for _, run in sorted(runs(client, tracker)[1].items())]
+    assert [of["sweep.on_front"] for of in tags] == ["false", "true", "true"]
+    assert [of["sweep.pareto_rank"] for of in tags] == ["2", "1", "1"]
+
+
 def test_an_end_of_which_only_the_numbers_arrived_is_completed(
     make: Callable[..., MlflowTracker], client: MlflowClient, tmp_path: Path
 ) -> None:
@@ -556,9 +578,6 @@ def test_the_ui_command_names_program_database_and_address(tmp_path: Path) -> No
     assert ui_command("https://ml.example.org/") == "https://ml.example.org"
 
 
-def test_importing_the_tracker_does_not_import_mlflow() -> None:
-    code = "import sys, sweeps.tracking; sys.exit('mlflow' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 def test_the_database_is_made_beside_other_things(tmp_path: Path) -> None:
     file = tmp_path / "made" / "mlflow.db"
     with loading(f"sqlite:///{file}"):
@@ -578,3 +597,6 @@ def test_what_is_wrong_with_the_database_is_told_only_where_it_is_needed(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_importing_the_tracker_does_not_import_mlflow() -> None:
+    code = "import sys, sweeps.tracking; sys.exit('mlflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -18,7 +19,8 @@ class Announcer:
     Args:
         study: The study.
         objectives: The sweep's objectives.
-        folder: The sweep's folder; what ends off the front, or leaves it, loses its checkpoints.
+        folder: The sweep's folder; what ends off the front, or leaves it, loses its checkpoints
+            soon after, beside what the driver does next: in a bucket that takes a while.
         listeners: Are told in this order.
     """
 
@@ -34,6 +36,8 @@ class Announcer:
         self._folder = folder
         self._listeners = listeners
         self._front: list[TrialRecord] = []
+        # What it cannot remove is left to the end of the sweep, or to its next run.
+        self._remover = ThreadPoolExecutor(1, thread_name_prefix="remove-checkpoints")
 
     def start(self) -> None:
         """Tell what earlier runs left, and clear away what a killed one did not."""
@@ -51,6 +55,6 @@ class Announcer:
         before = {member.number for member in self._front} | {number}
         self._front = front_after(self._front, record, self._objectives)
         for left in before - {member.number for member in self._front}:
-            remove_checkpoints(self._folder, left)
+            self._remover.submit(remove_checkpoints, self._folder, left)
         for listener in self._listeners:
             listener.trial_finished(record)

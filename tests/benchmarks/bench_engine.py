@@ -4,8 +4,9 @@ The same trials that do nothing, from the start of a cluster of two slots on: th
 project's searcher, study (sqlite), scheduler, front, progress and MLflow (sqlite), to the last
 trial's end and to the last word in MLflow; and through Ray's own OptunaSearch, with the same
 sampler and its study in memory, the same checkpoints, and none of Ray's loggers, so that nothing
-records its trials. The sampler looks at all trials each time, in both alike; it is asked alone,
-too, and a line says how the rest grows.
+records its trials. Workers are the same, and import PyTorch as those of a sweep do. The sampler
+looks at all trials each time, in both alike; it is asked alone, too, and a line says how the rest
+grows.
 
 Then trials without Ray's workers, of up to three epochs with two rungs and random parameters: CPU
 time of the driver's main thread for a trial in the study (with searcher, rungs and front) and in
@@ -54,6 +55,7 @@ from sweeps.searcher import ASSIGNMENT, StudySearcher, TrialPlan
 from sweeps.spec import SweepSpec
 from sweeps.study import open_study
 from sweeps.tracking import default_uri, loading
+from tests.benchmarks._no_op import NoOp, metrics_at
 from tests.benchmarks._report import Ratio, report
 from tests.benchmarks._tracked import tracker_of
 from trainables.trainable import ENDED, METRICS, SECONDS
@@ -67,40 +69,6 @@ _SPACE = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
 def suggest(trial: optuna.Trial) -> dict[str, ParameterValue]:
     """Suggest two numbers."""
     return {"x": trial.suggest_float("x", 0, 1), "y": trial.suggest_float("y", 0, 1)}
-
-
-def metrics_at(x: float, y: float, epoch: int = 1) -> dict[str, float]:
-    """Make an epoch's metrics: two objectives in conflict."""
-    return {
-        "epoch": float(epoch),
-        "val/accuracy": x * (1 - y) - 1 / epoch,
-        "val/robust_accuracy": 1 - x,
-    }
-
-
-class NoOp(tune.Trainable):
-    """A trial of one epoch that takes no time."""
-
-    def setup(self, config: dict[str, Any]) -> None:
-        """Take the parameters, from either of the two searchers."""
-        given = config[ASSIGNMENT]["parameters"] if ASSIGNMENT in config else config
-        self._values = float(given["x"]), float(given["y"])
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next trial's."""
-        self.setup(new_config)
-        return True
-
-    def step(self) -> dict[str, Any]:
-        """End at once."""
-        return {METRICS: metrics_at(*self._values), "done": True, ENDED: True, SECONDS: 0.0}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write a file, as every trial does."""
-        (Path(checkpoint_dir) / "state").write_text("nothing")
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Have nothing to restore."""
 
 
 class Clock:

@@ -99,7 +99,8 @@ class MlflowTracker:
         self._unwritten: list[tuple[int | None, Entry]] = []
         self._attempts: Counter[int] = Counter()
         self._front: list[TrialRecord] = []
-        self._ended: set[int] = set()  # since this driver began
+        # Whether a trial is on the front, as this driver has told.
+        self._on_front: dict[int, bool] = {}
         self._last_sample = -1
 
     @property
@@ -160,7 +161,7 @@ class MlflowTracker:
         numbers = {member.number for member in front} | {record.number}
         left = [member.number for member in self._front if member.number not in numbers]
         self._front = front
-        self._ended.add(record.number)
+        self._on_front |= {record.number: record.on_front, **dict.fromkeys(left, False)}
         self._put_all(
             [
                 (record.number, self._closed(record)),
@@ -291,12 +292,11 @@ class MlflowTracker:
         candidates = [record for record in complete if record.infeasible is None]
         ranks = pareto_ranks(points_of(candidates, self._objectives), self._objectives).tolist()
         known = dict(zip((record.number for record in candidates), ranks, strict=True))
-        front = {member.number for member in self._front}
         entries: list[tuple[int | None, Entry]] = []
         for record in complete:
             tags = {RANK: str(known.get(record.number, "infeasible"))}
             # An earlier driver may have been killed before it told who left the front.
-            if record.number not in self._ended or record.on_front != (record.number in front):
+            if self._on_front.get(record.number) != record.on_front:
                 tags[ON_FRONT] = text(record.on_front)
             entries.append((record.number, Tagged(tags=tags)))
         return entries

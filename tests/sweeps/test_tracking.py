@@ -296,8 +296,9 @@ def test_who_left_the_front_is_told_after_a_driver_was_killed_before_it_told(
     ended = [complete(0, 0.5, 0.5, epoch=3, on_front=False), complete(1, 0.6, 0.6, epoch=3)]
     tracker.sweep_started(ended)
     train(tracker, 2, range(1, 4))
-    tracker.trial_finished(complete(2, 0.1, 0.9, epoch=3))
-    tracker.sweep_finished([*ended, complete(2, 0.1, 0.9, epoch=3)], interrupted=False)
+    newest = complete(2, 0.1, 0.9, epoch=3)
+    tracker.trial_finished(newest)
+    tracker.sweep_finished([*ended, newest], interrupted=False)
     tags = [run.data.tags for _, run in sorted(runs(client, tracker)[1].items())]
     assert [of["sweep.on_front"] for of in tags] == ["false", "true", "true"]
     assert [of["sweep.pareto_rank"] for of in tags] == ["2", "1", "1"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sweeps.events import ENDED, TrialRecord
-from sweeps.results import Objective, front_after
+from sweeps.results import Objective
 from sweeps.selection import default_reference, hypervolume, points_of
 from trainables.config import ParameterValue
 
@@ -79,7 +79,12 @@ class Standing:
         self.running: dict[int, RunningTrial] = {}
         self.finished: dict[int, TrialRecord] = {}
         self._sums = _Sums()
-        self.front: list[TrialRecord] = []
+        self._front: dict[int, TrialRecord] = {}
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """The trials on the front, by number."""
+        return [self._front[number] for number in sorted(self._front)]
 
     @property
     def failed(self) -> int:
@@ -116,7 +121,7 @@ class Standing:
         ended = (record for record in records if record.state in ENDED)
         self.finished = {record.number: record for record in ended}
         self._add_up()
-        self.front = [record for record in records if record.on_front]
+        self._front = {record.number: record for record in records if record.on_front}
 
     def start(
         self, number: int, parameters: Mapping[str, ParameterValue], *, resumed: bool = False
@@ -133,9 +138,8 @@ class Standing:
         self.running[number].epoch = epoch
         self.running[number].metrics = metrics
 
-    def finish(self, record: TrialRecord) -> bool:
-        """Note a trial's end, and tell whether that changed the front."""
-        before = [member.number for member in self.front]
+    def finish(self, record: TrialRecord, left: Sequence[int] = ()) -> bool:
+        """Note a trial's end and who left the front, and tell whether that changed the front."""
         self.running.pop(record.number, None)
         known = record.number in self.finished
         self.finished[record.number] = record
@@ -143,8 +147,12 @@ class Standing:
             self._add_up()
         else:
             self._sums.add(record)
-        self.front = front_after(self.front, record, self.objectives)
-        return before != [member.number for member in self.front]
+        before = set(self._front)
+        for number in (record.number, *left):
+            self._front.pop(number, None)
+        if record.on_front:
+            self._front[record.number] = record
+        return before != set(self._front)
 
     def _add_up(self) -> None:
         sums = _Sums()

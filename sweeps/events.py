@@ -74,8 +74,13 @@ class SweepListener(Protocol):
     def epoch_finished(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Hear an epoch's metrics; epochs count from 1 and may be told again after a resume."""
 
-    def trial_finished(self, record: TrialRecord) -> None:
-        """Hear that a trial is complete, has failed or was stopped early."""
+    def trial_finished(self, record: TrialRecord, left: Sequence[int] = ()) -> None:
+        """Hear that a trial is complete, has failed or was stopped early.
+
+        Args:
+            record: The trial; says whether it is on the front now.
+            left: Numbers of the trials that it pushed off the front.
+        """
 
     def sweep_finished(self, records: Sequence[TrialRecord], *, interrupted: bool) -> None:
         """Hear that the sweep ends; interrupted: the user stopped it before all trials ran."""

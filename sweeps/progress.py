@@ -101,9 +101,9 @@ class ProgressView:
         self._standing.note_epoch(number, epoch, metrics)
         self._tell("epoch_finished", None, trial=number, epoch=epoch, metrics=dict(metrics))
 
-    def trial_finished(self, record: TrialRecord) -> None:
+    def trial_finished(self, record: TrialRecord, left: Sequence[int] = ()) -> None:
         """Show a trial's result or why it failed, and the front if that changed."""
-        changed = self._standing.finish(record)
+        changed = self._standing.finish(record, left)
         self._tell(
             "trial_finished",
             self._result_line(record),

@@ -145,46 +145,6 @@ def dominates(
     return better
 
 
-def enters_front(
-    trial: FrozenTrial, front: Iterable[TrialRecord], objectives: Sequence[Objective]
-) -> bool:
-    """Tell whether a trial that has just ended is on the front.
-
-    Args:
-        trial: Must be complete and feasible for that.
-        front: The front before.
-        objectives: The sweep's objectives.
-    """
-    if trial.state != TrialState.COMPLETE or any(x > 0 for x in trial.constraints.values()):
-        return False
-    return not any(dominates(member.values or (), trial.values, objectives) for member in front)
-
-
-def front_after(
-    front: Iterable[TrialRecord], record: TrialRecord, objectives: Sequence[Objective]
-) -> list[TrialRecord]:
-    """Update a front by one finished trial, without asking the study for all trials again.
-
-    Args:
-        front: The front before; its records have values.
-        record: The finished trial; ``on_front`` says whether it enters.
-        objectives: The sweep's objectives.
-
-    Returns:
-        The front after, by trial number; records that left it are gone.
-    """
-    kept = {member.number: member for member in front if member.number != record.number}
-    new = record.values
-    if record.on_front and new is not None:
-        kept = {
-            number: member
-            for number, member in kept.items()
-            if member.values is not None and not dominates(new, member.values, objectives)
-        }
-        kept[record.number] = record
-    return [kept[number] for number in sorted(kept)]
-
-
 def to_table(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> pa.Table:
     """Lay the trials out as a flat Arrow table.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sweeps.events import ENDED, TrialRecord
 from sweeps.front_table import best_values
-from sweeps.results import Objective, front_after
+from sweeps.results import Objective
 from sweeps.selection import pareto_ranks, points_of
 from sweeps.tracking.client import EPOCH, ServerDownError, TrackingError, text
 from sweeps.tracking.courier import Courier
@@ -98,7 +98,6 @@ class MlflowTracker:
         self._lock = threading.Lock()
         self._unwritten: list[tuple[int | None, Entry]] = []
         self._attempts: Counter[int] = Counter()
-        self._front: list[TrialRecord] = []
         # Whether a trial is on the front, as this driver has told.
         self._on_front: dict[int, bool] = {}
         self._last_sample = -1
@@ -133,7 +132,6 @@ class MlflowTracker:
         self._spool.note({**self._facts, "began_ms": str(self._began_ms)})
         self._put(None, Begun(spec=self._spec, tags=self._tags, time_ms=_now_ms()))
         self._attempts.update({record.number: record.attempts for record in records})
-        self._front = [record for record in records if record.on_front]
         told = self._told()
         for record in records:
             if record.state in ENDED and record.state != told.get(record.number):
@@ -155,12 +153,8 @@ class MlflowTracker:
         values = {name: float(value) for name, value in metrics.items()}
         self._put(number, Epoch(epoch=epoch, metrics=values, time_ms=_now_ms()))
 
-    def trial_finished(self, record: TrialRecord) -> None:
+    def trial_finished(self, record: TrialRecord, left: Sequence[int] = ()) -> None:
         """Log a trial's end, and tag the trials that it pushed off the front."""
-        front = front_after(self._front, record, self._objectives)
-        numbers = {member.number for member in front} | {record.number}
-        left = [member.number for member in self._front if member.number not in numbers]
-        self._front = front
         self._on_front |= {record.number: record.on_front, **dict.fromkeys(left, False)}
         self._put_all(
             [

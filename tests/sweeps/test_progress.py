@@ -33,7 +33,7 @@ def drive(listener: ProgressView) -> None:
     listener.epoch_finished(1, 2, METRICS)
     listener.trial_finished(complete(1, 0.5, 0.1, on_front=False))
     listener.trial_started(2, {"method.hsplid.rho_s": 0.5}, resumed=False)
-    listener.trial_finished(complete(2, 0.7, 0.4))
+    listener.trial_finished(complete(2, 0.7, 0.4), left=[0])
     listener.trial_finished(failed(3))
     records = [complete(0, 0.6, 0.2, on_front=False), complete(1, 0.5, 0.1, on_front=False)]
     listener.sweep_finished([*records, complete(2, 0.7, 0.4), failed(3)], interrupted=False)
@@ -62,7 +62,7 @@ def test_of_a_long_front_only_the_newcomer_is_told() -> None:
     listener = view(console)
     for number in range(8):
         listener.trial_finished(complete(number, 0.1 * number, 0.8 - 0.1 * number))
-    listener.trial_finished(complete(8, 0.9, 0.15))
+    listener.trial_finished(complete(8, 0.9, 0.15), left=[7])
     fronts = [line.split(" ", 2)[2] for line in stream.getvalue().splitlines() if "front" in line]
     assert fronts[5].count("trial") == 6
     assert fronts[6] == "trial 6 (60.0%, 20.0%) and 6 others, hypervolume 0.27"

@@ -3,19 +3,17 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 import optuna
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from optuna.trial import TrialState, create_trial
+from optuna.trial import TrialState
 
 from sweeps.events import TrialRecord
-from sweeps.results import dominates, front_after, records_of, to_table, write_parquet
-from tests.sweeps.records import GOALS, Goal, complete
+from sweeps.results import dominates, records_of, to_table, write_parquet
+from tests.sweeps.records import GOALS, Goal
 
 
 @pytest.fixture
@@ -96,28 +94,6 @@ def test_dominance(first: tuple[float, ...], second: tuple[float, ...], expected
     assert dominates(first, second, GOALS) is expected
     flipped = [Goal("a", "minimize"), Goal("b", "minimize")]
     assert dominates(tuple(-v for v in first), tuple(-v for v in second), flipped) is expected
-
-
-@pytest.mark.parametrize("directions", [["maximize", "minimize"], ["maximize"] * 3])
-def test_the_updated_front_is_optunas_after_every_trial(
-    directions: list[Literal["maximize", "minimize"]],
-) -> None:
-    goals = [Goal(f"m{i}", direction) for i, direction in enumerate(directions)]
-    study = optuna.create_study(directions=directions)
-    # Few distinct values, so that ties and duplicates occur.
-    cloud = np.random.default_rng(0).integers(0, 6, size=(40, len(directions)))
-    front: list[TrialRecord] = []
-    for values in cloud.astype(float).tolist():
-        study.add_trial(create_trial(values=values))
-        record = records_of(study)[-1]
-        front = front_after(front, record, goals)
-        assert [r.number for r in front] == sorted(t.number for t in study.best_trials)
-
-
-def test_a_record_told_again_replaces_itself_on_the_front() -> None:
-    front = front_after([complete(0, 0.5, 0.5)], complete(0, 0.6, 0.6), GOALS)
-    assert [record.values for record in front] == [(0.6, 0.6)]
-    assert front_after(front, complete(0, 0.1, 0.1, on_front=False), GOALS) == []
 
 
 def records() -> list[TrialRecord]:

@@ -114,7 +114,7 @@ def test_a_sweep_is_one_parent_with_a_child_a_trial(
     train(tracker, 0, range(1, 4))
     tracker.trial_finished(complete(0, 0.8, 0.2, epoch=3))
     train(tracker, 1, range(1, 4))
-    tracker.trial_finished(complete(1, 0.9, 0.4, epoch=3))
+    tracker.trial_finished(complete(1, 0.9, 0.4, epoch=3), left=[0])
     train(tracker, 2, range(1, 2))
     ill = dataclasses.replace(failed(2), cause="diverged", host="node-7")
     tracker.trial_finished(ill)

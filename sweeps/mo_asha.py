@@ -9,6 +9,7 @@ the running ones with their last values.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,8 +20,8 @@ from ray.tune.schedulers import TrialScheduler
 
 from sweeps.fifo import Fifo
 from sweeps.outcome import is_feasible, metrics_of
-from sweeps.ranking import Values, is_among_best
-from sweeps.results import Objective
+from sweeps.ranking import Front, Values, dominating, is_among_best
+from sweeps.results import Objective, minimised
 from sweeps.searcher import ASSIGNMENT, RUNGS
 from sweeps.spec import ConstraintSpec
 from trainables.trainable import ENDED, FAILURE
@@ -54,7 +55,7 @@ class Rungs:
             level *= reduction_factor
         self._entries = {level: _Entries(len(self._objectives)) for level in self.levels}
         # Of the finished trials only those that none of them dominates: the others cannot matter.
-        self._final: list[tuple[float, ...]] = []
+        self._final = Front(len(self._objectives))
         self._running: dict[int, tuple[float, ...]] = {}
 
     def load(self, trials: Iterable[FrozenTrial]) -> None:
@@ -70,8 +71,7 @@ class Rungs:
                     self._entries[level].add(trial.number, values)
             feasible = all(excess <= 0 for excess in trial.constraints.values())
             if trial.state == TrialState.COMPLETE and feasible:
-                named = zip(self._objectives, trial.values, strict=True)
-                self._note_final(tuple(_minimised(o, value) for o, value in named))
+                self._final.add(trial.number, self._minimised(trial.values))
             elif trial.state == TrialState.RUNNING and reached:
                 self._running[trial.number] = reached[max(reached)]
 
@@ -88,9 +88,9 @@ class Rungs:
             metrics: Of this epoch. One without the objectives decides nothing; the next one with
                 them stands for the rung.
         """
-        if any(objective.metric not in metrics for objective in self._objectives):
+        if not self._are_known(metrics):
             return True
-        values = tuple(_minimised(o, metrics[o.metric]) for o in self._objectives)
+        values = self._values_in(metrics)
         self._running[number] = values
         level = max((n for n in self.levels if n <= epoch), default=None)
         if level is None or number in self._entries[level]:
@@ -104,13 +104,19 @@ class Rungs:
         return is_among_best(entries.values, len(entries) - 1, places)
 
     def _on_front(self, values: tuple[float, ...]) -> bool:
-        others = [*self._final, *self._running.values()]
-        return not any(_dominates(other, values) for other in others)
+        running = np.array([*self._running.values()])
+        return self._final.admits(values) and not dominating(running, values).any()
 
-    def _note_final(self, values: tuple[float, ...]) -> None:
-        if not any(_dominates(other, values) for other in self._final):
-            self._final = [other for other in self._final if not _dominates(values, other)]
-            self._final.append(values)
+    def _are_known(self, metrics: Mapping[str, float]) -> bool:
+        return all(objective.metric in metrics for objective in self._objectives)
+
+    def _values_in(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        return self._minimised([metrics[objective.metric] for objective in self._objectives])
+
+    def _minimised(self, values: Sequence[float]) -> tuple[float, ...]:
+        # What is not finite is worse than all else, whichever way.
+        turned = minimised(values, self._objectives)
+        return tuple(value if math.isfinite(value) else math.inf for value in turned)
 
     def finish(self, number: int, metrics: Mapping[str, float] | None) -> None:
         """Note that a trial ended.
@@ -121,8 +127,8 @@ class Rungs:
                 values are of no front.
         """
         self._running.pop(number, None)
-        if metrics is not None and all(o.metric in metrics for o in self._objectives):
-            self._note_final(tuple(_minimised(o, metrics[o.metric]) for o in self._objectives))
+        if metrics is not None and self._are_known(metrics):
+            self._final.add(number, self._values_in(metrics))
 
 
 class _Entries:
@@ -158,16 +164,6 @@ class _Entries:
             # Twice as much each time: a copy of everything for every trial would be quadratic.
             self._held = np.concatenate([self._held, np.empty_like(self._held)])
         self._held[row] = values
-
-
-def _dominates(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
-    return first != second and all(a <= b for a, b in zip(first, second, strict=True))
-
-
-def _minimised(objective: Objective, value: float) -> float:
-    if not np.isfinite(value):
-        return float("inf")
-    return -value if objective.direction == "maximize" else value
 
 
 class MoAsha(Fifo):

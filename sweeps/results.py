@@ -131,18 +131,10 @@ def _warning_codes(record: TrialRecord) -> str | None:
     return ",".join(sorted(codes)) or None
 
 
-def dominates(
-    first: Sequence[float], second: Sequence[float], objectives: Sequence[Objective]
-) -> bool:
-    """Tell whether the first values are nowhere worse than the second and somewhere better."""
-    better = False
-    # Asked for every pair of a front and its newcomer: the first loss decides, and so does NaN.
-    for a, b, objective in zip(first, second, objectives, strict=True):
-        gain = a - b if objective.direction == "maximize" else b - a
-        if not gain >= 0:
-            return False
-        better = better or gain > 0
-    return better
+def minimised(values: Sequence[float], objectives: Sequence[Objective]) -> tuple[float, ...]:
+    """Turn the values of objectives into such of which less is better."""
+    pairs = zip(values, objectives, strict=True)
+    return tuple(-value if goal.direction == "maximize" else value for value, goal in pairs)
 
 
 def to_table(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> pa.Table:

@@ -10,7 +10,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.events import SweepListener
-from sweeps.results import Objective, dominates, record_of, records_of
+from sweeps.ranking import Front
+from sweeps.results import Objective, minimised, record_of, records_of
 from sweeps.trial_files import collect_garbage, remove_checkpoints
 
 
@@ -36,14 +37,16 @@ class Announcer:
         self._objectives = objectives
         self._folder = folder
         self._listeners = listeners
-        self._front: dict[int, Sequence[float]] = {}  # values by number
+        self._front = Front(len(objectives))
         # What it cannot remove is left to the end of the sweep, or to its next run.
         self._remover = ThreadPoolExecutor(1, thread_name_prefix="remove-checkpoints")
 
     def start(self) -> None:
         """Tell what earlier runs left, and clear away what a killed one did not."""
         records = records_of(self._study)
-        self._front = {record.number: record.values or () for record in records if record.on_front}
+        for record in records:
+            if record.on_front and record.values is not None:
+                self._front.add(record.number, minimised(record.values, self._objectives))
         collect_garbage(self._folder, records)
         for listener in self._listeners:
             listener.sweep_started(records)
@@ -51,24 +54,15 @@ class Announcer:
     def trial_ended(self, number: int) -> None:
         """Tell of a trial that the study knows to have ended."""
         trial = self._study.get_trials(deepcopy=False)[number]
-        on_front = self._enters(trial)
-        left = self._dominated_by(trial.values) if on_front else []
-        for member in left:
-            del self._front[member]
-        if on_front:
-            self._front[number] = trial.values
-        for loser in left if on_front else [number]:
+        left = self._front_with(trial)
+        for loser in [number] if left is None else left:
             self._remover.submit(remove_checkpoints, self._folder, loser)
-        record = record_of(trial, on_front=on_front)
+        record = record_of(trial, on_front=left is not None)
         for listener in self._listeners:
-            listener.trial_finished(record, left)
+            listener.trial_finished(record, left or ())
 
-    def _enters(self, trial: FrozenTrial) -> bool:
+    def _front_with(self, trial: FrozenTrial) -> list[int] | None:
+        """Let a trial take its place on the front; returns who left, or None without a place."""
         if trial.state != TrialState.COMPLETE or any(x > 0 for x in trial.constraints.values()):
-            return False
-        members = self._front.values()
-        return not any(dominates(values, trial.values, self._objectives) for values in members)
-
-    def _dominated_by(self, values: Sequence[float]) -> list[int]:
-        members = self._front.items()
-        return [number for number, of in members if dominates(values, of, self._objectives)]
+            return None
+        return self._front.add(trial.number, minimised(trial.values, self._objectives))

@@ -25,7 +25,7 @@ class Follower:
 
     def __init__(self) -> None:
         self.front: set[int] = set()
-        self.left: list[Sequence[int]] = []
+        self.left: list[list[int]] = []
 
     def sweep_started(self, records: Sequence[TrialRecord]) -> None:
         self.front = {record.number for record in records if record.on_front}
@@ -39,7 +39,7 @@ class Follower:
         raise AssertionError("no trial trains here")
 
     def trial_finished(self, record: TrialRecord, left: Sequence[int] = ()) -> None:
-        self.left.append(left)
+        self.left.append(list(left))
         self.front -= set(left)
         if record.on_front:
             self.front.add(record.number)

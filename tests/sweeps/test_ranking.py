@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from sweeps.ranking import epsilon_net, is_among_best
+from sweeps.ranking import Front, dominating, epsilon_net, is_among_best
 
 
 def brute_force_front(values: np.ndarray) -> list[bool]:
@@ -45,3 +45,36 @@ def test_being_among_the_best_agrees_with_the_whole_ranking(m: int) -> None:
         left = left[~front]
     for index, count in itertools.product(range(25), (1, 3, 8, 25)):
         assert is_among_best(values, index, count) == (ranking.index(index) < count)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ((0.5, 0.4), (0.5, 0.5), True),
+        ((0.5, 0.5), (0.5, 0.5), False),
+        ((0.4, 0.6), (0.5, 0.5), False),
+        ((0.5, 0.5), (0.5, 0.4), False),
+        ((0.5, 0.5), (np.inf, 0.5), True),
+        ((0.5, np.inf), (0.6, np.inf), True),
+    ],
+)
+def test_dominance(
+    first: tuple[float, float], second: tuple[float, float], expected: bool
+) -> None:
+    assert dominating(np.array([first, (9.0, 9.0)]), second).tolist() == [expected, False]
+
+
+@pytest.mark.parametrize("m", [1, 2, 3])
+def test_a_front_that_grows_point_by_point_is_the_front_of_all(m: int) -> None:
+    values = np.random.default_rng(m).random((60, m)).round(1)
+    values[::13, 0] = np.inf
+    front = Front(m)
+    members: set[int] = set()
+    for number, point in enumerate(values.tolist()):
+        admitted = front.admits(point)
+        left = front.add(number, point)
+        assert admitted == (left is not None)
+        if left is not None:
+            members = (members - set(left)) | {number}
+        known = brute_force_front(values[: number + 1])
+        assert members == {n for n, on_front in enumerate(known) if on_front}

@@ -12,8 +12,8 @@ import pytest
 from optuna.trial import TrialState
 
 from sweeps.events import TrialRecord
-from sweeps.results import dominates, records_of, to_table, write_parquet
-from tests.sweeps.records import GOALS, Goal
+from sweeps.results import records_of, to_table, write_parquet
+from tests.sweeps.records import GOALS
 
 
 @pytest.fixture
@@ -79,21 +79,6 @@ def test_a_study_with_one_objective_has_a_front_of_its_best() -> None:
     for value in (0.3, 0.1, 0.2):
         study.tell(study.ask(), value)
     assert [record.on_front for record in records_of(study)] == [False, True, False]
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "expected"),
-    [
-        ((0.5, 0.5), (0.5, 0.4), True),
-        ((0.5, 0.5), (0.5, 0.5), False),
-        ((0.6, 0.4), (0.5, 0.5), False),
-        ((0.5, 0.4), (0.5, 0.5), False),
-    ],
-)
-def test_dominance(first: tuple[float, ...], second: tuple[float, ...], expected: bool) -> None:
-    assert dominates(first, second, GOALS) is expected
-    flipped = [Goal("a", "minimize"), Goal("b", "minimize")]
-    assert dominates(tuple(-v for v in first), tuple(-v for v in second), flipped) is expected
 
 
 def records() -> list[TrialRecord]:

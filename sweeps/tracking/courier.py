@@ -16,9 +16,9 @@ from sweeps.tracking.store import SweepStore
 _WINDOW = 500
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
-# Delivery may take this share of the time while a sweep runs: it takes the driver's processor, and
-# workers may wait for that. Where there is more to deliver it is done in turns of this length.
-_SHARE = 0.05
+# Delivery may take this share of a processor while a sweep runs, for trials may wait for what the
+# driver does; waiting for a server counts as nothing. It is done in turns of this length.
+_SHARE = 0.025
 _TURN_S = 0.5
 _POLL_S = 0.05
 
@@ -147,13 +147,17 @@ class Courier:
         while not self._stopped.is_set():
             self._wake.wait()
             self._wake.clear()
-            begin = time.monotonic()
+            begin, processor = time.monotonic(), time.thread_time()
             try:
-                if not self._deliver(begin + _TURN_S):
-                    self._wake.set()
+                whole = self._deliver(begin + _TURN_S)
                 wait_s = _FIRST_WAIT_S
                 took = time.monotonic() - begin
-                self._rest(max(self._interval_s, min(took / _SHARE - took, _LONGEST_WAIT_S)))
+                pause = min((time.thread_time() - processor) / _SHARE - took, _LONGEST_WAIT_S)
+                if whole:
+                    pause = max(pause, self._interval_s)
+                else:
+                    self._wake.set()
+                self._rest(pause)
             except Exception as error:  # whatever it is, training goes on, and so must this thread
                 self._note_failure(error)
                 self._wake.set()

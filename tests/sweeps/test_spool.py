@@ -189,10 +189,37 @@ def tracker_of(uri: str, folder: Path, name: str, **options: Any) -> MlflowTrack
         objectives=GOALS,
         spec={"name": name},
         tags={"seed": "1"},
-        interval_s=0.0,
         sampling_s=0.2,
-        **options,
+        **{"interval_s": 0.0, **options},
     )
+
+
+def test_what_one_turn_cannot_deliver_does_not_wait_for_the_next_delivery(
+    server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeps.tracking.courier._TURN_S", 0.0)
+    monkeypatch.setattr("sweeps.tracking.courier._SHARE", 0.5)
+
+    def slowly() -> str:
+        time.sleep(0.05)
+        return "pass"
+
+    with spoiling_proxy(server.uri, slowly) as uri:
+        tracker = tracker_of(uri, tmp_path, "slow", interval_s=1e9)
+        tracker.sweep_started([complete(number, 0.1, 0.5) for number in range(4)])
+        deadline = time.monotonic() + 30
+        while (
+            len(
+                client_runs := MlflowClient(server.uri).search_runs(
+                    [tracker.experiment_id], "attributes.status = 'FINISHED'"
+                )
+            )
+            < 4
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        tracker.close()
+    assert sorted(run.info.run_name for run in client_runs) == [f"trial {n}" for n in range(4)]
 
 
 def test_a_server_that_spoils_many_requests_gets_everything_once(

@@ -21,7 +21,7 @@ from ray.tune.schedulers import TrialScheduler
 from sweeps.fifo import Fifo
 from sweeps.outcome import is_feasible, metrics_of
 from sweeps.ranking import Front, Values, dominating, is_among_best
-from sweeps.results import Objective, minimised
+from sweeps.results import Objective, is_candidate, minimised
 from sweeps.searcher import ASSIGNMENT, RUNGS
 from sweeps.spec import ConstraintSpec
 from trainables.trainable import ENDED, FAILURE
@@ -69,8 +69,7 @@ class Rungs:
             for level, values in reached.items():
                 if level in self._entries:
                     self._entries[level].add(trial.number, values)
-            feasible = all(excess <= 0 for excess in trial.constraints.values())
-            if trial.state == TrialState.COMPLETE and feasible:
+            if is_candidate(trial):
                 self._final.add(trial.number, self._minimised(trial.values))
             elif trial.state == TrialState.RUNNING and reached:
                 self._running[trial.number] = reached[max(reached)]

@@ -29,15 +29,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
+import numpy as np
 import optuna
 import pyarrow as pa
 import pyarrow.parquet as pq
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from pyarrow import csv
 
 from hsplid_core.errors import ConfigError
 from sweeps.events import TrialRecord
 from sweeps.events import TrialState as RecordState
+from sweeps.ranking import nondominated
 from trainables.config import ParameterValue
 from trainables.robustness import WARNINGS
 
@@ -78,11 +81,23 @@ def records_of(study: optuna.Study) -> list[TrialRecord]:
         study: Study with one or more objectives.
 
     Returns:
-        One record a trial, by number; the front is Optuna's own (complete and feasible trials).
+        One record a trial, by number; the front is that of :attr:`optuna.Study.best_trials`,
+        which would copy all trials to find it.
     """
-    front = {trial.number for trial in study.best_trials}
     trials = study.get_trials(deepcopy=False)
+    candidates = [trial for trial in trials if is_candidate(trial)]
+    signs = [-1.0 if way == StudyDirection.MAXIMIZE else 1.0 for way in study.directions]
+    values = np.array([trial.values for trial in candidates]).reshape(-1, len(signs)) * signs
+    chosen = zip(candidates, nondominated(values).tolist(), strict=True)
+    front = {trial.number for trial, on_front in chosen if on_front}
     return [record_of(trial, on_front=trial.number in front) for trial in trials]
+
+
+def is_candidate(trial: FrozenTrial) -> bool:
+    """Tell whether a trial may be on a front: it is complete and feasible."""
+    return trial.state == TrialState.COMPLETE and not any(
+        excess > 0 for excess in trial.constraints.values()
+    )
 
 
 def record_of(trial: FrozenTrial, *, on_front: bool = False) -> TrialRecord:

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from sweeps.events import SweepListener
 from sweeps.ranking import Front
-from sweeps.results import Objective, minimised, record_of, records_of
+from sweeps.results import Objective, is_candidate, minimised, record_of, records_of
 from sweeps.trial_files import collect_garbage, remove_checkpoints
 
 
@@ -63,6 +63,6 @@ class Announcer:
 
     def _front_with(self, trial: FrozenTrial) -> list[int] | None:
         """Let a trial take its place on the front; returns who left, or None without a place."""
-        if trial.state != TrialState.COMPLETE or any(x > 0 for x in trial.constraints.values()):
+        if not is_candidate(trial):
             return None
         return self._front.add(trial.number, minimised(trial.values, self._objectives))

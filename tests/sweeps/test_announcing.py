@@ -13,6 +13,7 @@ from optuna.trial import TrialState, create_trial
 from sweeps.engine.announcing import Announcer
 from sweeps.events import TrialRecord
 from sweeps.local_copy import CHECKPOINTS
+from sweeps.results import records_of
 from sweeps.trial_files import trial_folder
 from tests.sweeps.records import Goal
 from trainables.config import ParameterValue
@@ -60,7 +61,9 @@ def announced(study: optuna.Study, directions: Directions, folder: Path) -> Foll
     for trial in trials[2:]:
         known.add_trial(trial)
         announcer.trial_ended(trial.number)
-        assert follower.front == {best.number for best in known.best_trials}
+        best = {trial.number for trial in known.best_trials}
+        assert follower.front == best
+        assert {record.number for record in records_of(known) if record.on_front} == best
     return follower
 
 

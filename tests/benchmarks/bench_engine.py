@@ -1,12 +1,12 @@
 """What the engine costs: no-op trials against bare Ray Tune, and how its parts grow with a sweep.
 
-The same trials that do nothing, from the start of a cluster of two slots on: through this
-project's searcher, study (sqlite), scheduler, front, progress and MLflow (sqlite), to the last
-trial's end and to the last word in MLflow; and through Ray's own OptunaSearch, with the same
-sampler and its study in memory, the same checkpoints, and none of Ray's loggers, so that nothing
-records its trials. Workers are the same, and import PyTorch as those of a sweep do. The sampler
-looks at all trials each time, in both alike; it is asked alone, too, and a line says how the rest
-grows.
+The same trials that do nothing, each time in a fresh process, from the start of a cluster of two
+slots on: through this project's searcher, study (sqlite), scheduler, front, progress and MLflow
+(sqlite), to the last trial's end and to the last word in MLflow; and through Ray's own
+OptunaSearch, with the same sampler and its study in memory, the same checkpoints, and none of
+Ray's loggers, so that nothing records its trials. Workers are the same, and import PyTorch as
+those of a sweep do. The sampler looks at all trials each time, in both alike; it is asked alone,
+too, and a line says how the rest grows.
 
 Then trials without Ray's workers, of up to three epochs with two rungs and random parameters: CPU
 time of the driver's main thread for a trial in the study (with searcher, rungs and front) and in
@@ -22,11 +22,14 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import multiprocessing
 import statistics
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -81,7 +84,6 @@ class Clock:
     """
 
     def __init__(self) -> None:
-        self._process = psutil.Process()
         self._begin = time.perf_counter()
         self._times: list[float] = []
         self._cpu: list[float] = []
@@ -96,7 +98,7 @@ class Clock:
         """Note the end of a trial."""
         self._times.append(time.perf_counter())
         self._cpu.append(time.process_time())
-        self._memory.append(self._process.memory_info().rss)
+        self._memory.append(psutil.Process().memory_info().rss)
         self.ended = self._times[-1] - self._begin
 
     def stop(self) -> None:
@@ -336,9 +338,12 @@ def _timed(listener: SweepListener, add: Callable[[float], None]) -> None:
 
 
 def measured(name: str, run: Callable[[Path, int], Clock], trials: int, early: int) -> Clock:
-    """Run in a folder of its own, and print what it took."""
-    with tempfile.TemporaryDirectory() as folder:
-        clock = run(Path(folder), trials)
+    """Run in a process and a folder of its own, and print what it took."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), quieten) as process,
+    ):
+        clock = process.submit(run, Path(folder), trials).result()
     begun = f"{clock.started:.1f} s until trials may start"
     rates = f"at {early}: {clock.each_ms(early):.1f}, at {trials}: {clock.each_ms(trials):.1f} ms"
     print(
@@ -348,6 +353,13 @@ def measured(name: str, run: Callable[[Path, int], Clock], trials: int, early: i
         flush=True,
     )
     return clock
+
+
+def quieten() -> None:
+    """Leave the output to the figures."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
 
 
 def on_ray(trials: int, rounds: int) -> list[Ratio]:
@@ -371,8 +383,7 @@ def on_ray(trials: int, rounds: int) -> list[Ratio]:
     late = median(lambda ours, bare: ours.each_ms(trials) / bare.each_ms(trials))
     growth = median(lambda ours, _: ours.each_ms(trials) / ours.each_ms(early))
     without = median(lambda ours, _: rest(ours, trials) / rest(ours, early))
-    # What runs later fills what those before have left free.
-    memory = pairs[0][0].growth_kib()
+    memory = median(lambda ours, _: ours.growth_kib())
     return [
         Ratio(f"{name} / bare Ray Tune", whole, 1.15, False),
         Ratio(f"one of them at {trials}, the same", late, 1.15, False),
@@ -411,8 +422,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="of them; medians are told")
     parser.add_argument("--simulated", type=int, default=10_000, help="0 leaves this part out")
     arguments = parser.parse_args(argv)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    quieten()
     ratios = on_ray(arguments.trials, arguments.rounds) if arguments.trials else []
     return report(ratios + (simulated(arguments.simulated) if arguments.simulated else []))
 

@@ -79,12 +79,7 @@ class Standing:
         self.running: dict[int, RunningTrial] = {}
         self.finished: dict[int, TrialRecord] = {}
         self._sums = _Sums()
-        self._front: dict[int, TrialRecord] = {}
-
-    @property
-    def front(self) -> list[TrialRecord]:
-        """The trials on the front, by number."""
-        return [self._front[number] for number in sorted(self._front)]
+        self.front: list[TrialRecord] = []
 
     @property
     def failed(self) -> int:
@@ -121,7 +116,7 @@ class Standing:
         ended = (record for record in records if record.state in ENDED)
         self.finished = {record.number: record for record in ended}
         self._add_up()
-        self._front = {record.number: record for record in records if record.on_front}
+        self.front = [record for record in records if record.on_front]
 
     def start(
         self, number: int, parameters: Mapping[str, ParameterValue], *, resumed: bool = False
@@ -147,12 +142,14 @@ class Standing:
             self._add_up()
         else:
             self._sums.add(record)
-        before = set(self._front)
-        for number in (record.number, *left):
-            self._front.pop(number, None)
+        before = [member.number for member in self.front]
+        gone = {record.number, *left}
+        front = [member for member in self.front if member.number not in gone]
         if record.on_front:
-            self._front[record.number] = record
-        return before != set(self._front)
+            front.append(record)
+        # Whole at once: the live view reads it meanwhile.
+        self.front = sorted(front, key=lambda member: member.number)
+        return before != [member.number for member in self.front]
 
     def _add_up(self) -> None:
         sums = _Sums()

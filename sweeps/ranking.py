@@ -63,14 +63,6 @@ def is_among_best(values: Values, index: int, count: int) -> bool:
     return index in members[epsilon_net(values[members], left)]
 
 
-def nondominated(values: Values) -> NDArray[np.bool_]:
-    """Tell which points no other dominates, [n]; of equal ones all or none."""
-    if not len(values):
-        return np.zeros(0, dtype=np.bool_)
-    found: NDArray[np.bool_] = moocore.is_nondominated(values, keep_weakly=True)
-    return found
-
-
 def dominating(values: Values, point: Sequence[float]) -> NDArray[np.bool_]:
     """Tell which points dominate another: are nowhere worse than it, and somewhere better.
 

@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
+import moocore
 import numpy as np
 import optuna
 import pyarrow as pa
@@ -40,7 +41,6 @@ from pyarrow import csv
 from hsplid_core.errors import ConfigError
 from sweeps.events import TrialRecord
 from sweeps.events import TrialState as RecordState
-from sweeps.ranking import nondominated
 from trainables.config import ParameterValue
 from trainables.robustness import WARNINGS
 
@@ -86,9 +86,10 @@ def records_of(study: optuna.Study) -> list[TrialRecord]:
     """
     trials = study.get_trials(deepcopy=False)
     candidates = [trial for trial in trials if is_candidate(trial)]
-    signs = [-1.0 if way == StudyDirection.MAXIMIZE else 1.0 for way in study.directions]
-    values = np.array([trial.values for trial in candidates]).reshape(-1, len(signs)) * signs
-    chosen = zip(candidates, nondominated(values).tolist(), strict=True)
+    maximise = [direction == StudyDirection.MAXIMIZE for direction in study.directions]
+    values = np.array([trial.values for trial in candidates]).reshape(-1, len(maximise))
+    best = moocore.is_nondominated(values, maximise=maximise, keep_weakly=True)
+    chosen = zip(candidates, best.tolist(), strict=True)
     front = {trial.number for trial, on_front in chosen if on_front}
     return [record_of(trial, on_front=trial.number in front) for trial in trials]
 

@@ -74,7 +74,9 @@ def test_the_front_that_is_told_is_optunas_after_every_trial(
     study = optuna.create_study(directions=directions)
     # Few distinct values, so that ties and duplicates occur.
     cloud = np.random.default_rng(0).integers(0, 6, size=(80, len(directions)))
-    for number, values in enumerate(cloud.astype(float).tolist()):
+    points = cloud.astype(float)
+    points[5::13, 0] = np.inf
+    for number, values in enumerate(points.tolist()):
         if number % 7 == 3:
             study.add_trial(create_trial(state=TrialState.FAIL))
         # As good as can be, and not usable.

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from sweeps.ranking import Front, dominating, epsilon_net, is_among_best, nondominated
+from sweeps.ranking import Front, dominating, epsilon_net, is_among_best
 
 
 def brute_force_front(values: np.ndarray) -> list[bool]:
@@ -78,4 +78,3 @@ def test_a_front_that_grows_point_by_point_is_the_front_of_all(m: int) -> None:
             members = (members - set(left)) | {number}
         known = brute_force_front(values[: number + 1])
         assert members == {n for n, on_front in enumerate(known) if on_front}
-    assert nondominated(values).tolist() == known

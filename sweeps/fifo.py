@@ -7,7 +7,7 @@ from typing import Any
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler
 
-from sweeps.searcher import ASSIGNMENT
+from trainables.result_keys import ASSIGNMENT
 
 
 class Fifo(FIFOScheduler):

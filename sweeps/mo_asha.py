@@ -22,9 +22,12 @@ from sweeps.fifo import Fifo
 from sweeps.outcome import is_feasible, metrics_of
 from sweeps.ranking import Front, Values, dominating, is_among_best
 from sweeps.results import Objective, is_candidate, minimised
-from sweeps.searcher import ASSIGNMENT, RUNGS
 from sweeps.spec import ConstraintSpec
-from trainables.trainable import ENDED, FAILURE
+from sweeps.trials.attributes import RUNGS
+from trainables.result_keys import ASSIGNMENT, ENDED, FAILURE
+
+# Ray's name of a trial, and its values at each rung that it has reached.
+OnRung = Callable[[str, Mapping[int, tuple[float, ...]]], None]
 
 
 class Rungs:
@@ -178,7 +181,7 @@ class MoAsha(Fifo):
     def __init__(
         self,
         rungs: Rungs,
-        on_rung: Callable[[str, Mapping[int, tuple[float, ...]]], None],
+        on_rung: OnRung,
         constraints: Sequence[ConstraintSpec] = (),
     ) -> None:
         super().__init__()

@@ -25,7 +25,8 @@ from ray.tune.result import HOSTNAME
 
 from hsplid_core.errors import ConfigError
 from sweeps.spec import ConstraintSpec
-from trainables.trainable import (
+from sweeps.trials import attributes as names
+from trainables.result_keys import (
     CAUSE,
     ENDED,
     FAILURE,
@@ -75,12 +76,12 @@ def outcome_of(
         constraints: The spec's limits.
     """
     metrics = metrics_of(result)
-    attributes: dict[str, Any] = {METRICS: metrics, "seconds": result.get(SECONDS)}
+    attributes: dict[str, Any] = {METRICS: metrics, names.SECONDS: result.get(SECONDS)}
     attributes |= {key: result[key] for key in (TABLES, GPU_MEMORY) if key in result}
     if HOSTNAME in result:
-        attributes["host"] = result[HOSTNAME]
+        attributes[names.HOST] = result[HOSTNAME]
     if PARTS in result:
-        attributes["tags"] = {"out_of_memory": f"batch split into {result[PARTS]} parts"}
+        attributes[names.TAGS] = {"out_of_memory": f"batch split into {result[PARTS]} parts"}
     if FAILURE in result:
         return _failed(result, attributes)
     if ENDED not in result:
@@ -93,7 +94,7 @@ def outcome_of(
         return TrialOutcome(state=TrialState.FAIL, attributes=attributes)
     told = [text for limit, value in limits if (text := _violation_text(limit, value))]
     if told:
-        attributes["infeasible"] = "; ".join(told)
+        attributes[names.INFEASIBLE] = "; ".join(told)
     return TrialOutcome(
         state=TrialState.COMPLETE,
         values=values,

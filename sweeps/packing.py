@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from sweeps.outcome import PEAK_MEMORY
 from sweeps.spec import ResourcesSpec
 from trainables.memory import CONTEXT_MIB
-from trainables.trainable import GPU_MEMORY, METRICS
+from trainables.result_keys import GPU_MEMORY, METRICS
 
 # Over the measured peak: the allocator's fragments, and trials that need more than the first.
 _HEADROOM = 1.25

@@ -41,6 +41,7 @@ from pyarrow import csv
 from hsplid_core.errors import ConfigError
 from sweeps.events import TrialRecord
 from sweeps.events import TrialState as RecordState
+from sweeps.trials import attributes as names
 from trainables.config import ParameterValue
 from trainables.robustness import WARNINGS
 
@@ -71,11 +72,10 @@ class Objective(Protocol):
 def records_of(study: optuna.Study) -> list[TrialRecord]:
     """Read the trials of a study.
 
-    The engine leaves what Optuna does not know in a trial's user attributes: ``parameters`` (the
-    values by dotted path; without it, Optuna's own parameters), ``metrics``, ``seconds``,
-    ``failure``, ``cause``, ``traceback``, ``attempts``, ``resources``, ``host``, ``infeasible``,
-    ``tags`` and ``tables``, whose warnings become tags too. A pruned trial with a failure has
-    failed: so the sampler hears of a divergence.
+    The engine leaves what Optuna does not know in a trial's user attributes, named in
+    :mod:`sweeps.trials.attributes`. Without parameters there, Optuna's own are taken; the warnings
+    in its tables become tags too. A pruned trial with a failure has failed: so the sampler hears
+    of a divergence.
 
     Args:
         study: Study with one or more objectives.
@@ -109,7 +109,7 @@ def record_of(trial: FrozenTrial, *, on_front: bool = False) -> TrialRecord:
         on_front: Whether it is on the front.
     """
     attributes = trial.user_attrs
-    state, failure = _STATES[trial.state], attributes.get("failure")
+    state, failure = _STATES[trial.state], attributes.get(names.FAILURE)
     if state == "stopped" and failure:
         state = "failed"
     elif state == "failed":
@@ -117,19 +117,19 @@ def record_of(trial: FrozenTrial, *, on_front: bool = False) -> TrialRecord:
     return TrialRecord(
         number=trial.number,
         state=state,
-        parameters=attributes.get("parameters", trial.params),
+        parameters=attributes.get(names.PARAMETERS, trial.params),
         values=tuple(trial.values) if trial.state == TrialState.COMPLETE else None,
-        metrics=attributes.get("metrics", {}),
-        seconds=attributes.get("seconds"),
+        metrics=attributes.get(names.METRICS, {}),
+        seconds=attributes.get(names.SECONDS),
         failure=failure,
         on_front=on_front,
-        cause=attributes.get("cause"),
-        traceback=attributes.get("traceback"),
-        attempts=attributes.get("attempts", 0),
-        resources=attributes.get("resources", {}),
-        host=attributes.get("host"),
-        infeasible=attributes.get("infeasible"),
-        tags={**attributes.get("tags", {}), **_warnings(attributes.get("tables"))},
+        cause=attributes.get(names.CAUSE),
+        traceback=attributes.get(names.TRACEBACK),
+        attempts=attributes.get(names.ATTEMPTS, 0),
+        resources=attributes.get(names.RESOURCES, {}),
+        host=attributes.get(names.HOST),
+        infeasible=attributes.get(names.INFEASIBLE),
+        tags={**attributes.get(names.TAGS, {}), **_warnings(attributes.get(names.TABLES))},
     )
 
 

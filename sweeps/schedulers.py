@@ -8,25 +8,22 @@ import optuna
 from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule, TrialScheduler
 
 from sweeps.fifo import Fifo
-from sweeps.mo_asha import MoAsha, Rungs
-from sweeps.searcher import StudySearcher
+from sweeps.mo_asha import MoAsha, OnRung, Rungs
 from sweeps.spec import SweepSpec
-from trainables.trainable import METRICS
+from trainables.result_keys import METRICS
 
 _EPOCH = f"{METRICS}/epoch"
 _MODES = {"maximize": "max", "minimize": "min"}
 
 
-def build_scheduler(
-    spec: SweepSpec, study: optuna.Study, searcher: StudySearcher
-) -> TrialScheduler:
+def build_scheduler(spec: SweepSpec, study: optuna.Study, on_rung: OnRung) -> TrialScheduler:
     """Build the spec's scheduler.
 
     Args:
         spec: The sweep.
         study: What earlier runs left; ``mo_asha`` goes on from its rungs, while Ray's own
             schedulers, for one objective, begin again with each run of the sweep.
-        searcher: Writes rungs into the study.
+        on_rung: Writes a trial's rungs into the study (see :class:`MoAsha`).
     """
     search = spec.search
     if search.scheduler == "none":
@@ -39,7 +36,7 @@ def build_scheduler(
             max_epochs=spec.training.epochs,
         )
         rungs.load(study.get_trials(deepcopy=False))
-        return MoAsha(rungs, searcher.note_rungs, search.constraints)
+        return MoAsha(rungs, on_rung, search.constraints)
     (objective,) = spec.objectives
     compared: dict[str, Any] = {
         "time_attr": _EPOCH,

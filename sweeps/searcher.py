@@ -22,13 +22,10 @@ from sweeps.driver_storage import one_step
 from sweeps.outcome import TrialOutcome, lost_worker, outcome_of
 from sweeps.spec import ConstraintSpec, FailuresSpec
 from sweeps.study import interrupted_trials
-from trainables.trainable import FAILURE, Assignment
+from sweeps.trials.attributes import ATTEMPTS, FAILURE, PARAMETERS, RESOURCES, RUNGS
+from trainables.result_keys import ASSIGNMENT
+from trainables.trainable import Assignment
 
-ASSIGNMENT = "assignment"
-ATTEMPTS = "attempts"
-RESOURCES = "resources"
-# A trial's values at each rung that it reached (see sweeps.mo_asha).
-RUNGS = "rungs"
 # Losses of a trial that was told to give up, after which no other can be expected to run.
 _LOSSES_WITHOUT_WORK = 3
 
@@ -144,11 +141,11 @@ class StudySearcher(Searcher):
     def _parameters(self, trial: optuna.Trial) -> dict[str, ParameterValue]:
         # A driver that died between asking and writing them down left a trial without; the
         # space then finds again what it had suggested and suggests the rest.
-        known: dict[str, ParameterValue] | None = trial.user_attrs.get("parameters")
+        known: dict[str, ParameterValue] | None = trial.user_attrs.get(PARAMETERS)
         if known is not None:
             return known
         parameters = self._plan.space(trial)
-        trial.set_user_attr("parameters", parameters)
+        trial.set_user_attr(PARAMETERS, parameters)
         return parameters
 
     def note_start(self, trial_id: str) -> int:

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 from sweeps.results import parameter_column, write_table
 from trainables.config import ParameterValue
 from trainables.findings import Table
-from trainables.trainable import TABLES
+from trainables.result_keys import TABLES
 
 FOLDER = "tables"
 _TRIAL = "trial"

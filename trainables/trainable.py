@@ -20,27 +20,22 @@ from hsplid_core.training import pick_device
 from trainables.checkpoints import newest_readable
 from trainables.config import ParameterValue, TrialConfig
 from trainables.memory import free_memory, gpu_memory_mib, is_out_of_memory, limit_memory
+from trainables.result_keys import (
+    ASSIGNMENT,
+    CAUSE,
+    ENDED,
+    FAILURE,
+    GPU_MEMORY,
+    METRICS,
+    PARTS,
+    SECONDS,
+    TABLES,
+    TRACEBACK,
+    USAGE,
+    WORKER_LOST,
+)
 from trainables.trial import Trial
 from trainables.usage import Usage
-
-# Keys of a result: the epoch's metrics are nested, apart from Ray's own bookkeeping.
-METRICS = "metrics"
-FAILURE = "failure"
-TRACEBACK = "traceback"
-SECONDS = "trial_seconds"
-# What the trial took of its node: the CPU seconds so far, and of this epoch what Usage measures.
-USAGE = "usage"
-# Why it failed: diverged, out_of_memory, worker_lost or error.
-CAUSE = "cause"
-WORKER_LOST = "worker_lost"
-# Set in the last result of a trial that came to its end by itself; a scheduler may stop it before.
-ENDED = "ended"
-# Parts that a batch was split into because the GPU's memory was not enough for the whole.
-PARTS = "batch_parts"
-# All memory of the trial's GPU in MiB, absent without a GPU.
-GPU_MEMORY = "gpu_memory_mib"
-# The tables of a finished trial, as one JSON text: Ray flattens what it can look into.
-TABLES = "tables"
 
 
 class Assignment(TypedDict):
@@ -83,7 +78,7 @@ class SweepTrainable(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take an assignment; the trial is built in its first step."""
-        self._assignment: Assignment = config["assignment"]
+        self._assignment: Assignment = config[ASSIGNMENT]
         self._trial: Trial | None = None
         # What a trial is (re)built from: a state in memory, or the checkpoint saved last.
         self._state: dict[str, Any] | None = None

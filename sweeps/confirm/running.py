@@ -23,13 +23,12 @@ from sweeps.engine.pretraining import pretrain
 from sweeps.engine.running import prepare_images
 from sweeps.engine.session import run_study
 from sweeps.study import open_study, sole_driver
+from sweeps.trials.attributes import CONFIGURATION
 from trainables.config import TrialConfig
 from trainables.confirmation import CONFIRMATION, DOUBTS, confirmation
 from trainables.findings import Subject, Table
-from trainables.trainable import TABLES
+from trainables.result_keys import TABLES
 from trainables.trial import initial_model, open_images
-
-CONFIGURATION = "configuration"
 
 _START_FILE = "pretrained_start.json"
 

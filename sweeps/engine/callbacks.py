@@ -11,9 +11,9 @@ from ray.tune.experiment import Trial as RayTrial
 
 from sweeps.cluster import SharedStorage
 from sweeps.events import SweepListener
-from sweeps.searcher import ASSIGNMENT, StudySearcher
+from sweeps.searcher import StudySearcher
 from sweeps.trial_files import remove_superseded
-from trainables.trainable import METRICS, SECONDS, USAGE
+from trainables.result_keys import ASSIGNMENT, METRICS, SECONDS, USAGE
 
 
 class TuneEvents(tune.Callback):

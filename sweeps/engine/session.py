@@ -134,7 +134,7 @@ def run_trials(
             on_told=announcer.trial_ended,
         )
         if searcher.remaining:
-            scheduler = build_scheduler(spec, study, searcher)
+            scheduler = build_scheduler(spec, study, searcher.note_rungs)
             fit(context, searcher, scheduler, resources, listeners, trainable)
         if searcher.stop_reason is not None or interrupted_trials(study):
             return searcher.stop_reason

@@ -10,8 +10,9 @@ from ray.tune.schedulers import TrialScheduler
 from sweeps.engine.callbacks import StopWhenFailing, TuneEvents
 from sweeps.engine.context import SweepContext
 from sweeps.events import SweepListener
-from sweeps.searcher import ASSIGNMENT, StudySearcher
+from sweeps.searcher import StudySearcher
 from sweeps.trial_files import attempts_folder, trial_folder
+from trainables.result_keys import ASSIGNMENT
 
 
 def fit(

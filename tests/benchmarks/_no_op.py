@@ -7,8 +7,7 @@ from typing import Any
 
 from ray import tune
 
-from sweeps.searcher import ASSIGNMENT
-from trainables.trainable import ENDED, METRICS, SECONDS
+from trainables.result_keys import ASSIGNMENT, ENDED, METRICS, SECONDS
 
 
 def metrics_at(x: float, y: float, epoch: int = 1) -> dict[str, float]:

@@ -44,12 +44,12 @@ from sweeps.loading import load_spec
 from sweeps.overrides import parse_overrides
 from sweeps.samplers import build_sampler
 from sweeps.schedulers import build_scheduler
-from sweeps.searcher import ASSIGNMENT, StudySearcher, TrialPlan
+from sweeps.searcher import StudySearcher, TrialPlan
 from sweeps.selection import hypervolume
 from sweeps.spec import SweepSpec
 from tests.benchmarks._report import Ratio, report
 from tests.benchmarks.record_curves import EPOCHS, GRID, OBJECTIVES
-from trainables.trainable import ENDED, METRICS
+from trainables.result_keys import ASSIGNMENT, ENDED, METRICS
 
 TABLE = Path(__file__).parent.parent / "data" / "demo_curves.csv"
 SLOTS = 2
@@ -127,7 +127,7 @@ class Search:
             find_checkpoint=lambda number: None,
             on_told=lambda number: None,
         )
-        scheduler = build_scheduler(self.spec, study, searcher)
+        scheduler = build_scheduler(self.spec, study, searcher.note_rungs)
         names = map(str, itertools.count())
         slots = [self._next(searcher, next(names)) for _ in range(SLOTS)]
         while len(self.volumes) < BUDGET:

@@ -54,14 +54,14 @@ from sweeps.overrides import parse_overrides
 from sweeps.progress import ProgressView
 from sweeps.results import records_of
 from sweeps.schedulers import build_scheduler
-from sweeps.searcher import ASSIGNMENT, StudySearcher, TrialPlan
+from sweeps.searcher import StudySearcher, TrialPlan
 from sweeps.spec import SweepSpec
 from sweeps.study import open_study
 from sweeps.tracking import default_uri, loading
 from tests.benchmarks._no_op import NoOp, metrics_at
 from tests.benchmarks._report import Ratio, report
 from tests.benchmarks._tracked import tracker_of
-from trainables.trainable import ENDED, METRICS, SECONDS
+from trainables.result_keys import ASSIGNMENT, ENDED, METRICS, SECONDS
 
 OBJECTIVES = ["val/accuracy", "val/robust_accuracy"]
 STARTUP = 10
@@ -158,7 +158,9 @@ class Engine:
             find_checkpoint=lambda number: None,
             on_told=self._told,
         )
-        self.scheduler: TrialScheduler = build_scheduler(self.spec, self.study, self.searcher)
+        self.scheduler: TrialScheduler = build_scheduler(
+            self.spec, self.study, self.searcher.note_rungs
+        )
 
     def _told(self, number: int) -> None:
         self._announcer.trial_ended(number)

@@ -14,7 +14,8 @@ import torch
 from ray import tune
 
 from trainables.config import TrialConfig
-from trainables.trainable import ENDED, METRICS, SECONDS, SweepTrainable
+from trainables.result_keys import ENDED, METRICS, SECONDS
+from trainables.trainable import SweepTrainable
 
 TOTAL_MIB, PEAK_MIB = 24_000.0, 9_000.0
 

@@ -19,9 +19,10 @@ from ray.tune.experiment import Trial as RayTrial
 from hsplid_core.errors import ConfigError
 from sweeps.cluster import SharedStorage, connected
 from sweeps.engine.callbacks import TuneEvents
-from sweeps.searcher import ASSIGNMENT, StudySearcher
+from sweeps.searcher import StudySearcher
 from sweeps.spec import ClusterSpec
 from tests.sweeps.ray_nodes import RayNodes
+from trainables.result_keys import ASSIGNMENT
 
 LISTENING = """\
 import json, psutil

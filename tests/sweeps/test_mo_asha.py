@@ -9,8 +9,8 @@ import pytest
 from optuna.trial import TrialState
 
 from sweeps.mo_asha import MoAsha, Rungs
-from sweeps.searcher import RUNGS
 from sweeps.spec import ConstraintSpec
+from sweeps.trials.attributes import RUNGS
 from tests.sweeps.records import GOALS, Goal
 
 

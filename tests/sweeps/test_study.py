@@ -20,7 +20,7 @@ from sweeps.loading import load_spec
 from sweeps.origin import ORIGIN, StudyChangedError, check_origin, origin_of
 from sweeps.overrides import fixed_parameters, parse_overrides
 from sweeps.samplers import build_sampler, experimental, grid_of
-from sweeps.searcher import ASSIGNMENT, StudySearcher, TrialPlan
+from sweeps.searcher import StudySearcher, TrialPlan
 from sweeps.spec import ConstraintSpec, FailuresSpec, SweepSpec
 from sweeps.study import (
     SweepBusyError,
@@ -33,6 +33,7 @@ from sweeps.study import (
     sweep_folder,
 )
 from sweeps.study_storage import StudyPlace, check_storage, open_storage
+from trainables.result_keys import ASSIGNMENT
 
 ROOT = Path(__file__).resolve().parents[2]
 

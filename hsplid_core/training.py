@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from hsplid_core.config import TrainingConfig
 from hsplid_core.data.augmentation import augment
 from hsplid_core.data.batch import Batch
-from hsplid_core.data.image_set import ImageSet
+from hsplid_core.data.cache.image_set import ImageSet
 from hsplid_core.errors import TrainingDivergedError
 from hsplid_core.methods.objective import Objective
 from hsplid_core.models.masked import MaskedClassifier

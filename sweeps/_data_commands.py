@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hsplid_core.data import DATA_SETS, DataSet, Source, build_or_open
-from hsplid_core.data.checking import check_sources
+from hsplid_core.data.check_files import check_sources
 from hsplid_core.data.fetching import RECIPES, Recipe, Step, fetch
 from hsplid_core.data.workers import Workers
 from hsplid_core.errors import ConfigError, DataError

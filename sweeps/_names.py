@@ -6,9 +6,9 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 
-from hsplid_core.analysis_config import MarginsConfig, SaliencyConfig
 from hsplid_core.attacks import find_region
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig, check
+from hsplid_core.config.analyses import MarginsConfig, SaliencyConfig
 from hsplid_core.data import DATA_SETS
 from hsplid_core.errors import ConfigError
 from hsplid_core.models import model_faults

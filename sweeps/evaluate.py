@@ -18,7 +18,7 @@ from sweeps._command import report_errors
 if TYPE_CHECKING:
     import torch
 
-    from hsplid_core.robustness import Progress
+    from hsplid_core.evaluation import Progress
     from sweeps.judging import JudgedModel, Verdict, Wishes
 
 _SUITES = ("search", "paper", "standard")
@@ -193,7 +193,7 @@ def _places(texts: Sequence[str]) -> dict[str, Path]:
 def _wishes(arguments: argparse.Namespace) -> Wishes:
     from hsplid_core.config import check
     from hsplid_core.corruptions import CORRUPTIONS, find_corruption
-    from hsplid_core.robustness import find_suite
+    from hsplid_core.evaluation import find_suite
     from sweeps.judging import Wishes
 
     kinds = [kind for kind in arguments.corruptions.split(",") if kind]

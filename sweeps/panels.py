@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from hsplid_core.analysis_config import SaliencyConfig
 from hsplid_core.attacks import frozen
 from hsplid_core.bucket_path import AnyPath
+from hsplid_core.config.analyses import SaliencyConfig
 from hsplid_core.errors import SaliencyError
 from hsplid_core.saliency import agg_clip, attribute
 from sweeps.attribution_picture import draw_maps, example_positions

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
-from hsplid_core.data.demo import write_coco_demo
+from hsplid_core.data.demo.coco import write_coco_demo
 from hsplid_core.methods import CrossEntropyConfig, HsplidConfig
 from trainables.config import TrialConfig
 

@@ -7,8 +7,8 @@ import dataclasses
 from hsplid_core.config import EvaluationConfig
 from hsplid_core.data import load
 from hsplid_core.errors import ConfigError
-from hsplid_core.evaluation import swapped_background_accuracy
-from hsplid_core.robustness import Suite, evaluate_robustness, find_suite, strengthened
+from hsplid_core.evaluation import Suite, evaluate_robustness, find_suite, strengthened
+from hsplid_core.evaluation.accuracy import swapped_background_accuracy
 from trainables.findings import Findings, Subject, Table
 from trainables.nodes import node_folder
 from trainables.robustness import suite_of

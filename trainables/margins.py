@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from hsplid_core.analysis_config import MarginsConfig
 from hsplid_core.attacks import frozen
+from hsplid_core.config.analyses import MarginsConfig
 from hsplid_core.margins import DeepFool, MarginDistribution, choose_subspaces, measure_margins
 from trainables.findings import Findings, Subject, Table
 

@@ -9,7 +9,7 @@ import torch
 from hsplid_core.attacks import PGD, Model, Norm
 from hsplid_core.config import EvaluationConfig
 from hsplid_core.data import ImageSet
-from hsplid_core.robustness import (
+from hsplid_core.evaluation import (
     Cell,
     RobustnessTable,
     Suite,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hsplid_core.analysis_config import SaliencyConfig
+from hsplid_core.config.analyses import SaliencyConfig
 from hsplid_core.saliency import AttributionSettings, evaluate_saliency, probe_spaces
 from trainables.findings import Findings, Subject
 

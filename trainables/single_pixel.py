@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from hsplid_core.data import ImageSet
-from hsplid_core.data.pixels import PlantedPixels
+from hsplid_core.data.planted_pixel import PlantedPixels
 from hsplid_core.errors import ConfigError
-from hsplid_core.evaluation import accuracy
+from hsplid_core.evaluation.accuracy import accuracy
 from hsplid_core.saliency.single_pixel import METHODS, PixelRow, analyse_pixels
 from trainables.config import ParameterValue
 from trainables.findings import Findings, Subject

@@ -12,7 +12,7 @@ import torch
 from hsplid_core.config import DataConfig
 from hsplid_core.data import ImageSet, load
 from hsplid_core.errors import CheckpointError, ConfigError
-from hsplid_core.evaluation import accuracy
+from hsplid_core.evaluation.accuracy import accuracy
 from hsplid_core.frequency import FrequencyFilter, filtered_statistics
 from hsplid_core.methods import Shape, build_objective
 from hsplid_core.models import MaskedClassifier, build_model

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hsplid_core.attacks.balls import Ball, take
-from hsplid_core.attacks.scoring import Scorer
+from hsplid_core.attacks.model_queries import Scorer
 
 Iterate = Literal["last", "best", "first_fooling"]
 

@@ -17,8 +17,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from hsplid_core.attacks._attempt import Attempt
-from hsplid_core.attacks._rules import Rule, count_rules, iterate_rule
+from hsplid_core.attacks._attacked_batch import Attempt
+from hsplid_core.attacks._setting_rules import Rule, count_rules, iterate_rule
 from hsplid_core.attacks.apgd import APGD
 from hsplid_core.attacks.attack import Attack
 from hsplid_core.attacks.balls import take

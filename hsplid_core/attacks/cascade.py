@@ -13,8 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks._attempt import Attempt
-from hsplid_core.attacks._standing import Standing, Trail
+from hsplid_core.attacks._attacked_batch import Attempt
+from hsplid_core.attacks._survivors import Standing, Trail
 from hsplid_core.attacks.attack import Attack
 from hsplid_core.attacks.balls import sizes, take
 from hsplid_core.attacks.fab import FAB

@@ -19,9 +19,10 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from hsplid_core.attacks._ascent import ASCENTS, Iterate, is_better
-from hsplid_core.attacks._attempt import Attempt
-from hsplid_core.attacks._rules import Rule, count_rules, iterate_rule
+from hsplid_core.attacks._attacked_batch import Attempt
+from hsplid_core.attacks._setting_rules import Rule, count_rules, iterate_rule
 from hsplid_core.attacks.attack import Attack
+from hsplid_core.attacks.balls import Norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,3 +124,27 @@ class PGD(Attack):
 
 def _step_rule(name: str, value: float | None) -> list[Rule]:
     return [] if value is None else [(0 < value < math.inf, f"{name} is {value}: use above 0")]
+
+
+def fgsm(epsilon: float, *, norm: Norm = "linf", targeted: bool = False) -> PGD:
+    """Return FGSM as the special case of PGD that it is.
+
+    Every allowed pixel moves by epsilon along the sign of the cross-entropy's gradient, and is
+    clipped to [0, 1].
+
+    Args:
+        epsilon: Radius of the ball in pixel units, above 0; at most 1 in L-infinity.
+        norm: "linf", or "l2", where the step is the gradient at length epsilon.
+        targeted: Lead to the classes given, instead of away from them.
+
+    Raises:
+        ConfigError: The radius is out of range.
+    """
+    return PGD(
+        epsilon=epsilon,
+        steps=1,
+        relative_step=1.0,
+        norm=norm,
+        random_start=False,
+        targeted=targeted,
+    )

@@ -10,11 +10,13 @@ images of 224 pixels and are not rescaled here.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from hsplid_core._noise import signed_uniform
 from hsplid_core.corruptions._filters import (
     disk,
     filter_mirrored,
@@ -22,7 +24,6 @@ from hsplid_core.corruptions._filters import (
     motion_blur,
     zoom_in,
 )
-from hsplid_core.corruptions._random import normal, poisson, uniform
 
 _GREY_WEIGHTS = (0.299, 0.587, 0.114)  # of red, green and blue in brightness (ITU-R BT.601)
 _MID_GREY = 0.5
@@ -157,3 +158,51 @@ def _brightness(image: Tensor) -> Tensor:
         return image.mean(1, keepdim=True)
     weight = image.new_tensor(_GREY_WEIGHTS).view(1, 3, 1, 1)
     return (image * weight).sum(1, keepdim=True)
+
+
+# Attacks take the streams around 0 and up to 2**40 or so; these lie beyond them.
+_STREAM = 1 << 50
+
+
+def uniform(seed: int, stream: int, index: Tensor, shape: torch.Size, like: Tensor) -> Tensor:
+    """Draw from (0, 1) for each image.
+
+    Args:
+        seed: Any integer.
+        stream: Tells independent uses of one seed apart, 0 or more.
+        index: Row of each image in its data set, int64, [B].
+        shape: Shape of one image's numbers.
+        like: Its floating type is taken.
+
+    Returns:
+        Numbers, [B, *shape].
+    """
+    values = signed_uniform(seed, _STREAM + stream, index, shape.numel(), dtype=like.dtype)
+    return values.add_(1).div_(2).view(len(index), *shape)
+
+
+def normal(seed: int, stream: int, index: Tensor, shape: torch.Size, like: Tensor) -> Tensor:
+    """Draw from the standard normal distribution for each image; see `uniform`."""
+    values = signed_uniform(seed, _STREAM + stream, index, shape.numel(), dtype=like.dtype)
+    return torch.erfinv(values).mul_(math.sqrt(2)).view(len(index), *shape)
+
+
+def poisson(rate: Tensor, uniforms: Tensor) -> Tensor:
+    """Turn uniform numbers into Poisson counts, by inversion.
+
+    Args:
+        rate: Expected counts, at most 60 or so, any shape.
+        uniforms: Numbers in (0, 1), of that shape.
+
+    Returns:
+        Counts, of that shape and type.
+    """
+    largest = float(rate.max()) if rate.numel() else 0.0
+    count = torch.zeros_like(rate)
+    chance = torch.exp(-rate)  # of the count k
+    below = chance.clone()  # chance of at most k
+    for k in range(1, math.ceil(largest + 8 * math.sqrt(largest)) + 10):
+        count += uniforms > below
+        chance = chance * rate / k
+        below += chance
+    return count

@@ -1,9 +1,9 @@
 """Data sets in their own layouts, read once into one memory-mapped cache."""
 
-from hsplid_core.data.arrow_cache import build_or_open
 from hsplid_core.data.batch import Batch
-from hsplid_core.data.datasets import DATA_SETS, DataSet, Split, load, prepare
-from hsplid_core.data.image_set import ImageSet
+from hsplid_core.data.cache.build import build_or_open
+from hsplid_core.data.cache.image_set import ImageSet
+from hsplid_core.data.data_sets import DATA_SETS, DataSet, Split, load, prepare
 from hsplid_core.data.source import Sample, Skipped, Source
 from hsplid_core.data.splits import stratified_split
 

@@ -7,11 +7,11 @@ from hsplid_core.frequency.filters import (
     FilterKind,
     FrequencyFilter,
     cut_low,
+    filtered_statistics,
     flip,
     high_pass,
     low_pass,
 )
-from hsplid_core.frequency.statistics import filtered_statistics
 
 __all__ = [
     "FILTERS",

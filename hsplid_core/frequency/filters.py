@@ -23,6 +23,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from hsplid_core.data.evaluation_batches import Images, choose_positions, read_batches
 from hsplid_core.errors import ConfigError
 from hsplid_core.frequency.dct import dct_matrix, separable
 
@@ -151,3 +152,41 @@ def _axis_matrices(
     kept = slice(bandwidth) if kind == "lowpass" else slice(-bandwidth, None)
     left, right = (dct_matrix(size)[kept].mT @ dct_matrix(size)[kept] for size in image_size)
     return left, right
+
+
+_MAX_IMAGES = 2048  # of so many, the statistics stand to three digits
+
+
+def filtered_statistics(
+    images: Images,
+    filter_: FrequencyFilter,
+    *,
+    max_images: int = _MAX_IMAGES,
+    batch_size: int = 256,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Measure each channel behind a filter, for the network's normalisation.
+
+    Args:
+        images: Training images.
+        filter_: What they pass.
+        max_images: Images that are looked at, the same in every trial.
+        batch_size: Images filtered at once; does not change the result.
+
+    Returns:
+        Mean and standard deviation of each channel, over images and pixels; a constant channel
+        gets the deviation 1.
+
+    Raises:
+        DataError: There is no image.
+    """
+    sums, squares, count = torch.zeros(()), torch.zeros(()), 0
+    for batch in read_batches(images, choose_positions(images, max_images), batch_size, "cpu"):
+        filtered = filter_(batch.image).double()
+        sums = sums + filtered.sum((0, 2, 3))
+        squares = squares + filtered.square().sum((0, 2, 3))
+        count += filtered[:, 0].numel()
+    mean = sums / count
+    deviation = (squares / count - mean.square()).clamp(min=0).sqrt()
+    # What rounding leaves of a constant channel must not be blown up to unit variance.
+    deviation = deviation.where(deviation > 1e-6, 1.0)
+    return tuple(mean.tolist()), tuple(deviation.tolist())

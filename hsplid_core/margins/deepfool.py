@@ -32,7 +32,6 @@ from torch import Tensor
 from hsplid_core.attacks import frozen
 from hsplid_core.config import check
 from hsplid_core.errors import ConfigError, DataError, TrainingDivergedError
-from hsplid_core.margins._class_gradients import class_differences
 from hsplid_core.margins.subspaces import Subspaces
 
 # Of a gradient, as a multiple of its type's precision: what a projection may be by rounding alone.
@@ -288,3 +287,32 @@ def _lengths(gradients: Tensor) -> Tensor:
     """Measure gradients [P, K - 1, C, ..., ...], or their coordinates: norms, [P, K - 1]."""
     lengths: Tensor = torch.linalg.vector_norm(gradients.flatten(2), dim=2)
     return lengths
+
+
+def class_differences(
+    model: Callable[[Tensor], Tensor], point: Tensor, classes: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Differentiate all gaps between rivals and top class in one vectorised backward pass.
+
+    Args:
+        model: Images [P, C, H, W] to logits, each image for itself.
+        point: Where, [P, C, H, W].
+        classes: Top class of each, then its rivals, int64, [P, K].
+
+    Returns:
+        The gaps f_k, a rival's logit minus the top class's, [P, K - 1]; and their gradients in
+        the points, [K - 1, P, C, H, W].
+    """
+    point = point.detach().requires_grad_()
+    with torch.enable_grad():
+        picked = model(point).gather(1, classes)
+        gaps = picked[:, 1:] - picked[:, :1]
+        # Row k asks each point for the gradient of its own gap k: images do not mix in a model.
+        rows = torch.eye(gaps.shape[1], dtype=gaps.dtype, device=gaps.device)
+        (gradients,) = torch.autograd.grad(
+            gaps,
+            point,
+            grad_outputs=rows.unsqueeze(1).expand(-1, len(point), -1),
+            is_grads_batched=True,
+        )
+    return gaps.detach(), gradients

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hsplid_core._reading import Images, choose_positions, read_batches
 from hsplid_core.attacks import frozen
+from hsplid_core.data.evaluation_batches import Images, choose_positions, read_batches
 from hsplid_core.margins.deepfool import Classifier, DeepFool
 from hsplid_core.margins.subspaces import Subspaces
 

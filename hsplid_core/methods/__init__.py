@@ -17,9 +17,9 @@ from hsplid_core.methods.objective import (
     Term,
     build_objective,
 )
+from hsplid_core.methods.registry import METHODS, method_class
 from hsplid_core.methods.sib import SibConfig
 from hsplid_core.methods.sparsity import SparsityConfig
-from hsplid_core.methods.table import METHODS, method_class
 
 __all__ = [
     "METHODS",

@@ -36,7 +36,7 @@ from hsplid_core.config import STRICT, check
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError
 from hsplid_core.hsic import KernelName, normalised_operator, operator_product
-from hsplid_core.methods._split import (
+from hsplid_core.methods._hsplid_split import (
     Centres,
     CollapsedDims,
     compression,

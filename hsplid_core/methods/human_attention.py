@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from hsplid_core.config import STRICT, check
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import DataError
-from hsplid_core.methods._norm_ascent import away_from_the_object
+from hsplid_core.methods._norm_attack import away_from_the_object
 from hsplid_core.methods.norm_adversarial import InputPerturbation
 from hsplid_core.methods.objective import Shape
 from hsplid_core.models.masked import MaskedClassifier

@@ -23,7 +23,7 @@ from torch import Tensor
 from hsplid_core.config import STRICT, check
 from hsplid_core.data.batch import Batch
 from hsplid_core.methods._input_gradient import input_gradient
-from hsplid_core.methods._norm_ascent import (
+from hsplid_core.methods._norm_attack import (
     Gradient,
     elastic_fast,
     elastic_iterative,

@@ -8,8 +8,8 @@ from typing import Literal
 
 import torch
 
-from hsplid_core._reading import Images, choose_positions, read_batches
 from hsplid_core.attacks import Model, frozen
+from hsplid_core.data.evaluation_batches import Images, choose_positions, read_batches
 from hsplid_core.errors import ConfigError
 from hsplid_core.saliency.attributions import AttributionSettings, attribute, find_attribution
 from hsplid_core.saliency.scores import SCORES, Explained, check_scores

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hsplid_core._reading import Images, choose_positions, read_batches
 from hsplid_core.attacks import frozen
+from hsplid_core.data.evaluation_batches import Images, choose_positions, read_batches
 from hsplid_core.models import MaskedClassifier
 
 _SMALLEST_SPREAD = 1e-8

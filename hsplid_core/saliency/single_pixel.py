@@ -37,8 +37,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hsplid_core._reading import Images, choose_positions, read_batches
 from hsplid_core.attacks import Model, frozen
+from hsplid_core.data.evaluation_batches import Images, choose_positions, read_batches
 from hsplid_core.errors import ConfigError
 
 METHODS = (

@@ -12,7 +12,7 @@ from hsplid_core.errors import ConfigError
 from sweeps._command import open_named, report_errors, storage_of, sweep_parser
 
 if TYPE_CHECKING:
-    from hsplid_core.analysis_config import ConfirmationConfig
+    from hsplid_core.config.analyses import ConfirmationConfig
     from sweeps.stored import StoredSweep
 
 _DEMO_IMAGES = 60
@@ -153,8 +153,8 @@ def judging(arguments: argparse.Namespace, *, is_demo: bool) -> ConfirmationConf
     Raises:
         ConfigError: There is no such suite, or the number of images is not positive.
     """
-    from hsplid_core.analysis_config import ConfirmationConfig
-    from hsplid_core.robustness import find_suite
+    from hsplid_core.config.analyses import ConfirmationConfig
+    from hsplid_core.evaluation import find_suite
     from trainables.confirmation import OWN_SUITE
 
     suite = arguments.suite or (OWN_SUITE if is_demo else "standard")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsplid_core.analysis_config import ConfirmationConfig
+from hsplid_core.config.analyses import ConfirmationConfig
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods import CrossEntropyConfig
 from sweeps.confirm.statistics import CROSS_ENTROPY

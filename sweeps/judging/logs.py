@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hsplid_core.robustness import RobustnessTable
+from hsplid_core.evaluation import RobustnessTable
 
 ENDINGS = (".arrow", ".parquet")
 

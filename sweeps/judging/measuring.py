@@ -10,19 +10,19 @@ from typing import Any
 
 import torch
 
-from hsplid_core._reading import choose_positions
 from hsplid_core.attacks import Model, find_region
 from hsplid_core.corruptions import SEVERITIES
 from hsplid_core.data import ImageSet, Split, load
+from hsplid_core.data.evaluation_batches import choose_positions
 from hsplid_core.errors import ConfigError
-from hsplid_core.evaluation import (
+from hsplid_core.evaluation import RobustnessTable, Suite, Told, evaluate_robustness, judged_on
+from hsplid_core.evaluation.accuracy import (
     accuracy,
     corrupted_accuracy,
     plain_background_accuracy,
     swapped_background_accuracy,
 )
 from hsplid_core.models.trained import TrainedModel
-from hsplid_core.robustness import RobustnessTable, Suite, Told, evaluate_robustness, judged_on
 from trainables.robustness import cell_name
 
 _BLUR = 0.05  # of the image's side: a standard deviation that leaves colours and nothing else

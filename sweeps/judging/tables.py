@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from hsplid_core.attacks import Norm
-from hsplid_core.robustness import Cell, RobustnessTable
+from hsplid_core.evaluation import Cell, RobustnessTable
 from sweeps.judging.measuring import Verdict
 
 

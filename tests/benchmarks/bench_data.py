@@ -31,11 +31,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hsplid_core.data.arrow_cache import build_or_open
 from hsplid_core.data.batch import Batch
-from hsplid_core.data.coco import CocoAnimals
-from hsplid_core.data.demo import write_coco_demo
-from hsplid_core.data.image_set import ImageSet
+from hsplid_core.data.cache.build import build_or_open
+from hsplid_core.data.cache.image_set import ImageSet
+from hsplid_core.data.demo.coco import write_coco_demo
+from hsplid_core.data.readers.coco import CocoAnimals
 from hsplid_core.data.source import Sample, Skipped
 from hsplid_core.data.workers import Workers, n_cores
 from tests.benchmarks._report import Ratio, report

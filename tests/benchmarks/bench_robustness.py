@@ -28,8 +28,8 @@ import torch.nn.functional as F
 
 from hsplid_core.config import ModelConfig
 from hsplid_core.data import ImageSet, Split, load
+from hsplid_core.evaluation import SUITES, RobustnessTable, Suite, evaluate_robustness
 from hsplid_core.models import MaskedClassifier, build_model
-from hsplid_core.robustness import SUITES, RobustnessTable, Suite, evaluate_robustness
 from tests.benchmarks._report import Ratio, report
 
 BATCH_SIZE = 64

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 import yaml
 
-from hsplid_core.data.demo import write_coco_demo
+from hsplid_core.data.demo.coco import write_coco_demo
 from tests.docker.services import MAIN, Services, dumped_on_failure
 
 WORKERS = ("worker1", "worker2")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hsplid_core.attacks import PGD, REGIONS, Model
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError, DataError, TrainingDivergedError
-from hsplid_core.evaluation import (
+from hsplid_core.evaluation.accuracy import (
     RobustCurve,
     accuracy,
     robust_accuracy,

@@ -27,7 +27,7 @@ from hsplid_core.attacks import (
 from hsplid_core.attacks.balls import sizes
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError, DataError, TrainingDivergedError
-from hsplid_core.robustness import (
+from hsplid_core.evaluation import (
     LOG_SCHEMA,
     SUITES,
     Progress,

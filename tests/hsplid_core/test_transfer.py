@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from hsplid_core.attacks import PGD
-from hsplid_core.data._wordnet import NINE, groups_of_nine, wordnet_ids
+from hsplid_core.data.readers.imagenet_classes import NINE, groups_of_nine, wordnet_ids
 from hsplid_core.errors import ConfigError
-from hsplid_core.robustness import RelabelledModel, judged_on
+from hsplid_core.evaluation import RelabelledModel, judged_on
 
 
 class Pixels(nn.Module):

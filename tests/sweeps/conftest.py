@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hsplid_core.data.demo import write_coco_demo
+from hsplid_core.data.demo.coco import write_coco_demo
 from tests.sweeps.ray_nodes import RayNodes
 from tests.sweeps.whole_sweep import Sweep
 

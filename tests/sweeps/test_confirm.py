@@ -19,8 +19,8 @@ import pytest
 import yaml
 from optuna.trial import FrozenTrial, create_trial
 
-from hsplid_core.analysis_config import ConfirmationConfig
-from hsplid_core.data.demo import write_coco_demo
+from hsplid_core.config.analyses import ConfirmationConfig
+from hsplid_core.data.demo.coco import write_coco_demo
 from hsplid_core.errors import ConfigError
 from sweeps.about import About, write_about
 from sweeps.confirm.__main__ import judging, main, make_parser

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from hsplid_core.analysis_config import ConfirmationConfig
+from hsplid_core.config.analyses import ConfirmationConfig
 from hsplid_core.errors import ConfigError
 from sweeps.confirm.__main__ import main
 from sweeps.confirm.plan import make_plan

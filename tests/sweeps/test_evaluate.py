@@ -15,11 +15,11 @@ from mlflow import MlflowClient
 
 from hsplid_core.config import DataConfig, ModelConfig
 from hsplid_core.data import load
-from hsplid_core.data._wordnet import NINE, wordnet_ids
+from hsplid_core.data.readers.imagenet_classes import NINE, wordnet_ids
+from hsplid_core.evaluation import SUITES
 from hsplid_core.models import build_model
 from hsplid_core.models.state_files import write_state
 from hsplid_core.models.trained import describe
-from hsplid_core.robustness import SUITES
 from sweeps.evaluate import main
 from sweeps.front_models import register_front
 from sweeps.stored import open_sweep

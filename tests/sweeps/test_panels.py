@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hsplid_core.analysis_config import SaliencyConfig
 from hsplid_core.config import DataConfig
+from hsplid_core.config.analyses import SaliencyConfig
 from hsplid_core.models.state_files import STATE_FILE, write_state
 from sweeps.events import TrialRecord
 from sweeps.panels import write_panels

@@ -21,7 +21,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from hsplid_core.data.demo import write_coco_demo
+from hsplid_core.data.demo.coco import write_coco_demo
 from sweeps.study_storage import claim_place
 from sweeps.sync import main as sync
 from sweeps.tracking import MlflowTracker, TrackingError

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, expect
 
-from hsplid_core.data.demo import write_coco_demo
+from hsplid_core.data.demo.coco import write_coco_demo
 from sweeps.report import write_report
 from sweeps.stored import open_sweep
 from sweeps.tracking.view import view_state

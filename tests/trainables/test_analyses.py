@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from hsplid_core.analysis_config import PixelConfig, SaliencyConfig, SinglePixelConfig
 from hsplid_core.config import DataConfig
+from hsplid_core.config.analyses import PixelConfig, SaliencyConfig, SinglePixelConfig
 from hsplid_core.errors import ConfigError
 from hsplid_core.saliency.single_pixel import INCORRECT, OVERALL
 from tests.tiny import tiny_trial

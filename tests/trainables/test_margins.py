@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from hsplid_core.analysis_config import MarginsConfig
 from hsplid_core.config import DataConfig, EvaluationConfig, TrainingConfig
+from hsplid_core.config.analyses import MarginsConfig
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods import AdversarialConfig, CrossEntropyConfig
 from hsplid_core.models.trained import rebuild

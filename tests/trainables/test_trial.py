@@ -11,10 +11,10 @@ import torch
 
 from hsplid_core.config import DataConfig, TrainingConfig
 from hsplid_core.errors import CheckpointError, ConfigError, TrainingDivergedError
+from hsplid_core.evaluation import SUITES, Cell
 from hsplid_core.methods import CrossEntropyConfig
 from hsplid_core.models.state_files import read_state, write_state
 from hsplid_core.models.trained import rebuild
-from hsplid_core.robustness import SUITES, Cell
 from tests.tiny import tiny_trial
 from trainables.checkpoints import newest_readable, read_weights
 from trainables.robustness import cell_name, robustness_metrics, suite_of

@@ -1,7 +1,7 @@
 """Downloading data sets: resumable, verified, and nothing half-written under a final name."""
 
-from hsplid_core.data.fetching.catalogue import RECIPES, Item, Recipe
-from hsplid_core.data.fetching.fetcher import Progress, Step, fetch
-from hsplid_core.data.fetching.transfer import Patience, Remote
+from hsplid_core.data.fetching.addresses import RECIPES, Item, Recipe
+from hsplid_core.data.fetching.download import Patience, Remote
+from hsplid_core.data.fetching.fetch import Progress, Step, fetch
 
 __all__ = ["RECIPES", "Item", "Patience", "Progress", "Recipe", "Remote", "Step", "fetch"]

@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple
 
 from PIL import Image
 
-from hsplid_core.data._coco_annotations import AnimalImage, read_animals
-from hsplid_core.data._pictures import read_picture
-from hsplid_core.data.fetching.transfer import Remote
+from hsplid_core.data.fetching.download import Remote
+from hsplid_core.data.readers.coco_annotations import AnimalImage, read_animals
+from hsplid_core.data.readers.pictures import read_picture
 from hsplid_core.errors import DataError
 
 SPLITS: tuple[Literal["train", "val"], ...] = ("train", "val")

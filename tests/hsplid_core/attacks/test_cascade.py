@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hsplid_core.attacks import APGD, FAB, PGD, Attack, Attempt, Model, Scorer, Square
-from hsplid_core.attacks._standing import Standing, Trail
+from hsplid_core.attacks._survivors import Standing, Trail
 from hsplid_core.attacks.cascade import break_each, break_in_cascade
 from tests.hsplid_core.attacks.problems import pick
 from tests.hsplid_core.attacks.trained import trained_net, unseen_batch

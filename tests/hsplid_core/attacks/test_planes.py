@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hsplid_core.attacks._planes import towards_plane
 from hsplid_core.attacks.balls import sizes
+from hsplid_core.attacks.fab import towards_plane
 
 
 def by_bisection(point: Tensor, normal: Tensor, rest: Tensor, norm: str) -> Tensor:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hsplid_core.attacks import APGD, FAB, Attack, Attempt, AutoAttack, Scorer, Square, region_mask
-from hsplid_core.attacks._apgd_climb import _checkpoints, climb
 from hsplid_core.attacks._windows import bounding_boxes, bump, inside, opposite_bumps
+from hsplid_core.attacks.apgd import _checkpoints, climb
 from hsplid_core.attacks.balls import LinfBall, sizes
 from hsplid_core.attacks.losses import LOSSES
 from hsplid_core.data.batch import Batch

@@ -15,10 +15,10 @@ from torch import Tensor
 from hsplid_core.attacks import REGIONS, region_mask
 from hsplid_core.corruptions import CORRUPTIONS, corrupt
 from hsplid_core.corruptions._filters import disk, gaussian_blur, motion_blur, zoom_in
-from hsplid_core.corruptions._random import poisson
+from hsplid_core.corruptions.kinds import poisson
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError, DataError
-from hsplid_core.evaluation import accuracy, corrupted_accuracy
+from hsplid_core.evaluation.accuracy import accuracy, corrupted_accuracy
 from tests.hsplid_core.attacks.problems import make_batch, pick
 from tests.hsplid_core.attacks.trained import trained_net, unseen_batch
 from tests.hsplid_core.test_evaluation import MemoryImages

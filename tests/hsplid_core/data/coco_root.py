@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hsplid_core.data.coco import CocoAnimals
+from hsplid_core.data.readers.coco import CocoAnimals
 
 CATEGORIES = [
     {"id": 1, "name": "person"},

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hsplid_core.data.demo import write_coco_demo
+from hsplid_core.data.demo.coco import write_coco_demo
 from tests.hsplid_core.data.coco_root import CocoRoot
 
 

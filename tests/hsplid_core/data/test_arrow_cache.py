@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 import torch
 
-from hsplid_core.data import _arrow_file
-from hsplid_core.data._arrow_file import open_cache
-from hsplid_core.data.arrow_cache import build_or_open
-from hsplid_core.data.image_set import ImageSet
+from hsplid_core.data.cache import file_format
+from hsplid_core.data.cache.build import build_or_open
+from hsplid_core.data.cache.file_format import open_cache
+from hsplid_core.data.cache.image_set import ImageSet
 from hsplid_core.data.source import Sample
 from hsplid_core.errors import DataError
 from tests.hsplid_core.data.made_source import MadeSource
@@ -55,7 +55,7 @@ def assert_holds(images: ImageSet, source: MadeSource) -> None:
 def test_rows_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_masks: bool, batch_rows: int
 ) -> None:
-    monkeypatch.setattr(_arrow_file, "MAX_BATCH_ROWS", batch_rows)
+    monkeypatch.setattr(file_format, "MAX_BATCH_ROWS", batch_rows)
     source = MadeSource(has_masks=has_masks)
     images = build_or_open(source, tmp_path)
     assert_holds(images, source)
@@ -69,10 +69,10 @@ def test_rows_come_back(
 
 
 def test_rows_per_batch_bound_the_memory_of_large_images() -> None:
-    assert _arrow_file.rows_per_batch((3, 64, 64)) == 512
-    rows = _arrow_file.rows_per_batch((3, 512, 512))
-    assert rows * 4 * 512 * 512 <= _arrow_file.MAX_BATCH_BYTES
-    assert _arrow_file.rows_per_batch((3, 9999, 9999)) == 1
+    assert file_format.rows_per_batch((3, 64, 64)) == 512
+    rows = file_format.rows_per_batch((3, 512, 512))
+    assert rows * 4 * 512 * 512 <= file_format.MAX_BATCH_BYTES
+    assert file_format.rows_per_batch((3, 9999, 9999)) == 1
 
 
 def test_built_once(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_another_format_version_has_another_file(
     build_or_open(MadeSource(), tmp_path)
     for path in tmp_path.glob("*.key"):
         path.unlink()  # remembered by this version of the program
-    monkeypatch.setattr("hsplid_core.data.arrow_cache.FORMAT_VERSION", 99)
+    monkeypatch.setattr("hsplid_core.data.cache.build.FORMAT_VERSION", 99)
     build_or_open(MadeSource(), tmp_path)
     assert len(list(tmp_path.glob("*.arrow"))) == 2
 
@@ -137,7 +137,7 @@ def _first_version(path: Path) -> None:
 
 
 def _no_end(path: Path) -> None:
-    _rewrite(path, lambda content: content[: -len(_arrow_file.END_OF_STREAM)])
+    _rewrite(path, lambda content: content[: -len(file_format.END_OF_STREAM)])
 
 
 def _rewrite(path: Path, edit: Callable[[bytes], bytes]) -> None:

@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from hsplid_core.data import Sample, Skipped
-from hsplid_core.data.arrow_cache import build_or_open
-from hsplid_core.data.image_set import ImageSet
+from hsplid_core.data.cache.build import build_or_open
+from hsplid_core.data.cache.image_set import ImageSet
 from hsplid_core.data.workers import Workers
 from hsplid_core.errors import ConfigError, DataError
 from tests.hsplid_core.data.made_source import MadeSource

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from hsplid_core.data import DATA_SETS, Sample
-from hsplid_core.data._pictures import SUFFIXES
-from hsplid_core.data.checking import Finding, check_sources
+from hsplid_core.data.check_files import Finding, check_sources
+from hsplid_core.data.readers.pictures import SUFFIXES
 from hsplid_core.data.workers import Workers
 from tests.hsplid_core.data.test_contract import small_demo
 

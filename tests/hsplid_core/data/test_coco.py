@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from hsplid_core.data._coco_annotations import AnimalImage
-from hsplid_core.data._coco_masks import union_mask
-from hsplid_core.data._coco_writer import run_lengths
-from hsplid_core.data.arrow_cache import build_or_open
-from hsplid_core.data.coco import CocoAnimals
+from hsplid_core.data.cache.build import build_or_open
+from hsplid_core.data.demo.coco_writer import run_lengths
+from hsplid_core.data.readers.coco import CocoAnimals
+from hsplid_core.data.readers.coco_annotations import AnimalImage
+from hsplid_core.data.readers.coco_masks import union_mask
 from hsplid_core.data.source import Sample
 from tests.hsplid_core.data.coco_root import BEAR, ELEPHANT, GIRAFFE, ZEBRA, CocoRoot, box
 

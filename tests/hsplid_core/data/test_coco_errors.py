@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hsplid_core.data.arrow_cache import build_or_open
-from hsplid_core.data.coco import CocoAnimals
+from hsplid_core.data.cache.build import build_or_open
+from hsplid_core.data.readers.coco import CocoAnimals
 from hsplid_core.errors import DataError
 from tests.hsplid_core.data.coco_root import BEAR, CocoRoot, box
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from hsplid_core.data import DATA_SETS, ImageSet, Split, load, prepare
+from hsplid_core.data.readers.demo_marker import DEMO_MARKER
 from hsplid_core.data.source import Sample
-from hsplid_core.data.stand_in import DEMO_MARKER
 from hsplid_core.errors import ConfigError, DataError
 
 N_CLASSES = {

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from hsplid_core.data import DATA_SETS, load
-from hsplid_core.data.arrow_cache import build_or_open
+from hsplid_core.data.cache.build import build_or_open
 from hsplid_core.data.source import Listed, Source
 from hsplid_core.errors import DataError
 

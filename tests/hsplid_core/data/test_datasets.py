@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from hsplid_core.data import datasets
-from hsplid_core.data.datasets import Split, load, prepare
-from hsplid_core.data.demo import write_coco_demo
+from hsplid_core.data import data_sets
+from hsplid_core.data.data_sets import Split, load, prepare
+from hsplid_core.data.demo.coco import write_coco_demo
 from hsplid_core.errors import ConfigError, DataError
 from tests.hsplid_core.data.coco_root import CocoRoot
 
@@ -25,7 +25,7 @@ def _small_demo() -> object:
         return write_coco_demo(root, image_size=image_size, n_train=80, n_val=16)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets, "write_coco_demo", small)
+        patch.setattr(data_sets, "write_coco_demo", small)
         yield
 
 

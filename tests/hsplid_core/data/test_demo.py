@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from hsplid_core.data._coco_annotations import CATEGORY_IDS, CLASS_NAMES
-from hsplid_core.data._demo_textures import BACKGROUNDS
-from hsplid_core.data._silhouettes import distinct_rows, silhouettes
-from hsplid_core.data.arrow_cache import build_or_open
-from hsplid_core.data.coco import CocoAnimals
-from hsplid_core.data.demo import demo_folder_name, write_coco_demo
+from hsplid_core.data.cache.build import build_or_open
+from hsplid_core.data.demo.coco import demo_folder_name, write_coco_demo
+from hsplid_core.data.demo.silhouettes import distinct_rows, silhouettes
+from hsplid_core.data.demo.textures import BACKGROUNDS
+from hsplid_core.data.readers.coco import CocoAnimals
+from hsplid_core.data.readers.coco_annotations import CATEGORY_IDS, CLASS_NAMES
 from hsplid_core.errors import ConfigError, DataError
 from tests.hsplid_core.data.processes import outputs
 
@@ -206,7 +206,8 @@ def test_an_empty_folder_and_the_rest_of_a_killed_writer_do_not_matter(tmp_path:
 
 def test_two_processes_at_once(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from hsplid_core.data.demo import write_coco_demo;"
+        "import sys; from pathlib import Path;"
+        "from hsplid_core.data.demo.coco import write_coco_demo;"
         "write_coco_demo(Path(sys.argv[1]), n_train=30, n_val=8)"
     )
     root = tmp_path / "demo"

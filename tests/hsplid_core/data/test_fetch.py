@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from hsplid_core.data import DATA_SETS
-from hsplid_core.data.coco import CocoAnimals
-from hsplid_core.data.demo import write_coco_demo
+from hsplid_core.data.demo.coco import write_coco_demo
 from hsplid_core.data.fetching import RECIPES, Item, Patience, Recipe, Remote, Step, fetch
+from hsplid_core.data.readers.coco import CocoAnimals
 from hsplid_core.errors import DataError
 from tests.hsplid_core.data import bad_server
 from tests.hsplid_core.data.archived import FILES, contents, tar_bytes, zip_bytes

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms.v2 import CenterCrop, Compose, InterpolationMode, Resize
 
-from hsplid_core.data._geometry import resize_and_crop, square_mask, square_pixels
+from hsplid_core.data.readers.squaring import resize_and_crop, square_mask, square_pixels
 
 
 @settings(deadline=None, max_examples=40)

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsplid_core.data import _arrow_file
-from hsplid_core.data.arrow_cache import build_or_open
-from hsplid_core.data.image_set import ImageSet
+from hsplid_core.data.cache import file_format
+from hsplid_core.data.cache.build import build_or_open
+from hsplid_core.data.cache.image_set import ImageSet
 from hsplid_core.errors import ConfigError, DataError
 from tests.hsplid_core.data.made_source import MadeSource
 from tests.hsplid_core.data.processes import outputs
@@ -21,7 +21,7 @@ from tests.hsplid_core.data.processes import outputs
 def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     """25 rows in record batches of 4, so that batches cross their borders."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_arrow_file, "MAX_BATCH_ROWS", 4)
+        patch.setattr(file_format, "MAX_BATCH_ROWS", 4)
         return build_or_open(MadeSource(n_rows=25), tmp_path_factory.mktemp("images"))
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torchvision.models._meta import _IMAGENET_CATEGORIES
 
-from hsplid_core.data._demo_folders import IMAGENET_CLASSES
-from hsplid_core.data._wordnet import NINE, groups_of_nine, wordnet_ids
-from hsplid_core.data.label_maps import counts_as
+from hsplid_core.data.class_maps import counts_as
+from hsplid_core.data.demo.class_folders import IMAGENET_CLASSES
+from hsplid_core.data.readers.imagenet_classes import NINE, groups_of_nine, wordnet_ids
 from hsplid_core.errors import ConfigError
 
 NAMES = dict(zip(wordnet_ids(), _IMAGENET_CATEGORIES, strict=True))

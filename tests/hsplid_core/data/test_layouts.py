@@ -13,10 +13,10 @@ from PIL import Image
 from torchvision import datasets as peer
 
 from hsplid_core.data import DATA_SETS
-from hsplid_core.data.arrays import Arrays
-from hsplid_core.data.arrow_cache import build_or_open
-from hsplid_core.data.cmnist import pair_digits
-from hsplid_core.data.image_set import ImageSet
+from hsplid_core.data.cache.build import build_or_open
+from hsplid_core.data.cache.image_set import ImageSet
+from hsplid_core.data.readers.cmnist import pair_digits
+from hsplid_core.data.readers.image_arrays import Arrays
 from hsplid_core.data.source import Sample, Source
 
 SIZE = 32

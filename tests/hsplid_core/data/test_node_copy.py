@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from hsplid_core.data import load
-from hsplid_core.data.arrow_cache import build_or_open
-from hsplid_core.data.image_set import ImageSet
-from hsplid_core.data.node_copy import on_node
+from hsplid_core.data.cache.build import build_or_open
+from hsplid_core.data.cache.image_set import ImageSet
+from hsplid_core.data.cache.node_copy import on_node
 from hsplid_core.errors import DataError
 from tests.hsplid_core.data.made_source import MadeSource
 from tests.hsplid_core.data.processes import outputs

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from hsplid_core.analysis_config import PixelConfig
+from hsplid_core.config.analyses import PixelConfig
 from hsplid_core.data import ImageSet, load
-from hsplid_core.data.arrow_cache import build_or_open
-from hsplid_core.data.pixels import PlantedPixels
+from hsplid_core.data.cache.build import build_or_open
+from hsplid_core.data.planted_pixel import PlantedPixels
 from hsplid_core.errors import ConfigError
 from tests.hsplid_core.data.made_source import MadeSource
 

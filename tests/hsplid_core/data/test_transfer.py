@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from hsplid_core.data.fetching.transfer import Patience, Remote, download, mirrored
+from hsplid_core.data.fetching.download import Patience, Remote, download, mirrored
 from hsplid_core.errors import DataError
 from tests.hsplid_core.data import bad_server
 from tests.hsplid_core.data.bad_server import BadServer, Fault, drops_after, served, status

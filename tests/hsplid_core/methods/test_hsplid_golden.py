@@ -20,7 +20,7 @@ from hsplid_core.methods import (
     Shape,
     build_objective,
 )
-from hsplid_core.methods._split import (
+from hsplid_core.methods._hsplid_split import (
     Centres,
     compression,
     initial_centres,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError, DataError
 from hsplid_core.methods import HumanAttentionConfig, NormAdversarialConfig, Shape
-from hsplid_core.methods._norm_ascent import away_from_the_object, group_fast
+from hsplid_core.methods._norm_attack import away_from_the_object, group_fast
 from hsplid_core.methods.norm_adversarial import Ascent, loss_gradient
 from hsplid_core.models import MaskedClassifier
 from tests.golden import load

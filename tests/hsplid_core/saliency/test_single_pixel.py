@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hsplid_core.analysis_config import PixelConfig
 from hsplid_core.config import ModelConfig
+from hsplid_core.config.analyses import PixelConfig
 from hsplid_core.data.batch import Batch
-from hsplid_core.data.pixels import PlantedPixels
+from hsplid_core.data.planted_pixel import PlantedPixels
 from hsplid_core.errors import ConfigError
 from hsplid_core.models import build_model
 from hsplid_core.saliency.single_pixel import (

@@ -1,0 +1,32 @@
+"""What a training run is made of, as typed and checked values: the sections of a trial."""
+
+from hsplid_core.config.analyses import (
+    ConfirmationConfig,
+    MarginsConfig,
+    PixelConfig,
+    SaliencyConfig,
+    SinglePixelConfig,
+)
+from hsplid_core.config.rules import STRICT, check
+from hsplid_core.config.trial import (
+    AugmentationConfig,
+    DataConfig,
+    EvaluationConfig,
+    ModelConfig,
+    TrainingConfig,
+)
+
+__all__ = [
+    "STRICT",
+    "AugmentationConfig",
+    "ConfirmationConfig",
+    "DataConfig",
+    "EvaluationConfig",
+    "MarginsConfig",
+    "ModelConfig",
+    "PixelConfig",
+    "SaliencyConfig",
+    "SinglePixelConfig",
+    "TrainingConfig",
+    "check",
+]

@@ -1,0 +1,240 @@
+"""What an evaluation may measure beyond accuracy, as typed and checked values.
+
+A section that is None is off. Its name in ``EvaluationConfig`` is its name in a sweep's YAML, for
+instance ``evaluation.saliency``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from hsplid_core.config.rules import STRICT, check
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaliencyConfig:
+    """Attributions of a trial's model, scored against the object masks.
+
+    Metrics are ``val/saliency/METHOD/SCORE``, means over the images, and
+    ``val/saliency/probe/salient_accuracy`` and its like.
+
+    Attributes:
+        methods: Attributions, keys of ``hsplid_core.saliency.ATTRIBUTIONS``.
+        scores: What is measured of each, keys of ``hsplid_core.saliency.SCORES``.
+        probes: Fit linear probes on the salient and on the non-salient features (H-SPLID).
+        probe_images: Training images that the probes are fitted on (a fixed subset); None: all.
+        max_images: Validation images (a fixed subset); None takes all of them.
+        batch_size: Images per attribution; it changes only which noise SmoothGrad draws.
+        target: Class whose score is attributed: the image's label or the model's answer.
+        output: Attribute the logit or the probability of that class.
+        steps: Points on the path of integrated gradients, and on insertion and deletion curves.
+        samples: Noisy copies of an image in SmoothGrad.
+        noise: Standard deviation of that noise, as a share of the pixel range.
+        window: Side of the occluding square, as a share of the image's; it moves by half of it.
+        patches: Patches along a side of the image, for the structure over patches.
+        ridge: Weight decay of the probes, relative to the number of images.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    methods: tuple[str, ...] = ("gradient", "integrated_gradients")
+    scores: tuple[str, ...] = (
+        "energy_inside",
+        "pointing_game",
+        "mask_iou",
+        "insertion",
+        "deletion",
+        "gini",
+        "patch_gini",
+    )
+    probes: bool = True
+    probe_images: int | None = 2000
+    max_images: int | None = 128
+    batch_size: int = 32
+    target: Literal["label", "predicted"] = "label"
+    output: Literal["logits", "softmax"] = "logits"
+    steps: int = 20
+    samples: int = 10
+    noise: float = 0.15
+    window: float = 0.2
+    patches: int = 8
+    ridge: float = 1e-3
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (len(self.methods) > 0, "methods is empty: name at least one attribution"),
+                (
+                    self.max_images is None or self.max_images >= 1,
+                    f"max_images is {self.max_images}: use at least 1, or null for all",
+                ),
+                (
+                    self.probe_images is None or self.probe_images >= 2,
+                    f"probe_images is {self.probe_images}: use at least 2, or null for all",
+                ),
+                (self.batch_size >= 1, f"batch_size is {self.batch_size}: use at least 1"),
+                (self.steps >= 2, f"steps is {self.steps}: use at least 2"),
+                (self.samples >= 1, f"samples is {self.samples}: use at least 1"),
+                (self.noise > 0, f"noise is {self.noise}: use a share above 0, such as 0.15"),
+                (0 < self.window <= 1, f"window is {self.window}: use a share in (0, 1]"),
+                (self.patches >= 2, f"patches is {self.patches}: use at least 2"),
+                (self.ridge > 0, f"ridge is {self.ridge}: use a value above 0"),
+            ]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinglePixelConfig:
+    """The single-pixel benchmark: do attributions find the pixel that decides?
+
+    Needs images with a planted pixel (``data.pixel``). See ``hsplid_core.saliency.single_pixel``.
+
+    Attributes:
+        jitters: Standard deviations of (position in pixels, colour in 1/255) of the test images.
+        steps: Points on the path of integrated gradients.
+        max_images: Validation images (a fixed subset); None takes all of them.
+        batch_size: Images per forward pass; does not change the result.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    jitters: tuple[tuple[float, float], ...] = (
+        (0.0, 0.0),
+        (0.0, 5.0),
+        (3.0, 5.0),
+        (3.0, 3.0),
+        (1.0, 3.0),
+    )
+    steps: int = 100
+    max_images: int | None = None
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (
+                    len(self.jitters) > 0 and all(min(pair) >= 0 for pair in self.jitters),
+                    f"jitters is {self.jitters}: give pairs of standard deviations of 0 or more",
+                ),
+                (self.steps >= 2, f"steps is {self.steps}: use at least 2"),
+                (
+                    self.max_images is None or self.max_images >= 1,
+                    f"max_images is {self.max_images}: use at least 1, or null for all",
+                ),
+                (self.batch_size >= 1, f"batch_size is {self.batch_size}: use at least 1"),
+            ]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarginsConfig:
+    """Distances to the decision boundary in subspaces of frequencies, by DeepFool.
+
+    Metrics are ``val/margin/LABEL``, the median over the images in the subspace of that label,
+    such as ``004-011`` for row and column frequencies 4 to 11; ``val/margin/smallest``, the least
+    of them; and ``val/margin/not_fooled``, the share of searches that found no boundary. The
+    table ``margins`` has every image. See ``hsplid_core.margins``.
+
+    Attributes:
+        subspaces: Square ``blocks`` along the diagonal (the paper's), a ``grid`` of them over all
+            frequencies, or ``bands`` of equal u + v.
+        size: Frequencies of a block along either axis, or values of u + v in a band.
+        step: Frequencies from one block to the next; bands lie side by side.
+        max_images: Validation images (a fixed subset); None takes all of them.
+        num_classes: Likeliest classes that a search looks at.
+        max_iterations: Steps after which a search gives up.
+        batch_size: Images in one pass through the model; does not change the result.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    subspaces: Literal["blocks", "grid", "bands"] = "blocks"
+    size: int = 8
+    step: int = 4
+    max_images: int | None = 128
+    num_classes: int = 10
+    max_iterations: int = 100
+    batch_size: int = 1024
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (self.size >= 1, f"size is {self.size}: use at least 1 frequency"),
+                (self.step >= 1, f"step is {self.step}: use at least 1 frequency"),
+                (
+                    self.max_images is None or self.max_images >= 1,
+                    f"max_images is {self.max_images}: use at least 1, or null for all",
+                ),
+                (self.num_classes >= 2, f"num_classes is {self.num_classes}: use at least 2"),
+                (
+                    self.max_iterations >= 1,
+                    f"max_iterations is {self.max_iterations}: use at least 1",
+                ),
+                (self.batch_size >= 1, f"batch_size is {self.batch_size}: use at least 1"),
+            ]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelConfig:
+    """A pixel planted into every image, whose place and colour give the class away.
+
+    Attributes:
+        seed: Of the classes' places and colours, and of the jitter of each image.
+        position_sd: Standard deviation of an image's pixel around its class's place, in pixels.
+        colour_sd: Standard deviation of its colour around its class's, in 1/255.
+        side: Side of the square that is planted: 1 is a single pixel, more a cluster.
+        condition: ``same``: the image's class's pixel; ``diff``: another class's; ``nopix``: none.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    seed: int = 0
+    position_sd: float = 0.0
+    colour_sd: float = 0.0
+    side: int = 1
+    condition: Literal["same", "diff", "nopix"] = "same"
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (self.seed >= 0, f"seed is {self.seed}: use 0 or more"),
+                (self.position_sd >= 0, f"position_sd is {self.position_sd}: use 0 or more"),
+                (self.colour_sd >= 0, f"colour_sd is {self.colour_sd}: use 0 or more"),
+                (self.side >= 1, f"side is {self.side}: use at least 1"),
+            ]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmationConfig:
+    """Robustness on the test split, for models whose choice is over; ``sweeps.confirm`` sets it.
+
+    It leaves the table ``confirmation`` and no metric, so that no search can make an objective of
+    what it must not see.
+
+    Attributes:
+        suite: A key of ``hsplid_core.robustness.SUITES``; or ``objective``, the regions and radii
+            of the evaluation under the attacks of ``standard``.
+        max_images: Attack only so many test images (a fixed subset); None takes the suite's own
+            number.
+        batch_size: Images per forward pass; does not change the result.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    suite: str = "standard"
+    max_images: int | None = None
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (
+                    self.max_images is None or self.max_images >= 1,
+                    f"max_images is {self.max_images}: use at least 1, or null for the suite's",
+                ),
+                (self.batch_size >= 1, f"batch_size is {self.batch_size}: use at least 1"),
+            ]
+        )

@@ -1,0 +1,314 @@
+"""What a training run is made of, as typed and checked values.
+
+Each section is a frozen dataclass that validates itself, so an impossible value is refused where
+it is written and never inside a training step. A field's path (``training.learning_rate``) is its
+name everywhere: in a sweep's YAML, on the command line, in a search space and in MLflow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from hsplid_core.config.analyses import (
+    ConfirmationConfig,
+    MarginsConfig,
+    PixelConfig,
+    SaliencyConfig,
+    SinglePixelConfig,
+)
+from hsplid_core.config.rules import STRICT as STRICT
+from hsplid_core.config.rules import check as check
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which images a trial sees.
+
+    Attributes:
+        name: Name of the data set, for instance ``coco_animals``.
+        root: Folder of the real data set in its published layout; None uses the embedded demo.
+        image_size: Side length in pixels after resizing and cropping.
+        val_fraction: Share of the training images held out for validation (H-SPLID: 0.2).
+        split_seed: Seed of that stratified split; the same for all trials of a sweep.
+        cache_dir: Folder of the Arrow caches; None puts it into the sweep's storage.
+        node_cache: Folder on the own disk of whatever machine runs a trial, to which the caches
+            are copied once for all its trials; may have variables of that machine's environment,
+            as in ``$TMPDIR/cache``. None reads them from ``cache_dir``.
+        pixel: Plant a pixel that gives the class away into every image; None plants none.
+        transform: Filter of the images' frequencies (Ortiz-Jimenez et al., 2002.06349). It is the
+            network's fixed first layer, so masks, attacks and corruptions stay in pixel space.
+        bandwidth: Frequencies that lowpass and highpass keep along either axis.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    name: str = "coco_animals"
+    root: Path | None = None
+    image_size: int = 224
+    val_fraction: float = 0.2
+    split_seed: int = 0
+    cache_dir: Path | None = None
+    node_cache: Path | None = None
+    pixel: PixelConfig | None = None
+    transform: Literal["none", "flip", "lowpass", "highpass"] = "none"
+    bandwidth: int = 16
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (self.image_size >= 8, f"image_size is {self.image_size}: use at least 8 pixels"),
+                (
+                    0 < self.val_fraction < 1,
+                    f"val_fraction is {self.val_fraction}: use a share between 0 and 1",
+                ),
+                (
+                    self.transform in ("none", "flip") or 1 <= self.bandwidth <= self.image_size,
+                    f"bandwidth is {self.bandwidth}: {self.transform} keeps 1 to "
+                    f"{self.image_size} frequencies of images of {self.image_size} pixels",
+                ),
+            ]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which network is trained.
+
+    Attributes:
+        name: ``lenet3``, ``resnet18_3x3`` (its first convolution is 3x3 of stride 1, pooling
+            stays), or any classifier of torchvision, such as ``resnet18`` or ``vgg16``.
+        width: Factor on every layer's number of channels; 1 is the published network. Others are
+            possible for lenet3, resnet18, resnet34, resnet50, VGG, DenseNet and mobilenet_v2.
+        norm: Normalisation layers: ``batch``, those of the published network (which a transformer
+            has in every layer, too), or none (as H-SPLID's ResNet on COCO).
+        stem: First layers of a ResNet or DenseNet: 7x7 of stride 2 with pooling (imagenet), 3x3
+            of stride 1 (small), or small below 224 pixels and imagenet from there on (auto, as
+            H-SPLID's released code decides; 14 times dearer than imagenet at 64 pixels).
+        weights: Torchvision's published weights by their name, such as ``DEFAULT`` or
+            ``IMAGENET1K_V1``; their normalisation replaces that of the data. None for random
+            ones.
+        checkpoint: File of weights to start from: a state dict, a checkpoint of this project, or
+            one of the papers' authors.
+        new_head: Leave the checkpoint's classification layer out, for other classes.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    name: str = "resnet18"
+    width: float = 1.0
+    norm: Literal["none", "batch"] = "none"
+    stem: Literal["imagenet", "small", "auto"] = "imagenet"
+    weights: str | None = None
+    checkpoint: Path | None = None
+    new_head: bool = False
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (0 < self.width <= 4, f"width is {self.width}: use a factor in (0, 4]"),
+                (
+                    self.weights is None or self.checkpoint is None,
+                    f"weights is {self.weights} and checkpoint is {self.checkpoint}: give one of "
+                    "them",
+                ),
+                (
+                    not self.new_head or self.checkpoint is not None,
+                    "new_head is true: it says what to leave out of a checkpoint, name one",
+                ),
+            ]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig:
+    """How training images vary from epoch to epoch; each on its own, masks along with them.
+
+    Nothing varies by default, as in most of the papers' own code. Changes follow one another in
+    the order of these fields, named after torchvision's transforms.
+
+    Attributes:
+        rotation: Largest turn to either side, in degrees; what comes in from outside is black.
+        crop_scale: Least and largest area of a random crop as shares of the image, which is then
+            scaled back to the image's size; None leaves the image whole.
+        crop_ratio: Least and largest width of such a crop as multiples of its height.
+        padding: Pixels of black that are put around the image before a crop of its own size is
+            taken (for CIFAR-10 mostly 4).
+        flip: Probability of mirroring left to right.
+        brightness: Largest relative change of brightness.
+        contrast: Largest relative change of contrast.
+        saturation: Largest relative change of saturation.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    rotation: float = 0.0
+    crop_scale: tuple[float, float] | None = None
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    padding: int = 0
+    flip: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+
+    def __post_init__(self) -> None:
+        scale, ratio = self.crop_scale, self.crop_ratio
+        strengths = ("brightness", "contrast", "saturation")
+        check(
+            [
+                (
+                    0 <= self.rotation <= 180,
+                    f"rotation is {self.rotation}: use degrees from 0 to 180",
+                ),
+                (
+                    scale is None or 0 < scale[0] <= scale[1] <= 1,
+                    f"crop_scale is {scale}: use two shares in (0, 1], the lesser one first, or "
+                    "null",
+                ),
+                (
+                    0 < ratio[0] <= 1 <= ratio[1],
+                    f"crop_ratio is {ratio}: use two positive numbers with 1 between them",
+                ),
+                (self.padding >= 0, f"padding is {self.padding}: use 0 or more"),
+                (
+                    self.padding == 0 or scale is None,
+                    f"padding is {self.padding} and crop_scale is {scale}: use one kind of crop",
+                ),
+                (0 <= self.flip <= 1, f"flip is {self.flip}: use a probability from 0 to 1"),
+                *(
+                    (
+                        getattr(self, name) >= 0,
+                        f"{name} is {getattr(self, name)}: use 0 or more",
+                    )
+                    for name in strengths
+                ),
+            ]
+        )
+
+    @property
+    def moves(self) -> bool:
+        """Whether pixels change their place."""
+        return bool(self.rotation or self.crop_scale or self.padding or self.flip)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How the parameters are optimised (defaults: H-SPLID on COCO, 2510.20627, Table 9).
+
+    Attributes:
+        epochs: Passes over the training images.
+        batch_size: Images per step.
+        accumulation: Parts that a batch is computed in, one after the other, to save memory. Terms
+            over a batch, such as HSIC, then see one part at a time.
+        learning_rate: Step size.
+        weight_decay: L2 penalty of Adam and SGD; taken off the weights directly by AdamW.
+        optimiser: Adam, AdamW (as S-IB's authors train), or SGD (the single-pixel benchmark).
+        beta1: Adam's memory of the gradient's mean; SGD's momentum.
+        clip_norm: Largest global L2 norm of the gradient.
+        device: ``auto`` takes cuda where there is one.
+        amp: ``auto`` uses mixed precision on cuda only.
+        augmentation: How the images vary; not at all by default.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    epochs: int = 200
+    batch_size: int = 256
+    accumulation: int = 1
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.0
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    beta1: float = 0.9
+    clip_norm: float = 1000.0
+    device: str = "auto"
+    amp: Literal["auto", "off"] = "auto"
+    augmentation: AugmentationConfig = AugmentationConfig()
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (self.epochs >= 1, f"epochs is {self.epochs}: use at least 1"),
+                (self.batch_size >= 2, f"batch_size is {self.batch_size}: use at least 2"),
+                (
+                    1 <= self.accumulation <= max(1, self.batch_size // 2),
+                    f"accumulation is {self.accumulation}: use 1 to half the batch_size, "
+                    f"{self.batch_size}, for each part needs 2 images",
+                ),
+                (
+                    0 < self.learning_rate <= 10,
+                    f"learning_rate is {self.learning_rate}: use a value in (0, 10]",
+                ),
+                (self.weight_decay >= 0, f"weight_decay is {self.weight_decay}: use 0 or more"),
+                (0 <= self.beta1 < 1, f"beta1 is {self.beta1}: use a value in [0, 1)"),
+                (self.clip_norm > 0, f"clip_norm is {self.clip_norm}: use a value above 0"),
+            ]
+        )
+
+    @property
+    def part_size(self) -> int:
+        """Images that are computed at a time."""
+        return -(-self.batch_size // self.accumulation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How robustness is measured inside a trial: PGD in the L-infinity ball on one region.
+
+    The second objective, ``val/robust_accuracy``, is the mean over the epsilons.
+
+    Attributes:
+        suite: Run this suite instead of the PGD described below: ``search`` costs less than a
+            quarter of an epoch of the demo, so that it can run after each; ``paper`` and
+            ``standard`` cost many. The mean is then over its regions and epsilons. None for PGD.
+        region: Pixels that the attack may change: full, background, object, left, right, block,
+            or a block of another size as block_16 (pixels) or block_0.5 (share of each side).
+        epsilons_255: Radii of the ball, in 1/255 of the pixel range.
+        steps: PGD steps.
+        relative_step: Step size as a share of epsilon.
+        random_start: Start from a uniform point of the ball.
+        restarts: Independent starts per image.
+        max_images: Validation images attacked (a fixed subset); None attacks all of them.
+        every: Epochs between two robust evaluations; the last epoch is always evaluated.
+        batch_size: Images per forward pass.
+        saliency: Attributions against the masks, whenever robustness is due; None leaves them out.
+        single_pixel: The single-pixel benchmark, likewise.
+        confirmation: Robustness on the test split, likewise; only for models already chosen.
+        margins: Distances to the decision boundary along frequencies, likewise.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    suite: Literal["search", "paper", "standard"] | None = None
+    region: str = "background"
+    epsilons_255: tuple[float, ...] = (1.0, 2.0, 3.0)
+    steps: int = 10
+    relative_step: float = 0.25
+    random_start: bool = True
+    restarts: int = 1
+    max_images: int | None = 512
+    every: int = 1
+    batch_size: int = 256
+    saliency: SaliencyConfig | None = None
+    single_pixel: SinglePixelConfig | None = None
+    confirmation: ConfirmationConfig | None = None
+    margins: MarginsConfig | None = None
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                (
+                    len(self.epsilons_255) > 0 and all(0 < e <= 255 for e in self.epsilons_255),
+                    f"epsilons_255 is {self.epsilons_255}: give one or more values in (0, 255]",
+                ),
+                (self.steps >= 1, f"steps is {self.steps}: use at least 1"),
+                (self.relative_step > 0, f"relative_step is {self.relative_step}: use above 0"),
+                (self.restarts >= 1, f"restarts is {self.restarts}: use at least 1"),
+                (
+                    self.max_images is None or self.max_images >= 1,
+                    f"max_images is {self.max_images}: use at least 1, or null for all",
+                ),
+                (self.every >= 1, f"every is {self.every}: use at least 1"),
+                (self.batch_size >= 1, f"batch_size is {self.batch_size}: use at least 1"),
+            ]
+        )

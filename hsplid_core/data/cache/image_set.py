@@ -1,0 +1,242 @@
+"""The one object that training, attacks and evaluation read images from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+from hsplid_core.data.batch import Batch
+from hsplid_core.data.cache.file_format import CacheFile, open_cache
+from hsplid_core.data.cache.prefetching import GatheredRows, gather_ahead, gather_in_turn
+from hsplid_core.errors import ConfigError, DataError
+
+
+class Change(Protocol):
+    """What turns the batches of a set into others, row by row; it pickles."""
+
+    @property
+    def gives_masks(self) -> bool:
+        """Whether its batches carry masks of its own."""
+
+    @property
+    def key(self) -> str:
+        """What identifies the change, equal on every machine."""
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Return the changed batch; `index` and `target` stay."""
+
+
+class ImageSet:
+    """Rows of a memory-mapped cache file, or a selection of them.
+
+    Pixels stay in the file: processes that open the same one share the system's page cache, and
+    only the rows of a batch are copied. A set pickles as its path.
+
+    Attributes:
+        labels: Class indices of the rows, int64, [N].
+        class_names: Names in the order of the labels.
+        mean: Mean of each channel, of pixels in [0, 1].
+        std: Standard deviation of each channel.
+        image_shape: C, H, W.
+        has_masks: Whether batches carry masks.
+        soft_masks: Whether these are attention in [0, 1] instead of true or false.
+        is_demo: Whether this is a stand-in for the real data set.
+        key: Hash that identifies source, transform, rows and change.
+        change: What is done to every batch on its way out; None for nothing.
+        n_underlying: Rows of the whole underlying set, to which the batches' `index` points.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        cache: CacheFile,
+        rows: Tensor | None,
+        change: Change | None = None,
+    ) -> None:
+        header = cache.header
+        self._path = path.absolute()  # a pickled set is opened in other working directories
+        self._cache = cache
+        self._rows = rows
+        self.labels = cache.labels if rows is None else cache.labels[rows]
+        self.class_names: tuple[str, ...] = header.class_names
+        self.mean: tuple[float, ...] = header.mean
+        self.std: tuple[float, ...] = header.std
+        self.image_shape: tuple[int, int, int] = header.image_shape
+        self.has_masks: bool = header.has_masks
+        self.soft_masks: bool = header.soft_masks
+        self.is_demo: bool = header.is_demo
+        self.key: str = header.key if rows is None else _selection_key(header.key, rows)
+        self.change = change
+        self.n_underlying = len(cache.labels)
+        if change is not None:
+            self.key = hashlib.sha256(f"{self.key} {change.key}".encode()).hexdigest()
+            self.has_masks = self.has_masks or change.gives_masks
+            self.soft_masks = self.soft_masks and not change.gives_masks
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Map a cache file that `build_or_open` wrote.
+
+        Args:
+            path: The Arrow file.
+
+        Raises:
+            DataError: The file is truncated, foreign or of another version.
+            FileNotFoundError: There is none.
+        """
+        return cls(path, open_cache(path), None)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"ImageSet({self._path.name}, {len(self)} rows, key {self.key[:12]})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        rows = None if self._rows is None else self._rows.numpy()
+        return _reopen, (self._path, self._cache.header.key, rows, self.change)
+
+    @property
+    def path(self) -> Path:
+        """The cache file."""
+        return self._path
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The images' names in their data set, in the rows' order."""
+        every = [name for chunk in self._cache.ids for name in chunk.to_pylist()]
+        rows = range(len(every)) if self._rows is None else self._rows.tolist()
+        return tuple(every[row] for row in rows)
+
+    def rows_hash(self) -> str:
+        """Hash of which images these are, by their names; the same at every image size."""
+        return hashlib.sha256("\n".join(self.ids).encode()).hexdigest()
+
+    def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
+        """Gather rows and hand them over in pixel space.
+
+        Args:
+            indices: Positions in this set, int64, [B], in any order, repeats allowed.
+            device: Where the batch shall live. Bytes travel, and become floats there.
+
+        Returns:
+            B images; `index` names rows of the whole underlying set.
+
+        Raises:
+            IndexError: A position lies outside the set.
+        """
+        return self._as_batch(self._gather(indices, torch.device(device)))
+
+    def _gather(self, indices: Tensor, device: torch.device) -> GatheredRows:
+        """Copy the bytes of some rows to a device."""
+        positions = indices.cpu()
+        target = self.labels[positions]
+        # Negative positions count from the end, as in any sequence; rows are never negative.
+        rows = positions % len(self) if self._rows is None else self._rows[positions]
+        masks = self._cache.masks
+        return GatheredRows(
+            image=self._cache.images.gather(rows, device),
+            mask=None if masks is None else masks.gather(rows, device),
+            target=_send(target, device),
+            index=_send(rows, device),
+        )
+
+    def _as_batch(self, rows: GatheredRows) -> Batch:
+        mask = rows.mask
+        if mask is not None:
+            mask = mask.to(torch.float32).div_(255) if self.soft_masks else mask.to(torch.bool)
+        batch = Batch(
+            image=rows.image.to(torch.float32).div_(255),
+            target=rows.target,
+            mask=mask,
+            index=rows.index,
+        )
+        return batch if self.change is None else self.change(batch)
+
+    def select(self, indices: Tensor) -> ImageSet:
+        """A set of some of the rows, on the same memory map.
+
+        Args:
+            indices: Positions in this set, int64, [M].
+
+        Returns:
+            A set of M rows. Its batches' `index` still names rows of the underlying full set.
+
+        Raises:
+            IndexError: A position lies outside the set.
+        """
+        every = torch.arange(len(self)) if self._rows is None else self._rows
+        return ImageSet(self._path, self._cache, every[indices.cpu()], self.change)
+
+    def changed(self, change: Change | None) -> ImageSet:
+        """The same rows under another change, on the same memory map.
+
+        Args:
+            change: Replaces the one that there is; None gives the rows as they are in the file.
+        """
+        return ImageSet(self._path, self._cache, self._rows, change)
+
+    def batches(
+        self,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+        drop_last: bool = False,
+    ) -> Iterator[Batch]:
+        """Go through the set once; on cuda the next batches travel while one is worked on.
+
+        Args:
+            batch_size: Rows per batch, at least 1.
+            generator: Shuffles if given; a CPU generator.
+            device: Where the batches shall live.
+            drop_last: Leave out a last batch that is not full.
+
+        Yields:
+            Batches of `batch_size` rows, the last one possibly shorter.
+
+        Raises:
+            ConfigError: The batch size is below 1.
+        """
+        if batch_size < 1:
+            raise ConfigError(f"batch_size must be at least 1, got {batch_size}: try 64")
+        order = torch.arange(len(self))
+        if generator is not None:
+            order = order[torch.randperm(len(self), generator=generator)]
+        parts = [part for part in torch.split(order, batch_size) if len(part)]
+        if drop_last and parts and len(parts[-1]) < batch_size:
+            parts.pop()
+        device = torch.device(device)
+        # On the CPU the work on a batch needs the cores that another thread would take from it.
+        gathered = gather_ahead if device.type == "cuda" else gather_in_turn
+        for rows in gathered(self._gather, parts, device):
+            yield self._as_batch(rows)
+
+
+def _reopen(path: Path, key: str, rows: object, change: Change | None = None) -> ImageSet:
+    """Rebuild a pickled set in another process, from the same file."""
+    try:
+        cache = open_cache(path)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path} must exist where a pickled image set is opened: put cache_dir on storage "
+            "that every node sees, or prepare the data on each node"
+        ) from error
+    if cache.header.key != key:
+        raise DataError(f"{path} holds other rows than when the image set was pickled: load anew")
+    return ImageSet(path, cache, None if rows is None else torch.as_tensor(rows), change)
+
+
+def _selection_key(key: str, rows: Tensor) -> str:
+    return hashlib.sha256(key.encode() + rows.numpy().tobytes()).hexdigest()
+
+
+def _send(values: Tensor, device: torch.device) -> Tensor:
+    """Move a small tensor, to cuda without waiting for the device."""
+    if device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)

@@ -1,0 +1,338 @@
+"""The data sets by name: the table that sweeps look up, and the way to their rows."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hsplid_core.config.analyses import PixelConfig
+from hsplid_core.data.cache.build import build_or_open
+from hsplid_core.data.cache.image_set import ImageSet
+from hsplid_core.data.cache.node_copy import on_node
+from hsplid_core.data.demo.class_folders import (
+    write_cifar10,
+    write_counter_animal,
+    write_folder,
+    write_imagenet,
+    write_imagenet9,
+    write_imagenette,
+    write_stanford_dogs,
+)
+from hsplid_core.data.demo.coco import N_TRAIN, N_VAL, demo_folder_name, write_coco_demo
+from hsplid_core.data.demo.cub import write_cub
+from hsplid_core.data.demo.digits import write_digits
+from hsplid_core.data.demo.isic2017 import write_isic2017
+from hsplid_core.data.demo.stand_in import Demo, StandIn
+from hsplid_core.data.planted_pixel import PlantedPixels
+from hsplid_core.data.readers.cifar10 import cifar10
+from hsplid_core.data.readers.cmnist import concatenated_mnist
+from hsplid_core.data.readers.coco import CocoAnimals
+from hsplid_core.data.readers.counter_animal import Group, counter_animal
+from hsplid_core.data.readers.cub import Guide, cub
+from hsplid_core.data.readers.folder import image_folder
+from hsplid_core.data.readers.imagenet import imagenet
+from hsplid_core.data.readers.imagenet9 import Variant, imagenet9
+from hsplid_core.data.readers.imagenette import imagenette
+from hsplid_core.data.readers.isic2017 import isic2017
+from hsplid_core.data.readers.mnist import mnist
+from hsplid_core.data.readers.stanford_dogs import stanford_dogs
+from hsplid_core.data.source import Source
+from hsplid_core.data.splits import stratified_split
+from hsplid_core.errors import ConfigError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """How to open one data set.
+
+    Attributes:
+        summary: One line for people.
+        training: Opens the images that are split into `train` and `val`, from root and size; None
+            for a data set that is there to test on.
+        testing: Opens the images of `test`, which no search may see.
+        demo: Writes the embedded stand-in for an image size into a folder, or finds it there;
+            returns its root.
+    """
+
+    summary: str
+    training: Callable[[Path, int], Source] | None
+    testing: Callable[[Path, int], Source]
+    demo: Demo
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that there are."""
+        return SPLITS if self.training else ("test",)
+
+
+def _coco_demo(
+    folder: Path, image_size: int, *, n_train: int | None = None, n_test: int | None = None
+) -> Path:
+    # Smaller pictures are shrunk from 64 pixels, as real photographs are.
+    counts = {"n_train": n_train or N_TRAIN, "n_val": n_test or N_VAL}
+    size = max(64, image_size)
+    return write_coco_demo(
+        folder / demo_folder_name(image_size=size, **counts), image_size=size, **counts
+    )
+
+
+_DIGITS = StandIn(
+    name="mnist", write=write_digits, n_classes=10, n_train=1400, n_test=380, sizes=(28, 28)
+)
+_BIRDS = StandIn(name="cub", write=write_cub, n_classes=8, n_train=480, n_test=160)
+_DOGS = StandIn(
+    name="stanford_dogs", write=write_stanford_dogs, n_classes=8, n_train=480, n_test=160
+)
+_NINE = StandIn(name="imagenet9", write=write_imagenet9, n_classes=9, n_train=0, n_test=270)
+_COUNTER = StandIn(
+    name="counter_animal", write=write_counter_animal, n_classes=9, n_train=0, n_test=270
+)
+
+
+def _nine(variant: Variant, summary: str, *, fine: bool = False) -> DataSet:
+    return DataSet(
+        summary=f"ImageNet-9, {summary}; to test on only",
+        training=None,
+        testing=lambda root, image_size: imagenet9(root, variant, image_size, fine=fine),
+        demo=_NINE,
+    )
+
+
+def _counter(group: Group, summary: str) -> DataSet:
+    return DataSet(
+        summary=f"CounterAnimal, {summary}; to test on only",
+        training=None,
+        testing=lambda root, image_size: counter_animal(root, group, image_size),
+        demo=_COUNTER,
+    )
+
+
+def _cub(guide: Guide, summary: str) -> DataSet:
+    return DataSet(
+        summary=f"CUB-200-2011: birds of 200 species, {summary}",
+        training=lambda root, image_size: cub(root, "train", image_size, guide),
+        testing=lambda root, image_size: cub(root, "test", image_size, guide),
+        demo=_BIRDS,
+    )
+
+
+DATA_SETS: dict[str, DataSet] = {
+    "coco_animals": DataSet(
+        summary="COCO 2017 images with exactly one of bear, elephant, giraffe, zebra; with masks",
+        training=lambda root, image_size: CocoAnimals(root, "train", image_size),
+        testing=lambda root, image_size: CocoAnimals(root, "val", image_size),
+        demo=_coco_demo,
+    ),
+    "isic2017": DataSet(
+        summary="ISIC 2017: nevus, melanoma and seborrheic keratosis, with masks of the lesions",
+        training=lambda root, image_size: isic2017(root, "train", image_size),
+        testing=lambda root, image_size: isic2017(root, "test", image_size),
+        demo=StandIn(name="isic2017", write=write_isic2017, n_classes=3, n_train=480, n_test=150),
+    ),
+    "imagenet": DataSet(
+        summary="ImageNet (ILSVRC 2012): 1,000 classes",
+        training=lambda root, image_size: imagenet(root, "train", image_size),
+        testing=lambda root, image_size: imagenet(root, "val", image_size),
+        demo=StandIn(name="imagenet", write=write_imagenet, n_classes=9, n_train=720, n_test=180),
+    ),
+    "imagenet9/original": _nine("original", "images as they were; nine classes"),
+    "imagenet9/mixed_rand": _nine("mixed_rand", "on backgrounds of other classes; nine classes"),
+    "imagenet9/only_fg": _nine("only_fg", "the objects alone; nine classes"),
+    "imagenet9/original_fine": _nine(
+        "original", "images as they were; classes of ImageNet", fine=True
+    ),
+    "imagenet9/mixed_rand_fine": _nine(
+        "mixed_rand", "on backgrounds of other classes; classes of ImageNet", fine=True
+    ),
+    "imagenet9/only_fg_fine": _nine(
+        "only_fg", "the objects alone; classes of ImageNet", fine=True
+    ),
+    "counter_animal/common": _counter("common", "animals where they are common"),
+    "counter_animal/counter": _counter("counter", "animals where they are not common"),
+    "imagenette": DataSet(
+        summary="ten easily told classes of ImageNet",
+        training=lambda root, image_size: imagenette(root, "train", image_size),
+        testing=lambda root, image_size: imagenette(root, "val", image_size),
+        demo=StandIn(
+            name="imagenette", write=write_imagenette, n_classes=10, n_train=800, n_test=200
+        ),
+    ),
+    "cub": _cub("segmentation", "with segmentations"),
+    "cub/boxes": _cub("box", "with boxes as masks"),
+    "cub_gha": _cub("gaze", "with maps of human gaze (CUB-GHA)"),
+    "stanford_dogs": DataSet(
+        summary="Stanford Dogs: 120 breeds",
+        training=lambda root, image_size: stanford_dogs(root, "train", image_size),
+        testing=lambda root, image_size: stanford_dogs(root, "test", image_size),
+        demo=_DOGS,
+    ),
+    "stanford_dogs/boxes": DataSet(
+        summary="Stanford Dogs: 120 breeds, with boxes as masks",
+        training=lambda root, image_size: stanford_dogs(root, "train", image_size, boxes=True),
+        testing=lambda root, image_size: stanford_dogs(root, "test", image_size, boxes=True),
+        demo=_DOGS,
+    ),
+    "cifar10": DataSet(
+        summary="CIFAR-10: ten classes, 32x32",
+        training=lambda root, image_size: cifar10(root, "train", image_size),
+        testing=lambda root, image_size: cifar10(root, "test", image_size),
+        demo=StandIn(
+            name="cifar10",
+            write=write_cifar10,
+            n_classes=10,
+            n_train=1000,
+            n_test=200,
+            sizes=(32, 32),
+        ),
+    ),
+    "mnist": DataSet(
+        summary="MNIST: handwritten digits, grey, 28x28",
+        training=lambda root, image_size: mnist(root, "train", image_size),
+        testing=lambda root, image_size: mnist(root, "test", image_size),
+        demo=_DIGITS,
+    ),
+    "cmnist": DataSet(
+        summary="concatenated MNIST: two digits, the left one is the label; grey, 64x64; masks "
+        "of the left half",
+        training=lambda root, image_size: concatenated_mnist(root, "train", image_size),
+        testing=lambda root, image_size: concatenated_mnist(root, "test", image_size),
+        demo=_DIGITS,
+    ),
+    "folder": DataSet(
+        summary="any folder of class folders, with masks in a parallel folder or without",
+        training=lambda root, image_size: image_folder(root, "train", image_size),
+        testing=lambda root, image_size: image_folder(root, "test", image_size),
+        demo=StandIn(name="folder", write=write_folder, n_classes=4, n_train=400, n_test=120),
+    ),
+}
+
+
+def load(
+    name: str,
+    *,
+    root: Path | None,
+    split: Split,
+    image_size: int,
+    cache_dir: Path,
+    seed: int = 0,
+    val_fraction: float = 0.2,
+    pixel: PixelConfig | None = None,
+    node_cache: Path | None = None,
+) -> ImageSet:
+    """Open one split of a data set, through its cache.
+
+    Args:
+        name: A key of `DATA_SETS`.
+        root: The data set's folder in its own layout; None for the embedded demo.
+        split: `train` and `val` are parts of the training images, `test` is the data set's own
+            held-out part.
+        image_size: Side of the square images, in pixels, at least 8.
+        cache_dir: Folder of the caches and of the demo.
+        seed: Of the split into `train` and `val`.
+        val_fraction: Part of the training images in `val`; 0.2 in the papers.
+        pixel: Plant a pixel that gives the class away into every image; None plants none.
+        node_cache: Folder on this machine's own disk that the cache is copied to, once, and read
+            from; None reads from `cache_dir`.
+
+    Returns:
+        The split's rows.
+
+    Raises:
+        ConfigError: Unknown name or split, a value out of range, or a data set that is there to
+            test on only.
+        DataError: The data set is missing or damaged, or the cache can't be written.
+    """
+    entry = _entry(name)
+    if split not in SPLITS:
+        raise ConfigError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    if image_size < 8:
+        raise ConfigError(f"image_size must be at least 8 pixels, got {image_size}")
+    if split not in entry.splits:
+        raise ConfigError(
+            f"data set {name} has images to test on only, there is no split {split!r}: train on "
+            "another data set and evaluate on this one"
+        )
+    if root is None:
+        root = entry.demo(cache_dir, image_size)
+    if split == "test" or entry.training is None:
+        return _planted(
+            _cached(entry.testing(root, image_size), cache_dir, node_cache), pixel, stream=1
+        )
+    every = _cached(entry.training(root, image_size), cache_dir, node_cache)
+    train, val = stratified_split(every.labels, val_fraction, seed, every.class_names)
+    return _planted(every, pixel, stream=0).select(train if split == "train" else val)
+
+
+def _cached(source: Source, cache_dir: Path, node_cache: Path | None) -> ImageSet:
+    images = build_or_open(source, cache_dir)
+    return images if node_cache is None else on_node(images, node_cache)
+
+
+def _planted(images: ImageSet, pixel: PixelConfig | None, *, stream: int) -> ImageSet:
+    if pixel is None:
+        return images
+    change = PlantedPixels(
+        config=pixel,
+        num_classes=len(images.class_names),
+        image_shape=images.image_shape,
+        n_rows=images.n_underlying,
+        stream=stream,
+    )
+    return images.changed(change)
+
+
+def prepare(
+    name: str,
+    *,
+    root: Path | None,
+    image_size: int,
+    cache_dir: Path,
+    seed: int = 0,
+    val_fraction: float = 0.2,
+    pixel: PixelConfig | None = None,
+) -> dict[Split, ImageSet]:
+    """Build the caches of all splits, once per node, so that trials only open them.
+
+    Args:
+        name: A key of `DATA_SETS`.
+        root: The data set's folder; None for the embedded demo.
+        image_size: Side of the square images, in pixels.
+        cache_dir: Folder of the caches and of the demo.
+        seed: Of the split into `train` and `val`.
+        val_fraction: Part of the training images in `val`.
+        pixel: Plant a pixel that gives the class away into every image; None plants none.
+
+    Returns:
+        The splits that the data set has, for instance to record their keys.
+
+    Raises:
+        ConfigError: As in `load`.
+        DataError: As in `load`.
+    """
+    return {
+        split: load(
+            name,
+            root=root,
+            split=split,
+            image_size=image_size,
+            cache_dir=cache_dir,
+            seed=seed,
+            val_fraction=val_fraction,
+            pixel=pixel,
+        )
+        for split in _entry(name).splits
+    }
+
+
+def _entry(name: str) -> DataSet:
+    if name in DATA_SETS:
+        return DATA_SETS[name]
+    near = difflib.get_close_matches(name, DATA_SETS, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else "choose one of these"
+    raise ConfigError(f"data set must be one of {', '.join(DATA_SETS)}, got {name!r}: {hint}")

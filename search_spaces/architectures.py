@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from search_spaces import sib
-from search_spaces._suggest import ParameterValue, log_or_off
+from search_spaces.search_space import ParameterValue, log_or_off
 
 if TYPE_CHECKING:
     import optuna

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from search_spaces._suggest import ParameterValue, SearchSpace
+from search_spaces.search_space import ParameterValue, SearchSpace
 
 if TYPE_CHECKING:
     import optuna

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from search_spaces._suggest import ParameterValue
+from search_spaces.search_space import ParameterValue
 
 if TYPE_CHECKING:
     import optuna

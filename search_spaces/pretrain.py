@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from search_spaces._suggest import ParameterValue, SearchSpace, log_or_off
+from search_spaces.search_space import ParameterValue, SearchSpace, log_or_off
 
 if TYPE_CHECKING:
     import optuna

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from search_spaces._suggest import ParameterValue, log_or_off
+from search_spaces.search_space import ParameterValue, log_or_off
 
 if TYPE_CHECKING:
     import optuna

@@ -1,8 +1,8 @@
 """How many trials share a GPU, from the memory that one of them was measured to need.
 
 Ray counts fractions of a GPU, but nothing keeps a trial from taking more of the memory than its
-fraction: torch's own limit does that (``trainables.memory``), so that one trial cannot bring down
-its neighbours.
+fraction: torch's own limit does that (``trainables.gpu_memory``), so that one trial cannot bring
+down its neighbours.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from sweeps.outcome import PEAK_MEMORY
 from sweeps.spec import ResourcesSpec
-from trainables.memory import CONTEXT_MIB
+from trainables.gpu_memory import CONTEXT_MIB
 from trainables.result_keys import GPU_MEMORY, METRICS
 
 # Over the measured peak: the allocator's fragments, and trials that need more than the first.

@@ -14,8 +14,8 @@ import pyarrow as pa
 from optuna.trial import FrozenTrial
 
 from sweeps.results import parameter_column, write_table
+from trainables.analysis import Table
 from trainables.config import ParameterValue
-from trainables.findings import Table
 from trainables.result_keys import TABLES
 
 FOLDER = "tables"

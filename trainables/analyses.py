@@ -11,8 +11,8 @@ from __future__ import annotations
 from hsplid_core.config import EvaluationConfig
 from hsplid_core.data import ImageSet
 from hsplid_core.saliency import check_scores
+from trainables.analysis import Analysis, Findings, Subject, Table
 from trainables.confirmation import confirmation
-from trainables.findings import Analysis, Findings, Subject, Table
 from trainables.margins import margins
 from trainables.saliency import saliency
 from trainables.single_pixel import planted_pixels, single_pixel

@@ -9,8 +9,8 @@ from hsplid_core.data import load
 from hsplid_core.errors import ConfigError
 from hsplid_core.evaluation import Suite, evaluate_robustness, find_suite, strengthened
 from hsplid_core.evaluation.accuracy import swapped_background_accuracy
-from trainables.findings import Findings, Subject, Table
-from trainables.nodes import node_folder
+from trainables.analysis import Findings, Subject, Table
+from trainables.node_folder import node_folder
 from trainables.robustness import suite_of
 
 CONFIRMATION = "confirmation"

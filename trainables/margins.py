@@ -7,7 +7,7 @@ import math
 from hsplid_core.attacks import frozen
 from hsplid_core.config.analyses import MarginsConfig
 from hsplid_core.margins import DeepFool, MarginDistribution, choose_subspaces, measure_margins
-from trainables.findings import Findings, Subject, Table
+from trainables.analysis import Findings, Subject, Table
 
 MARGINS_TABLE = "margins"
 _PREFIX = "val/margin"

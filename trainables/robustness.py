@@ -17,7 +17,7 @@ from hsplid_core.evaluation import (
     evaluate_robustness,
     find_suite,
 )
-from trainables.findings import Findings, Table
+from trainables.analysis import Findings, Table
 
 ROBUST_ACCURACY = "val/robust_accuracy"
 ROBUSTNESS = "robustness"

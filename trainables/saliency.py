@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hsplid_core.config.analyses import SaliencyConfig
 from hsplid_core.saliency import AttributionSettings, evaluate_saliency, probe_spaces
-from trainables.findings import Findings, Subject
+from trainables.analysis import Findings, Subject
 
 _PREFIX = "val/saliency"
 

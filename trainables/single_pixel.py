@@ -9,8 +9,8 @@ from hsplid_core.data.planted_pixel import PlantedPixels
 from hsplid_core.errors import ConfigError
 from hsplid_core.evaluation.accuracy import accuracy
 from hsplid_core.saliency.single_pixel import METHODS, PixelRow, analyse_pixels
+from trainables.analysis import Findings, Subject
 from trainables.config import ParameterValue
-from trainables.findings import Findings, Subject
 
 _PREFIX = "val/single_pixel"
 _TABLE = "single_pixel"

@@ -19,7 +19,8 @@ from hsplid_core.models.state_files import STATE_FILE, read_state, write_state
 from hsplid_core.training import pick_device
 from trainables.checkpoints import newest_readable
 from trainables.config import ParameterValue, TrialConfig
-from trainables.memory import free_memory, gpu_memory_mib, is_out_of_memory, limit_memory
+from trainables.gpu_memory import free_memory, gpu_memory_mib, is_out_of_memory, limit_memory
+from trainables.resource_usage import Usage
 from trainables.result_keys import (
     ASSIGNMENT,
     CAUSE,
@@ -35,7 +36,6 @@ from trainables.result_keys import (
     WORKER_LOST,
 )
 from trainables.trial import Trial
-from trainables.usage import Usage
 
 
 class Assignment(TypedDict):

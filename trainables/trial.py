@@ -19,10 +19,10 @@ from hsplid_core.models import MaskedClassifier, build_model
 from hsplid_core.models.trained import DESCRIPTION, describe
 from hsplid_core.training import TrainingRun
 from trainables.analyses import analyse, check_analyses
+from trainables.analysis import Subject, Table
 from trainables.checkpoints import read_weights
 from trainables.config import TrialConfig
-from trainables.findings import Subject, Table
-from trainables.nodes import node_folder
+from trainables.node_folder import node_folder
 from trainables.robustness import measure_robustness
 
 

@@ -24,9 +24,9 @@ from sweeps.engine.running import prepare_images
 from sweeps.engine.session import run_study
 from sweeps.study import open_study, sole_driver
 from sweeps.trials.attributes import CONFIGURATION
+from trainables.analysis import Subject, Table
 from trainables.config import TrialConfig
 from trainables.confirmation import CONFIRMATION, DOUBTS, confirmation
-from trainables.findings import Subject, Table
 from trainables.result_keys import TABLES
 from trainables.trial import initial_model, open_images
 

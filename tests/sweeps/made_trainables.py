@@ -27,7 +27,7 @@ class OnCountedGpu(SweepTrainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        mock.patch("trainables.memory.gpu_memory_mib", return_value=TOTAL_MIB).start()
+        mock.patch("trainables.gpu_memory.gpu_memory_mib", return_value=TOTAL_MIB).start()
         mock.patch("trainables.trainable.gpu_memory_mib", return_value=TOTAL_MIB).start()
         mock.patch("trainables.trial._peak_memory_mib", return_value=PEAK_MIB).start()
         self.limit = mock.patch("torch.cuda.set_per_process_memory_fraction").start()

@@ -14,7 +14,7 @@ from hsplid_core.saliency.single_pixel import INCORRECT, OVERALL
 from tests.tiny import tiny_trial
 from tests.trainables.workers import worker
 from trainables import analyses
-from trainables.findings import Findings, Subject
+from trainables.analysis import Findings, Subject
 from trainables.trial import Trial
 
 

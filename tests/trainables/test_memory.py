@@ -5,7 +5,7 @@ from unittest import mock
 import pytest
 import torch
 
-from trainables.memory import is_out_of_memory, limit_memory
+from trainables.gpu_memory import is_out_of_memory, limit_memory
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_share_leaves_room_for_the_processs_own_context(
     share: float | None, fraction: float
 ) -> None:
     with (
-        mock.patch("trainables.memory.gpu_memory_mib", return_value=24_000.0),
+        mock.patch("trainables.gpu_memory.gpu_memory_mib", return_value=24_000.0),
         mock.patch("torch.cuda.set_per_process_memory_fraction") as limit,
     ):
         limit_memory(share)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hsplid_core.errors import ConfigError
-from trainables.nodes import node_folder
+from trainables.node_folder import node_folder
 
 
 def test_the_nodes_own_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:

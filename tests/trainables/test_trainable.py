@@ -21,7 +21,7 @@ from tests.faults import FaultyConfig
 from tests.tiny import tiny_trial
 from tests.trainables.workers import assigned, worker
 from trainables.config import TrialConfig
-from trainables.memory import CONTEXT_MIB, gpu_memory_mib, limit_memory
+from trainables.gpu_memory import CONTEXT_MIB, gpu_memory_mib, limit_memory
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTY = "tests.faults:FaultyConfig"

@@ -12,7 +12,7 @@ from hsplid_core.config import DataConfig
 from hsplid_core.models.state_files import STATE_FILE, read_state
 from tests.tiny import tiny_trial
 from tests.trainables.workers import worker
-from trainables.usage import Usage
+from trainables.resource_usage import Usage
 
 NODE = {
     "system/cpu_utilization_percentage",
@@ -55,7 +55,7 @@ def test_a_gpu_is_looked_at_meanwhile(
 ) -> None:
     usage = Usage()
     with (
-        mock.patch("trainables.usage._INTERVAL_S", 0.05),
+        mock.patch("trainables.resource_usage._INTERVAL_S", 0.05),
         mock.patch("torch.cuda.mem_get_info", return_value=(6 * 10**9, 24 * 10**9)),
         # What torch says without the library, or without a GPU that has this.
         mock.patch(

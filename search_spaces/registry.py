@@ -5,7 +5,6 @@ from __future__ import annotations
 from search_spaces import (
     architectures,
     baselines,
-    composition,
     hbar,
     hsplid,
     hsplid_grid,
@@ -16,7 +15,8 @@ from search_spaces import (
     single_pixel,
     sparsity,
 )
-from search_spaces._suggest import SearchSpace
+from search_spaces import hsplid_composed as composition
+from search_spaces.search_space import SearchSpace
 
 SPACES: dict[str, SearchSpace] = {
     "baselines": SearchSpace(baselines.suggest, baselines.PAPER, baselines.OTHERS),

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hsplid_core.errors import ConfigError
-from sweeps._command import report_errors
+from sweeps._command_line import report_errors
 
 if TYPE_CHECKING:
     import torch
 
     from hsplid_core.evaluation import Progress
-    from sweeps.judging import JudgedModel, Verdict, Wishes
+    from sweeps.model_evaluation import JudgedModel, Verdict, Wishes
 
 _SUITES = ("search", "paper", "standard")
 _EXAMPLES = """\
@@ -108,9 +108,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     # torch is imported from here on: --help stays quick.
-    from sweeps.judging import judge, open_judged
+    from sweeps.model_evaluation import judge, open_judged
     from sweeps.tracking import default_uri
-    from sweeps.tracking.models import log_evaluation
+    from sweeps.tracking.find_models import log_evaluation
 
     places = _places(arguments.overrides)
     storage = places.get("storage", Path("runs")).expanduser().absolute()
@@ -162,7 +162,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _tell(done: Progress) -> None:
     """Say on stderr how far it is: a strong suite takes minutes a batch."""
-    from sweeps.judging import radius_text
+    from sweeps.model_evaluation import radius_text
 
     first = done.n_done + 1
     radii = ", ".join(
@@ -177,8 +177,8 @@ def _tell(done: Progress) -> None:
 
 def _places(texts: Sequence[str]) -> dict[str, Path]:
     from hsplid_core.bucket_path import any_path
-    from sweeps.local_copy import local_folder
-    from sweeps.overrides import parse_overrides
+    from sweeps.spec.overrides import parse_overrides
+    from sweeps.storage.bucket_mirror import local_folder
 
     places: dict[str, Path] = {}
     for override in parse_overrides(texts):
@@ -194,7 +194,7 @@ def _wishes(arguments: argparse.Namespace) -> Wishes:
     from hsplid_core.config import check
     from hsplid_core.corruptions import CORRUPTIONS, find_corruption
     from hsplid_core.evaluation import find_suite
-    from sweeps.judging import Wishes
+    from sweeps.model_evaluation import Wishes
 
     kinds = [kind for kind in arguments.corruptions.split(",") if kind]
     if kinds == ["all"]:
@@ -246,7 +246,7 @@ def _data_names(text: str) -> list[str]:
 
 
 def _check_out(path: Path | None, names: Sequence[str]) -> None:
-    from sweeps.judging import ENDINGS
+    from sweeps.model_evaluation import ENDINGS
 
     if path is None:
         return
@@ -270,7 +270,7 @@ def _log_name(judged: JudgedModel, verdict: Verdict, wishes: Wishes) -> str:
 
 
 def _write_log(verdict: Verdict, judged: JudgedModel, path: Path) -> None:
-    from sweeps.judging import write_log
+    from sweeps.model_evaluation import write_log
 
     assert verdict.robustness is not None
     facts = {"model": judged.name, "data": verdict.data, "n_images": str(verdict.n_images)}
@@ -283,7 +283,7 @@ def _write_log(verdict: Verdict, judged: JudgedModel, path: Path) -> None:
 def _print(verdict: Verdict) -> None:
     from rich.console import Console
 
-    from sweeps.judging import accuracies_table, notes, robustness_table
+    from sweeps.model_evaluation import accuracies_table, notes, robustness_table
 
     # A table that goes into a file or a pipe shall not be cut at 80 columns.
     width = None if sys.stdout.isatty() else max(100, int(os.environ.get("COLUMNS", 100)))

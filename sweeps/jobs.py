@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sweeps._job_client import default_address
+from sweeps.cluster.job_client import default_address
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
@@ -64,13 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
 
-    from sweeps._command import report_errors
+    from sweeps._command_line import report_errors
 
     return report_errors(lambda: _run(arguments))
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from sweeps._job_client import JobError, connect, explained
+    from sweeps.cluster.job_client import JobError, connect, explained
 
     client = connect(arguments.address or default_address())
     with explained(client.get_address()):
@@ -95,7 +95,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if not arguments.follow:
             sys.stdout.write(client.get_job_logs(arguments.job))
             return 0
-    from sweeps._job_following import follow
+    from sweeps.cluster.job_output import follow
 
     return follow(client, arguments.job)
 

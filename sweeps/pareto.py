@@ -14,15 +14,16 @@ from typing import Literal
 from rich.console import Console
 
 from hsplid_core.errors import ConfigError, SaliencyError
-from sweeps._command import open_named, report_errors, sweep_parser
-from sweeps._labels import metric_label, metric_text
-from sweeps.export import selection_table
-from sweeps.feasibility import check_constraints, parse_constraints
-from sweeps.front_table import pareto_table, rich_table
-from sweeps.importances import importance_rows, importances
-from sweeps.results import FORMATS, write_table
-from sweeps.selection import Selection, select
-from sweeps.stored import Goal, StoredSweep
+from sweeps._command_line import open_named, report_errors, sweep_parser
+from sweeps.fronts.export import selection_table
+from sweeps.fronts.importances import importance_rows, importances
+from sweeps.fronts.selection import Selection, select
+from sweeps.study.stored_sweep import StoredSweep
+from sweeps.terminal.trial_table import pareto_table, rich_table
+from sweeps.trials.feasibility import check_constraints, parse_constraints
+from sweeps.trials.labels import metric_label, metric_text
+from sweeps.trials.objective import Goal
+from sweeps.trials.table_file import FORMATS, write_table
 
 _EXAMPLES = """\
 examples:
@@ -33,7 +34,7 @@ examples:
   python -m sweeps.pareto coco_hsplid --reference 0.25,0 --json
   python -m sweeps.pareto coco_hsplid storage=/data/runs --export trials.parquet
 
-The columns of an export are documented in sweeps/export.py.
+The columns of an export are documented in sweeps/fronts/export.py.
 """
 _DIRECTIONS: Mapping[str | None, Literal["maximize", "minimize"]] = {
     None: "maximize",

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from search_spaces import SWITCH_PREFIX
-from sweeps._command import report_errors
-from sweeps.registry import SWEEPS
+from sweeps._command_line import report_errors
+from sweeps.spec.registry import SWEEPS
+
+INTERRUPTED = 130
 
 _EXAMPLES = """\
 examples:
@@ -63,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; None reads those of the process.
 
     Returns:
-        The exit code: 0 done, 2 a mistake in the call or the spec, else the engine's.
+        The exit code: 0 done, 2 a mistake in the call or the spec, 130 stopped by its user.
     """
     parser = _parser()
     arguments = parser.parse_intermixed_args(argv)
@@ -86,8 +88,8 @@ def _listing(*, as_json: bool) -> str:
 def _run(arguments: argparse.Namespace) -> int:
     # torch is imported from here on, ray and mlflow only with the engine: --help and --list stay
     # quick, and a mistake in a spec is told before a cluster starts.
-    from sweeps.checked import check_sweep
-    from sweeps.overrides import parse_overrides
+    from sweeps.search.checks import check_sweep
+    from sweeps.spec.overrides import parse_overrides
 
     checked = check_sweep(arguments.sweep, parse_overrides(arguments.overrides))
     spec, fixed = checked.spec, checked.fixed
@@ -97,15 +99,36 @@ def _run(arguments: argparse.Namespace) -> int:
         else:
             sys.stdout.write(_as_yaml(spec.resolved()) + _search_notes(checked.searched, fixed))
         return 0
-    from sweeps.engine import run_sweep
+    from rich.console import Console
 
-    return run_sweep(
+    from sweeps.engine import run_sweep
+    from sweeps.outputs.registered_models import register_or_warn
+    from sweeps.outputs.write_all import write_all
+    from sweeps.terminal.closing_lines import print_closing_lines
+    from sweeps.tracking import ui_command
+
+    outcome = run_sweep(
         spec,
         fixed=fixed,
         fresh=arguments.fresh,
         json_lines=arguments.json,
         allow_changed=arguments.allow_changed,
+        write_outputs=write_all,
+        on_complete=register_or_warn,
     )
+    if outcome is None:
+        return INTERRUPTED
+    context = outcome.context
+    print_closing_lines(
+        Console(stderr=arguments.json),
+        outcome.records,
+        spec.objectives,
+        context.folder,
+        interface=ui_command(context.tracking_uri, experiment_id=outcome.experiment_id),
+        is_demo=context.is_demo,
+        interrupted=outcome.interrupted,
+    )
+    return INTERRUPTED if outcome.interrupted else 0
 
 
 def _as_yaml(resolved: Mapping[str, object]) -> str:

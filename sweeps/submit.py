@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweeps._job_client import default_address
+from sweeps.cluster.job_client import default_address
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
-    from sweeps.spec import SweepSpec
+    from sweeps.spec.sweep_spec import SweepSpec
 
 _EXAMPLES = """\
 examples:
@@ -88,15 +88,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_intermixed_args(argv)
 
-    from sweeps._command import report_errors
+    from sweeps._command_line import report_errors
 
     return report_errors(lambda: _run(arguments))
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from sweeps._job_client import connect, explained
-    from sweeps._job_environment import read_secrets, runtime_environment
-    from sweeps._token import cluster_token
+    from sweeps.cluster.job_client import connect, explained
+    from sweeps.cluster.job_environment import read_secrets, runtime_environment
+    from sweeps.cluster.token import cluster_token
 
     # All that can be wrong here is told before the cluster is asked.
     sweep, spec = _checked(arguments)
@@ -121,7 +121,7 @@ def _run(arguments: argparse.Namespace) -> int:
     _announce(job, client, as_json=arguments.json)
     if not arguments.follow:
         return 0
-    from sweeps._job_following import follow
+    from sweeps.cluster.job_output import follow
 
     return follow(client, job)
 
@@ -136,9 +136,9 @@ def _checked(arguments: argparse.Namespace) -> tuple[str, SweepSpec]:
         ConfigError: Something is wrong.
     """
     from hsplid_core.errors import ConfigError
-    from sweeps.checked import check_sweep
-    from sweeps.overrides import parse_overrides
-    from sweeps.registry import SWEEPS
+    from sweeps.search.checks import check_sweep
+    from sweeps.spec.overrides import parse_overrides
+    from sweeps.spec.registry import SWEEPS
 
     overrides = parse_overrides(arguments.overrides)
     spec = check_sweep(arguments.sweep, overrides).spec
@@ -168,7 +168,7 @@ def _checked(arguments: argparse.Namespace) -> tuple[str, SweepSpec]:
 def _check_free(
     jobs: Sequence[JobDetails], metadata: dict[str, str], client: JobSubmissionClient
 ) -> None:
-    from sweeps._job_client import JobError
+    from sweeps.cluster.job_client import JobError
 
     for job in jobs:
         if job.metadata and metadata.items() <= job.metadata.items():
@@ -202,7 +202,7 @@ def _entrypoint(arguments: argparse.Namespace, sweep: str, *, sealed: bool) -> s
         if given
     ]
     run = ["python", "-m", "sweeps.run", sweep, *arguments.overrides, "cluster.address=auto"]
-    opened = ["python", "-m", "sweeps.sealed"] if sealed else []
+    opened = ["python", "-m", "sweeps.cluster.job_secrets"] if sealed else []
     return shlex.join([*opened, *run, *flags])
 
 

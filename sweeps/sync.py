@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hsplid_core.errors import ConfigError, SaliencyError
-from sweeps._command import report_errors, storage_of
+from sweeps._command_line import report_errors, storage_of
 
 _EXAMPLES = """\
 examples:
@@ -56,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     names = [text for text in arguments if "=" not in text]
     storage = storage_of([text for text in arguments if "=" in text])
-    from sweeps.local_copy import local_folder
-    from sweeps.stored import find_folder
-    from sweeps.study import study_folders
+    from sweeps.storage.bucket_mirror import local_folder
+    from sweeps.study.stored_sweep import find_folder
+    from sweeps.study.study import study_folders
 
     if names:
         return max(_sync(find_folder(name, storage)) for name in names)
@@ -70,7 +70,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _sync(folder: Path) -> int:
     """Complete one sweep in MLflow and say so in lines; an error does not stop the others."""
-    from sweeps.study import SweepBusyError, sole_driver
+    from sweeps.study.study import SweepBusyError, sole_driver
 
     try:
         with sole_driver(folder):
@@ -94,21 +94,21 @@ def _completed(folder: Path) -> Iterator[str]:
     Yields:
         What was done, and what remains for which command.
     """
-    from sweeps.tracking.replay import replay
+    from sweeps.tracking.journal_replay import replay
 
     done = replay(folder)
     if done.delivered:
         yield f"{done.delivered} entries delivered to {done.uri}"
     else:
         yield "nothing is left to deliver"
-    from sweeps.about import command_again, read_about
+    from sweeps.study.sweep_info import command_again, read_about
 
     about = read_about(folder)
     if not done.uri or about is None or about.is_pretraining:
         return
     import optuna
 
-    from sweeps.study import load_study, missing_trials
+    from sweeps.study.study import load_study, missing_trials
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     command = command_again(folder, about, fresh=False)
@@ -117,12 +117,12 @@ def _completed(folder: Path) -> Iterator[str]:
         return
     if not done.is_complete:
         yield f"report and table were not written; this writes them: {command}"
-    from sweeps.stored import open_sweep
+    from sweeps.study.stored_sweep import open_sweep
 
     sweep = open_sweep(str(folder))
     if done.registered == frozenset(r.number for r in sweep.records if r.on_front):
         return
-    from sweeps.front_models import register_front
+    from sweeps.outputs.registered_models import register_front
 
     versions = register_front(sweep)
     told = ", ".join(f"{alias} is version {number}" for alias, number in versions.items())

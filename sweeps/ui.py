@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sweeps._command import open_named, report_errors, sweep_parser
+from sweeps._command_line import open_named, report_errors, sweep_parser
 
 if TYPE_CHECKING:
-    from sweeps.events import TrialRecord
+    from sweeps.trials.record import TrialRecord
 
 _EXAMPLES = """\
 examples:
@@ -50,9 +50,9 @@ def _run(arguments: argparse.Namespace) -> int:
     # MLflow takes seconds to import: --help needs none of it.
     import webbrowser
 
-    from sweeps.tracking.interface import running_ui
-    from sweeps.tracking.location import is_server
-    from sweeps.tracking.view import share_view
+    from sweeps.tracking.tracking_uri import is_server
+    from sweeps.tracking.ui_server import running_ui
+    from sweeps.tracking.ui_view import share_view
 
     sweep = open_named(arguments, complete=False)
     uri = sweep.recording.uri
@@ -80,7 +80,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _shared_parameters(records: Sequence[TrialRecord]) -> list[str]:
     """List what tells trials apart and all of them have: without a value a line has no end."""
-    from sweeps._labels import differing_parameters
+    from sweeps.trials.labels import differing_parameters
 
     complete = [record for record in records if record.values is not None]
     return [

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+import optuna
 
 from hsplid_core.bucket_path import AnyPath
 from hsplid_core.data import ImageSet, Split
 from hsplid_core.errors import SaliencyError
 from search_spaces import ParameterValue
-from sweeps.cluster import SharedStorage
-from sweeps.events import TrialRecord
-from sweeps.spec import SweepSpec
+from sweeps.cluster.shared_storage import SharedStorage
+from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.tracking import default_uri
+from sweeps.trials.record import TrialRecord
 
 Baseline = tuple[float, ...] | None
 
@@ -37,6 +40,7 @@ class SweepContext:
         allow_changed: Go on with a study that was begun under other conditions.
         is_pretraining: Train what another sweep starts from.
         nodes: Looks at nodes that join the cluster on the way; None does not.
+        write_outputs: Writes what the sweep leaves for people; None writes nothing.
     """
 
     spec: SweepSpec
@@ -49,6 +53,7 @@ class SweepContext:
     allow_changed: bool = False
     is_pretraining: bool = False
     nodes: SharedStorage | None = None
+    write_outputs: WriteOutputs | None = None
 
     @property
     def is_demo(self) -> bool:
@@ -61,16 +66,27 @@ class SweepContext:
         return self.spec.tracking.uri or default_uri(self.spec.local_storage)
 
 
+class WriteOutputs(Protocol):
+    """Writes a sweep's tables, pictures and report; the engine knows none of them."""
+
+    def __call__(
+        self, context: SweepContext, study: optuna.Study, records: Sequence[TrialRecord]
+    ) -> list[Path]:
+        """Write them; return the files that MLflow keeps with the sweep's run."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a run of a sweep ended.
 
     Attributes:
+        context: What the sweep worked with.
         records: All trials of the study.
         interrupted: Whether the user stopped before they were done.
         experiment_id: MLflow's id of the experiment.
     """
 
+    context: SweepContext
     records: Sequence[TrialRecord]
     interrupted: bool
     experiment_id: str

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 from hsplid_core.bucket_path import AnyPath
 from hsplid_core.models.state_files import read_state, write_state
 from hsplid_core.models.trained import DESCRIPTION
-from sweeps.cluster import check_resources
+from sweeps.cluster.resources import check_resources
 from sweeps.engine.context import Baseline, SweepContext, SweepFailedError
-from sweeps.engine.session import open_context_study, run_study
-from sweeps.events import TrialRecord
-from sweeps.loading import load_pretrain_spec
-from sweeps.pretrained import pretrain_key, pretrained_file
-from sweeps.study import sole_driver, sweep_folder
-from sweeps.trial_files import find_checkpoint
+from sweeps.engine.study_run import open_context_study, run_study
+from sweeps.spec.loading import load_pretrain_spec
+from sweeps.spec.sweep_spec import SweepSpec
+from sweeps.study.study import sole_driver, sweep_folder
+from sweeps.trials.checkpoint_files import find_checkpoint
+from sweeps.trials.record import TrialRecord
 
 
 def pretrain(context: SweepContext) -> tuple[bool, AnyPath | None, Baseline]:
@@ -52,6 +54,7 @@ def pretrain(context: SweepContext) -> tuple[bool, AnyPath | None, Baseline]:
                 allow_changed=context.allow_changed,
                 is_pretraining=True,
                 nodes=context.nodes,
+                write_outputs=context.write_outputs,
             )
             outcome = run_study(inner, open_context_study(inner))
             if outcome.interrupted:
@@ -71,3 +74,35 @@ def _keep_weights(folder: Path, record: TrialRecord, file: AnyPath) -> None:
     trained = read_state(checkpoint)
     state = {key: trained[key] for key in ("model", DESCRIPTION) if key in trained}
     write_state(file, {**state, "objectives": list(record.values), "epoch": 0})
+
+
+_FOLDER = "pretrained"
+
+
+# What decides the weights; everything else in a spec only decides how they are computed.
+_DECISIVE = ("model", "method", "training", "seed")
+
+
+def pretrain_key(spec: SweepSpec, data_key: str) -> str:
+    """Hash what decides the pretrained weights.
+
+    Args:
+        spec: The pretraining sweep, with the data and the model of the sweep that uses it.
+        data_key: Content hash of the training images.
+    """
+    resolved = spec.resolved()
+    content = {**{name: resolved[name] for name in _DECISIVE}, "data": data_key}
+    if spec.model.checkpoint is not None:
+        # Another file under the same name makes other weights.
+        file = spec.model.checkpoint.expanduser().read_bytes()
+        content["checkpoint"] = hashlib.sha256(file).hexdigest()
+    if spec.data.transform != "none":
+        # The network's first layer, and none of the images that the data's key stands for.
+        content["transform"] = [spec.data.transform, spec.data.bandwidth]
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def pretrained_file(storage: AnyPath, key: str) -> AnyPath:
+    """Return where the weights of a key lie, whether they exist or not."""
+    return storage / _FOLDER / f"{key}.pt"

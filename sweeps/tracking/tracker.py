@@ -11,13 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweeps.events import ENDED, TrialRecord
-from sweeps.front_table import best_values
-from sweeps.results import Objective
-from sweeps.selection import pareto_ranks, points_of
-from sweeps.tracking.client import EPOCH, ServerDownError, TrackingError, text
-from sweeps.tracking.courier import Courier
-from sweeps.tracking.entries import (
+from sweeps.fronts.indicators import best_values, pareto_ranks, points_of
+from sweeps.tracking.delivery import Courier
+from sweeps.tracking.journal import OPEN, SPOOL_FILE, Spool
+from sweeps.tracking.journal_entries import (
     Artifact,
     Begun,
     Closed,
@@ -28,9 +25,11 @@ from sweeps.tracking.entries import (
     Opened,
     Tagged,
 )
-from sweeps.tracking.spool import OPEN, SPOOL_FILE, Spool
-from sweeps.tracking.store import ON_FRONT, SweepStore
-from sweeps.tracking.system import SystemSampler
+from sweeps.tracking.mlflow_client import EPOCH, ServerDownError, TrackingError, text
+from sweeps.tracking.sweep_runs import ON_FRONT, SweepStore
+from sweeps.tracking.system_metrics import SystemSampler
+from sweeps.trials.objective import Objective
+from sweeps.trials.record import ENDED, TrialRecord
 from trainables.config import ParameterValue
 
 RANK = "sweep.pareto_rank"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sweeps.spec import SweepSpec
+from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.tracking import MlflowTracker, default_uri
 
 

@@ -40,13 +40,13 @@ from numpy.typing import NDArray
 from ray.tune.schedulers import TrialScheduler
 
 from search_spaces import ParameterValue, SearchSpace
-from sweeps.loading import load_spec
-from sweeps.overrides import parse_overrides
-from sweeps.samplers import build_sampler
-from sweeps.schedulers import build_scheduler
-from sweeps.searcher import StudySearcher, TrialPlan
-from sweeps.selection import hypervolume
-from sweeps.spec import SweepSpec
+from sweeps.engine.study_searcher import StudySearcher, TrialPlan
+from sweeps.fronts.indicators import hypervolume
+from sweeps.search.samplers import build_sampler
+from sweeps.search.schedulers import build_scheduler
+from sweeps.spec.loading import load_spec
+from sweeps.spec.overrides import parse_overrides
+from sweeps.spec.sweep_spec import SweepSpec
 from tests.benchmarks._report import Ratio, report
 from tests.benchmarks.record_curves import EPOCHS, GRID, OBJECTIVES
 from trainables.result_keys import ASSIGNMENT, ENDED, METRICS

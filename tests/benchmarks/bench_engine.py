@@ -44,20 +44,20 @@ from ray.tune.search.optuna import OptunaSearch
 from rich.console import Console
 
 from search_spaces import ParameterValue, SearchSpace
-from sweeps.cluster import connected
-from sweeps.engine.announcing import Announcer
+from sweeps.cluster.connection import connected
 from sweeps.engine.context import SweepContext
-from sweeps.engine.tuning import fit
-from sweeps.events import SweepListener
-from sweeps.loading import load_spec
-from sweeps.overrides import parse_overrides
-from sweeps.progress import ProgressView
-from sweeps.results import records_of
-from sweeps.schedulers import build_scheduler
-from sweeps.searcher import StudySearcher, TrialPlan
-from sweeps.spec import SweepSpec
-from sweeps.study import open_study
+from sweeps.engine.front_keeper import Announcer
+from sweeps.engine.ray_tuner import fit
+from sweeps.engine.study_searcher import StudySearcher, TrialPlan
+from sweeps.search.schedulers import build_scheduler
+from sweeps.spec.loading import load_spec
+from sweeps.spec.overrides import parse_overrides
+from sweeps.spec.sweep_spec import SweepSpec
+from sweeps.study.study import open_study
+from sweeps.terminal.progress import ProgressView
 from sweeps.tracking import default_uri, loading
+from sweeps.trials.from_study import records_of
+from sweeps.trials.listener import SweepListener
 from tests.benchmarks._no_op import NoOp, metrics_at
 from tests.benchmarks._report import Ratio, report
 from tests.benchmarks._tracked import tracker_of

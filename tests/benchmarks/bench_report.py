@@ -16,7 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
-from sweeps.report import write_report
+from sweeps.outputs import write_report
 from tests.benchmarks._report import Ratio, report
 from tests.sweeps.reports import chromium, made_up
 from tests.sweeps.studies import cloud_study

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sweeps.engine.running import prepare_images
-from sweeps.loading import load_spec
-from sweeps.overrides import parse_overrides
+from sweeps.engine.images import prepare_images
+from sweeps.spec.loading import load_spec
+from sweeps.spec.overrides import parse_overrides
 from sweeps.tracking import MlflowTracker, default_uri
-from sweeps.tracking.client import connect, make_metrics
+from sweeps.tracking.mlflow_client import connect, make_metrics
 from tests.benchmarks._report import Ratio, report
 from tests.benchmarks._timing import compare
 from tests.sweeps.records import GOALS

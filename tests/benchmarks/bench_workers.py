@@ -27,14 +27,14 @@ from unittest.mock import patch
 import optuna
 from ray import tune
 
-from sweeps.cluster import connected
-from sweeps.engine.announcing import Announcer
+from sweeps.cluster.connection import connected
 from sweeps.engine.context import SweepContext
-from sweeps.engine.running import prepare_images
-from sweeps.engine.session import run_trials
-from sweeps.loading import load_spec
-from sweeps.overrides import parse_overrides
-from sweeps.study import open_study
+from sweeps.engine.front_keeper import Announcer
+from sweeps.engine.images import prepare_images
+from sweeps.engine.study_run import run_trials
+from sweeps.spec.loading import load_spec
+from sweeps.spec.overrides import parse_overrides
+from sweeps.study.study import open_study
 from tests.benchmarks._report import Ratio, report
 from tests.benchmarks._tracked import tracker_of
 from trainables.trainable import SweepTrainable
@@ -81,7 +81,7 @@ def steps_of(folder: Path, *changes: str, reuse: bool = True) -> list[Step]:
     def configure(**settings: Any) -> tune.TuneConfig:
         return made(**{**settings, "reuse_actors": reuse})
 
-    with patch("sweeps.engine.tuning.tune.TuneConfig", configure):
+    with patch("sweeps.engine.ray_tuner.tune.TuneConfig", configure):
         announcer.start()
         try:
             run_trials(context, study, announcer, [tracker], Timed)

@@ -25,9 +25,9 @@ import torch
 
 from hsplid_core.errors import TrainingDivergedError
 from hsplid_core.models.state_files import write_state
-from sweeps.engine.running import prepare_images
-from sweeps.loading import load_pretrain_spec, load_spec
-from sweeps.overrides import parse_overrides
+from sweeps.engine.images import prepare_images
+from sweeps.spec.loading import load_pretrain_spec, load_spec
+from sweeps.spec.overrides import parse_overrides
 from trainables.config import TrialConfig
 from trainables.trial import Trial
 

@@ -8,7 +8,7 @@ import pytest
 from hsplid_core.config import TrainingConfig
 from hsplid_core.methods import METHODS, CrossEntropyConfig, HsplidConfig
 from search_spaces import SPACES, SWITCH_PREFIX, SearchSpace, log_or_off, optuna_parameters
-from sweeps.loading import load_spec
+from sweeps.spec.loading import load_spec
 from trainables.config import TrialConfig
 
 SWEEP_OF = {

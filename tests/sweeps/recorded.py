@@ -10,12 +10,12 @@ from mlflow.entities import Metric, Param
 
 from hsplid_core.config import DataConfig
 from hsplid_core.models.state_files import STATE_FILE, write_state
-from sweeps.about import About, write_about
-from sweeps.loading import load_spec
-from sweeps.overrides import parse_overrides
-from sweeps.stored import StoredSweep, open_sweep
-from sweeps.tracking.store import SWEEP_ID, TRIAL
-from sweeps.trial_files import attempts_folder, trial_folder
+from sweeps.spec.loading import load_spec
+from sweeps.spec.overrides import parse_overrides
+from sweeps.study.stored_sweep import StoredSweep, open_sweep
+from sweeps.study.sweep_info import About, write_about
+from sweeps.tracking.sweep_runs import SWEEP_ID, TRIAL
+from sweeps.trials.checkpoint_files import attempts_folder, trial_folder
 from tests.sweeps.records import GOALS
 from tests.sweeps.studies import complete_trial, write_study
 from tests.tiny import tiny_trial

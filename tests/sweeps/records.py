@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sweeps.events import TrialRecord
+from sweeps.trials.record import TrialRecord
 
 
 @dataclass(frozen=True)

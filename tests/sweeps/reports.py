@@ -11,10 +11,11 @@ import optuna
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from sweeps.about import About
-from sweeps.loading import load_spec
-from sweeps.results import records_of
-from sweeps.stored import Goal, StoredSweep
+from sweeps.spec.loading import load_spec
+from sweeps.study.stored_sweep import StoredSweep
+from sweeps.study.sweep_info import About
+from sweeps.trials.from_study import records_of
+from sweeps.trials.objective import Goal
 from tests.sweeps.records import GOALS
 
 

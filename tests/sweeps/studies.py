@@ -13,8 +13,8 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeps.results import Objective
-from sweeps.study import STUDY_FILE
+from sweeps.study.study import STUDY_FILE
+from sweeps.trials.objective import Objective
 from tests.sweeps.records import GOALS
 
 _BEGIN = datetime(2026, 1, 1)

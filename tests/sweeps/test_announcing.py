@@ -10,11 +10,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from sweeps.engine.announcing import Announcer
-from sweeps.events import TrialRecord
-from sweeps.local_copy import CHECKPOINTS
-from sweeps.results import records_of
-from sweeps.trial_files import trial_folder
+from sweeps.engine.front_keeper import Announcer
+from sweeps.storage.bucket_mirror import CHECKPOINTS
+from sweeps.trials.checkpoint_files import trial_folder
+from sweeps.trials.from_study import records_of
+from sweeps.trials.record import TrialRecord
 from tests.sweeps.records import Goal
 from trainables.config import ParameterValue
 

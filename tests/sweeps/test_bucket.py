@@ -18,11 +18,11 @@ from hsplid_core.bucket_path import BucketError, BucketPath, any_path
 from hsplid_core.errors import CheckpointError, ConfigError
 from hsplid_core.models.state_files import read_state, write_state
 from sweeps import pareto
-from sweeps.loading import load_spec
-from sweeps.local_copy import fetch_sweep, local_folder, publish, shared_place
-from sweeps.overrides import parse_overrides
-from sweeps.stored import open_sweep
-from sweeps.trial_files import find_checkpoint
+from sweeps.spec.loading import load_spec
+from sweeps.spec.overrides import parse_overrides
+from sweeps.storage.bucket_mirror import fetch_sweep, local_folder, publish, shared_place
+from sweeps.study.stored_sweep import open_sweep
+from sweeps.trials.checkpoint_files import find_checkpoint
 from tests.sweeps.gate import GATE, Gate
 from tests.sweeps.ray_nodes import family, kill_all
 from tests.sweeps.s3_server import s3_server

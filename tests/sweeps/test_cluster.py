@@ -17,10 +17,11 @@ import ray
 from ray.tune.experiment import Trial as RayTrial
 
 from hsplid_core.errors import ConfigError
-from sweeps.cluster import SharedStorage, connected
-from sweeps.engine.callbacks import TuneEvents
-from sweeps.searcher import StudySearcher
-from sweeps.spec import ClusterSpec
+from sweeps.cluster.connection import connected
+from sweeps.cluster.shared_storage import SharedStorage
+from sweeps.engine.study_searcher import StudySearcher
+from sweeps.engine.tune_callbacks import TuneEvents
+from sweeps.spec.sweep_spec import ClusterSpec
 from tests.sweeps.ray_nodes import RayNodes
 from trainables.result_keys import ASSIGNMENT
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sweeps import confirm as confirm
 from sweeps import pareto, ui
-from sweeps.confirm import __main__ as confirm
-from sweeps.report import __main__ as report
+from sweeps import report as report
 from tests.sweeps.studies import failed_trial, write_study
 
 COMMANDS = {

@@ -22,12 +22,12 @@ from optuna.trial import FrozenTrial, create_trial
 from hsplid_core.config.analyses import ConfirmationConfig
 from hsplid_core.data.demo.coco import write_coco_demo
 from hsplid_core.errors import ConfigError
-from sweeps.about import About, write_about
-from sweeps.confirm.__main__ import judging, main, make_parser
-from sweeps.confirm.plan import make_plan
-from sweeps.loading import load_spec
-from sweeps.stored import open_sweep
-from sweeps.study import STUDY_FILE
+from sweeps.confirm import judging, main, make_parser
+from sweeps.confirmation.plan import make_plan
+from sweeps.spec.loading import load_spec
+from sweeps.study.stored_sweep import open_sweep
+from sweeps.study.study import STUDY_FILE
+from sweeps.study.sweep_info import About, write_about
 from tests.sweeps.studies import complete_trial, write_study
 from trainables.confirmation import suite_for
 

@@ -10,14 +10,14 @@ from mlflow import MlflowClient
 
 from hsplid_core.config.analyses import ConfirmationConfig
 from hsplid_core.errors import ConfigError
-from sweeps.confirm.__main__ import main
-from sweeps.confirm.plan import make_plan
-from sweeps.confirm.recording import record
-from sweeps.confirm.results import sum_up, write_confirmation
-from sweeps.confirm.statistics import Evidence, Measurement
-from sweeps.front_models import register_front
-from sweeps.stored import open_sweep
-from sweeps.tracking.models import trial_of
+from sweeps.confirm import main
+from sweeps.confirmation.mlflow_numbers import record
+from sweeps.confirmation.plan import make_plan
+from sweeps.confirmation.results import sum_up, write_confirmation
+from sweeps.confirmation.statistics import Evidence, Measurement
+from sweeps.outputs.registered_models import register_front
+from sweeps.study.stored_sweep import open_sweep
+from sweeps.tracking.find_models import trial_of
 from tests.sweeps.recorded import recorded_sweep
 from tests.tiny import tiny_data
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sweeps.confirm.statistics import (
+from sweeps.confirmation.statistics import (
     CLEAN,
     MEAN_ROBUST,
     Measurement,

@@ -258,7 +258,7 @@ def test_ctrl_c_says_that_the_command_goes_on(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sweeps._data_commands.build_or_open", stop)
+    monkeypatch.setattr("sweeps.data_sets.actions.build_or_open", stop)
     code, _, err = told(capsys, "build", "mnist", "cache_dir=cache", "image_size=16")
     assert code == 130
     assert err.endswith("stopped; the same command goes on\n")

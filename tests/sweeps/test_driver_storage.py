@@ -11,8 +11,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from sweeps.driver_storage import DriverStorage, driven, one_step
-from sweeps.study_storage import StudyPlace, is_local, open_storage
+from sweeps.storage.local_disk import is_local
+from sweeps.study.database import open_storage
+from sweeps.study.driver_storage import DriverStorage, driven, one_step
+from sweeps.study.location import StudyPlace
 
 
 def opened(folder: Path) -> optuna.Study:

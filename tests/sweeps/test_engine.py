@@ -12,9 +12,9 @@ from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
 
 from hsplid_core.errors import ConfigError
-from sweeps.cluster import connected
-from sweeps.spec import ClusterSpec
-from sweeps.study import SweepBusyError, sole_driver
+from sweeps.cluster.connection import connected
+from sweeps.spec.sweep_spec import ClusterSpec
+from sweeps.study.study import SweepBusyError, sole_driver
 from tests.sweeps.whole_sweep import Sweep, check_tracked
 
 FAULTY = "tests.faults:FaultyConfig"

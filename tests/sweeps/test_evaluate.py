@@ -21,9 +21,9 @@ from hsplid_core.models import build_model
 from hsplid_core.models.state_files import write_state
 from hsplid_core.models.trained import describe
 from sweeps.evaluate import main
-from sweeps.front_models import register_front
-from sweeps.stored import open_sweep
-from sweeps.trial_files import find_checkpoint
+from sweeps.outputs.registered_models import register_front
+from sweeps.study.stored_sweep import open_sweep
+from sweeps.trials.checkpoint_files import find_checkpoint
 from tests.sweeps.recorded import recorded_sweep
 from tests.tiny import tiny_data, tiny_trial
 from trainables.trial import Trial

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from hsplid_core.errors import ConfigError
-from sweeps.events import TrialRecord
-from sweeps.feasibility import Constraint, check_constraints, parse_constraints
+from sweeps.trials.feasibility import Constraint, check_constraints, parse_constraints
+from sweeps.trials.record import TrialRecord
 
 RECORD = TrialRecord(
     number=0,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sweeps.loading import load_spec
-from sweeps.overrides import parse_overrides
-from sweeps.spaces import first_trials
+from sweeps.search.first_trials import first_trials
+from sweeps.spec.loading import load_spec
+from sweeps.spec.overrides import parse_overrides
 
 BETA_STEP, SWITCH = "method.hsplid.beta_step", "use/method.hsplid.rho_n"
 

@@ -19,13 +19,13 @@ from hsplid_core.config import DataConfig
 from hsplid_core.errors import CheckpointError
 from hsplid_core.models.packaged import Predictor, open_package, write_package
 from hsplid_core.models.state_files import STATE_FILE, read_state
-from sweeps.about import read_about, write_about
-from sweeps.front_models import register_front, register_or_warn
-from sweeps.stored import open_sweep
+from sweeps.outputs.registered_models import register_front, register_or_warn
+from sweeps.study.stored_sweep import open_sweep
+from sweeps.study.sweep_info import read_about, write_about
 from sweeps.sync import main as sync
-from sweeps.tracking.entries import Ended
-from sweeps.tracking.spool import SPOOL_FILE, Spool
-from sweeps.trial_files import find_checkpoint
+from sweeps.tracking.journal import SPOOL_FILE, Spool
+from sweeps.tracking.journal_entries import Ended
+from sweeps.trials.checkpoint_files import find_checkpoint
 from tests.sweeps.recorded import NAME, recorded_sweep
 from tests.sweeps.records import GOALS
 from tests.tiny import tiny_data, tiny_trial

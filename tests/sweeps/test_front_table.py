@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from sweeps._labels import duration_text, number_text, short_names
-from sweeps.events import TrialRecord
-from sweeps.front_table import failure_lines, pareto_table
+from sweeps.terminal.trial_table import failure_lines, pareto_table
+from sweeps.trials.labels import duration_text, number_text, short_names
+from sweeps.trials.record import TrialRecord
 from tests.sweeps.records import GOALS, Goal, complete, failed, running
 
 RECORDS = [

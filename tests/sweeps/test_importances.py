@@ -6,7 +6,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import create_trial
 
-from sweeps.importances import HYPERVOLUME, importances
+from sweeps.fronts.importances import HYPERVOLUME, importances
 from tests.sweeps.records import GOALS, Goal
 from tests.sweeps.studies import cloud_study, complete_trial
 

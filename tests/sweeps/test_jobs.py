@@ -17,8 +17,8 @@ from ray._private.runtime_env.packaging import create_package
 
 from hsplid_core.errors import ConfigError
 from sweeps import jobs, submit
-from sweeps._job_environment import EXCLUDES, read_secrets, runtime_environment
-from sweeps.sealed import SEALED, seal, unseal
+from sweeps.cluster.job_environment import EXCLUDES, read_secrets, runtime_environment
+from sweeps.cluster.job_secrets import SEALED, seal, unseal
 
 TOKEN = "a-token-of-this-cluster"
 SECRETS = {"PGPASSWORD": "päss word", "MLFLOW_TRACKING_PASSWORD": "x" * 500}
@@ -38,7 +38,7 @@ def test_sealed_secrets_are_opened_by_the_token_alone() -> None:
 
 def test_a_command_gets_what_was_sealed_and_not_the_seal() -> None:
     shown = f"import os; print(os.environ['PGPASSWORD'], {SEALED!r} in os.environ)"
-    command = [sys.executable, "-m", "sweeps.sealed", sys.executable, "-c", shown]
+    command = [sys.executable, "-m", "sweeps.cluster.job_secrets", sys.executable, "-c", shown]
     environment = {**os.environ, SEALED: seal(SECRETS, TOKEN), "PYTHONIOENCODING": "utf-8"}
     for token, expected in ((TOKEN, (0, "päss word False\n")), ("another", (2, ""))):
         done = subprocess.run(

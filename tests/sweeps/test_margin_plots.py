@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sweeps.events import TrialRecord
-from sweeps.loading import load_spec
-from sweeps.margin_plots import margins_figure, read_trials, swarm_offsets, write_margins
+from sweeps.plots.margins_png import margins_figure, read_trials, swarm_offsets, write_margins
+from sweeps.spec.loading import load_spec
+from sweeps.trials.record import TrialRecord
 from trainables.config import ParameterValue
 
 LABELS = ("000-007", "004-011", "008-015")

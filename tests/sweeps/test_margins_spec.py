@@ -6,8 +6,8 @@ import pytest
 
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods import AdversarialConfig
-from sweeps.loading import load_spec
-from sweeps.overrides import parse_overrides
+from sweeps.spec.loading import load_spec
+from sweeps.spec.overrides import parse_overrides
 
 
 def test_its_own_values_are_standard_training_on_plain_data() -> None:

@@ -8,8 +8,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sweeps.mo_asha import MoAsha, Rungs
-from sweeps.spec import ConstraintSpec
+from sweeps.search.mo_asha import MoAsha, Rungs
+from sweeps.spec.sweep_spec import ConstraintSpec
 from sweeps.trials.attributes import RUNGS
 from tests.sweeps.records import GOALS, Goal
 

@@ -16,11 +16,12 @@ import pytest
 
 from hsplid_core.data import DATA_SETS
 from search_spaces import SPACES, ParameterValue
-from sweeps.loading import load_pretrain_spec, load_spec
-from sweeps.overrides import parse_overrides
-from sweeps.registry import SWEEPS
-from sweeps.spaces import find_space, first_trials
-from sweeps.spec import SweepSpec
+from sweeps.search.first_trials import first_trials
+from sweeps.spec.find_space import find_space
+from sweeps.spec.loading import load_pretrain_spec, load_spec
+from sweeps.spec.overrides import parse_overrides
+from sweeps.spec.registry import SWEEPS
+from sweeps.spec.sweep_spec import SweepSpec
 from trainables.trial import Trial
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,9 @@ import pytest
 from optuna.trial import TrialState
 
 from hsplid_core.errors import ConfigError
-from sweeps.outcome import lost_worker, objective_values, outcome_of, violation
-from sweeps.spec import ConstraintSpec
+from sweeps.spec.sweep_spec import ConstraintSpec
+from sweeps.trials.feasibility import violation
+from sweeps.trials.outcome import lost_worker, objective_values, outcome_of
 
 OBJECTIVES = ["val/accuracy", "val/robust_accuracy"]
 COLLAPSE = [

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hsplid_core.errors import ConfigError
-from sweeps.overrides import (
+from sweeps.spec.overrides import (
     Override,
     apply_overrides,
     fixed_parameters,

@@ -4,8 +4,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sweeps.packing import measured_slots, rounds, slots_per_gpu
-from sweeps.spec import ResourcesSpec
+from sweeps.engine.gpu_sharing import measured_slots, rounds, slots_per_gpu
+from sweeps.spec.sweep_spec import ResourcesSpec
 
 AUTO = ResourcesSpec(cpu=2, gpu="auto")
 

@@ -12,8 +12,8 @@ from PIL import Image
 from hsplid_core.config import DataConfig
 from hsplid_core.config.analyses import SaliencyConfig
 from hsplid_core.models.state_files import STATE_FILE, write_state
-from sweeps.events import TrialRecord
-from sweeps.panels import write_panels
+from sweeps.plots.saliency_panels import write_panels
+from sweeps.trials.record import TrialRecord
 from tests.tiny import tiny_data, tiny_trial
 from trainables.config import TrialConfig
 from trainables.trial import Trial

@@ -9,10 +9,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from sweeps._interactive import interactive_front
-from sweeps._picture import make_picture
-from sweeps.events import TrialRecord
-from sweeps.plots import front_figure, write_front
+from sweeps.plots.front_plotly import interactive_front
+from sweeps.plots.front_png import front_figure, write_front
+from sweeps.plots.front_points import make_picture
+from sweeps.trials.record import TrialRecord
 from tests.sweeps.records import GOALS, Goal, complete, failed, running
 
 RECORDS = [

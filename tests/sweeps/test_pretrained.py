@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from sweeps.loading import load_spec
-from sweeps.overrides import parse_overrides
-from sweeps.pretrained import pretrain_key
+from sweeps.engine.pretraining import pretrain_key
+from sweeps.spec.loading import load_spec
+from sweeps.spec.overrides import parse_overrides
 
 
 def key(*overrides: str, data: str = "data") -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sweeps._standing import Standing
-from sweeps.progress import ProgressView
+from sweeps.terminal.progress import ProgressView
+from sweeps.terminal.sweep_status import Standing
 from tests.sweeps.records import GOALS, complete, failed, running
 
 METRICS = {"val/accuracy": 0.71, "val/robust_accuracy": math.nan}
@@ -203,7 +203,7 @@ def test_time_left_before_the_first_end_comes_from_the_epochs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr("sweeps._standing.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("sweeps.terminal.sweep_status.time.monotonic", lambda: clock[0])
     standing = Standing(3, GOALS, epochs=4, concurrency=1)
     standing.start(0, {})
     clock[0] += 10

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import provenance
-from sweeps.provenance import git_state, package_versions, provenance_tags
+from sweeps.study import provenance
+from sweeps.study.provenance import git_state, package_versions, provenance_tags
 
 IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from sweeps.ranking import Front, dominating, epsilon_net, is_among_best
+from sweeps.fronts.ranking import Front, dominating, epsilon_net, is_among_best
 
 
 def brute_force_front(values: np.ndarray) -> list[bool]:

@@ -14,14 +14,15 @@ from optuna.trial import create_trial
 from playwright.sync_api import Browser, Page, expect
 
 from search_spaces import SWITCH_PREFIX
-from sweeps.about import command_again
-from sweeps.importances import HYPERVOLUME, Importances
-from sweeps.report import figures, writing
-from sweeps.report.__main__ import main
-from sweeps.report.cost import hypervolume_history
-from sweeps.report.robust_curves import robust_curves
-from sweeps.selection import hypervolume, points_of, select
-from sweeps.stored import StoredSweep
+from sweeps.fronts.importances import HYPERVOLUME, Importances
+from sweeps.fronts.indicators import hypervolume, points_of
+from sweeps.fronts.selection import select
+from sweeps.outputs import figures, sections, write_report
+from sweeps.outputs.cost import hypervolume_history
+from sweeps.outputs.robust_curves import robust_curves
+from sweeps.report import main
+from sweeps.study.stored_sweep import StoredSweep
+from sweeps.study.sweep_info import command_again
 from tests.sweeps.records import GOALS
 from tests.sweeps.reports import chromium, made_up
 from tests.sweeps.studies import cloud_study, complete_trial, failed_trial, write_study
@@ -38,9 +39,9 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> StoredSweep:
 def page_file(sweep: StoredSweep) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         links = {record.number: LINK.format(record.number) for record in sweep.records}
-        patch.setattr(writing, "trial_pages", lambda *_args, **_kwargs: links)
+        patch.setattr(sections, "trial_pages", lambda *_args, **_kwargs: links)
         sweep.study.set_user_attr("sweep_id", "s")
-        return writing.write_report(sweep)
+        return write_report(sweep)
 
 
 def test_the_history_ends_at_the_hypervolume_and_counts_hours(sweep: StoredSweep) -> None:
@@ -129,7 +130,7 @@ def test_the_baseline_is_found_from_a_confirmations_folder_too(tmp_path: Path) -
     write_study(tmp_path / "coco_pretrain-abc", [complete_trial((0.7, 0.2))])
     folder = tmp_path / "coco_hsplid" / "confirm" / "coco_hsplid-seed-1"
     sweep = made_up(cloud_study(3), folder, tmp_path / "pretrained" / "abc.pt")
-    assert writing._baseline_metrics(sweep)["val/robust_accuracy"] == 0.2
+    assert sections._baseline_metrics(sweep)["val/robust_accuracy"] == 0.2
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +193,7 @@ def test_hover_shows_parameters_and_a_click_opens_the_run(
 
 
 def test_a_long_table_is_built_when_it_is_opened(browser: Browser, tmp_path: Path) -> None:
-    file = writing.write_report(made_up(cloud_study(120), tmp_path / "many"))
+    file = write_report(made_up(cloud_study(120), tmp_path / "many"))
     page, faults = opened(browser, file)
     assert faults == []
     whole = page.locator("#front details")

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from optuna.trial import TrialState
 
-from sweeps.events import TrialRecord
-from sweeps.results import records_of, to_table, write_parquet
+from sweeps.trials.from_study import records_of
+from sweeps.trials.record import TrialRecord
+from sweeps.trials.table_file import to_table, write_parquet
 from tests.sweeps.records import GOALS
 
 
@@ -166,7 +167,7 @@ def test_a_failed_write_leaves_the_old_file(
         where.write_bytes(b"PAR1")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("sweeps.results.pq.write_table", half_written)
+    monkeypatch.setattr("sweeps.trials.table_file.pq.write_table", half_written)
     with pytest.raises(OSError, match="no space"):
         write_parquet([], GOALS, path)
     assert path.read_bytes() == before

@@ -5,26 +5,24 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
 from hsplid_core.errors import DataError
-from sweeps.loading import load_spec
-from sweeps.registry import SWEEPS
-from sweeps.run import main
-from sweeps.spec import SweepSpec
+from sweeps.run import INTERRUPTED, main
+from sweeps.spec.loading import load_spec
+from sweeps.spec.registry import SWEEPS
+from sweeps.spec.sweep_spec import SweepSpec
 
 HEAVY = ("torch", "ray", "mlflow", "optuna", "pyarrow")
 
 
-class FakeEngine(ModuleType):
+class FakeEngine:
     """Stands in for the engine, so that these tests start no cluster."""
 
     def __init__(self) -> None:
-        super().__init__("sweeps.engine")
         self.calls: list[tuple[SweepSpec, dict[str, Any]]] = []
         self.error: Exception | None = None
 
@@ -36,25 +34,28 @@ class FakeEngine(ModuleType):
         fresh: bool,
         json_lines: bool,
         allow_changed: bool,
-    ) -> int:
+        write_outputs: object,
+        on_complete: object,
+    ) -> None:
+        assert callable(write_outputs)
+        assert callable(on_complete)
         if self.error is not None:
             raise self.error
         given = {"fixed": fixed, "fresh": fresh, "json_lines": json_lines}
         self.calls.append((spec, given | {"allow_changed": allow_changed}))
-        return 7
 
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine()
-    monkeypatch.setitem(sys.modules, "sweeps.engine", fake)
+    monkeypatch.setattr("sweeps.engine.run_sweep", fake.run_sweep)
     return fake
 
 
 def imported_by(arguments: str) -> tuple[subprocess.CompletedProcess[str], set[str]]:
     """Run the command in a fresh interpreter; return what it imported, too."""
     code = (
-        "import sys\nfrom sweeps.run import main\n"
+        "import sys\nfrom sweeps.run import INTERRUPTED, main\n"
         f"try:\n    code = main({arguments.split()!r})\n"
         "except SystemExit as error:\n    code = error.code\n"
         "names = {name.split('.')[0] for name in sys.modules}\n"
@@ -129,7 +130,7 @@ def test_a_dry_run_says_what_is_searched_and_what_is_fixed(
 
 def test_a_run_hands_the_resolved_spec_to_the_engine(engine: FakeEngine) -> None:
     arguments = ["coco_hsplid", "--fresh", "trials=3", "--json", "method.hsplid.rho_s=0.1"]
-    assert main([*arguments, "evaluation.every=2"]) == 7
+    assert main([*arguments, "evaluation.every=2"]) == INTERRUPTED
     ((spec, options),) = engine.calls
     assert spec.trials == 3
     assert options == {

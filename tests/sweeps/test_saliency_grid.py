@@ -11,7 +11,7 @@ from hsplid_core.config import DataConfig
 from hsplid_core.data import prepare
 from hsplid_core.errors import CheckpointError
 from hsplid_core.models.state_files import write_state
-from sweeps.report.saliency_grid import saliency_grid, with_weights
+from sweeps.outputs.saliency_grid import saliency_grid, with_weights
 from tests.tiny import tiny_data, tiny_trial
 from trainables.trial import initial_model, open_images
 

@@ -13,18 +13,18 @@ from pymoo.mcdm.high_tradeoff import HighTradeoffPoints
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from hsplid_core.errors import ConfigError
-from sweeps.events import TrialRecord
-from sweeps.feasibility import Constraint
-from sweeps.selection import (
+from sweeps.fronts.indicators import (
     Points,
     default_reference,
     end_indices,
     hypervolume,
     knee_index,
     pareto_ranks,
-    select,
     trade_offs,
 )
+from sweeps.fronts.selection import select
+from sweeps.trials.feasibility import Constraint
+from sweeps.trials.record import TrialRecord
 from tests.sweeps.records import GOALS, Goal, complete, failed
 
 Direction = Literal["maximize", "minimize"]

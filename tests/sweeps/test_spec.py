@@ -19,12 +19,13 @@ from hsplid_core.methods import (
     SibConfig,
     build_objective,
 )
-from sweeps.loading import load_pretrain_spec, load_spec
-from sweeps.overrides import parse_overrides
-from sweeps.registry import SWEEPS, spec_file
-from sweeps.spaces import check_space, find_space
-from sweeps.spec import ObjectiveSpec, SearchSpec, SweepSpec
-from sweeps.yaml_files import parse_yaml, read_mapping
+from sweeps.search.checks import check_space
+from sweeps.spec.find_space import find_space
+from sweeps.spec.loading import load_pretrain_spec, load_spec
+from sweeps.spec.overrides import parse_overrides
+from sweeps.spec.registry import SWEEPS, spec_file
+from sweeps.spec.sweep_spec import ObjectiveSpec, SearchSpec, SweepSpec
+from sweeps.spec.yaml_reader import parse_yaml, read_mapping
 
 MINIMAL: dict[str, Any] = {
     "name": "tiny",

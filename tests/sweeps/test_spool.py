@@ -22,13 +22,21 @@ import yaml
 from mlflow import MlflowClient
 
 from hsplid_core.data.demo.coco import write_coco_demo
-from sweeps.study_storage import claim_place
+from sweeps.study.location import claim_place
 from sweeps.sync import main as sync
 from sweeps.tracking import MlflowTracker, TrackingError
-from sweeps.tracking.client import KnownRun
-from sweeps.tracking.drafts import draft
-from sweeps.tracking.entries import Artifact, Closed, Entry, Epoch, Opened, Tagged, from_text
-from sweeps.tracking.spool import SPOOL_FILE, Spool
+from sweeps.tracking.journal import SPOOL_FILE, Spool
+from sweeps.tracking.journal_entries import (
+    Artifact,
+    Closed,
+    Entry,
+    Epoch,
+    Opened,
+    Tagged,
+    from_text,
+)
+from sweeps.tracking.mlflow_client import KnownRun
+from sweeps.tracking.run_updates import draft
 from tests.sweeps.records import GOALS, complete, running
 from tests.sweeps.servers import MlflowServer, spoiling_proxy
 
@@ -197,8 +205,8 @@ def tracker_of(uri: str, folder: Path, name: str, **options: Any) -> MlflowTrack
 def test_what_one_turn_cannot_deliver_does_not_wait_for_the_next_delivery(
     server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.tracking.courier._TURN_S", 0.0)
-    monkeypatch.setattr("sweeps.tracking.courier._SHARE", 0.5)
+    monkeypatch.setattr("sweeps.tracking.delivery._TURN_S", 0.0)
+    monkeypatch.setattr("sweeps.tracking.delivery._SHARE", 0.5)
 
     def slowly() -> str:
         time.sleep(0.05)
@@ -225,8 +233,8 @@ def test_what_one_turn_cannot_deliver_does_not_wait_for_the_next_delivery(
 def test_a_server_that_spoils_many_requests_gets_everything_once(
     server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.tracking.courier._FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr("sweeps.tracking.courier._LONGEST_WAIT_S", 0.02)
+    monkeypatch.setattr("sweeps.tracking.delivery._FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("sweeps.tracking.delivery._LONGEST_WAIT_S", 0.02)
     rng = random.Random(3)
     fates = ["pass"]
     (tmp_path / "front.png").write_bytes(b"png")
@@ -261,7 +269,7 @@ def test_a_sweep_goes_on_while_a_server_that_it_knows_is_down(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("sweeps.tracking.courier._FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("sweeps.tracking.delivery._FIRST_WAIT_S", 0.01)
     fates = ["pass"]
     with spoiling_proxy(server.uri, lambda: fates[0]) as uri:
         first = tracker_of(uri, tmp_path, "goes on")

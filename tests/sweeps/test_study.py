@@ -16,13 +16,16 @@ from optuna.trial import TrialState
 
 from hsplid_core.errors import ConfigError
 from search_spaces import SearchSpace
-from sweeps.loading import load_spec
-from sweeps.origin import ORIGIN, StudyChangedError, check_origin, origin_of
-from sweeps.overrides import fixed_parameters, parse_overrides
-from sweeps.samplers import build_sampler, experimental, grid_of
-from sweeps.searcher import StudySearcher, TrialPlan
-from sweeps.spec import ConstraintSpec, FailuresSpec, SweepSpec
-from sweeps.study import (
+from sweeps.engine.study_searcher import StudySearcher, TrialPlan
+from sweeps.search.samplers import build_sampler, experimental, grid_of
+from sweeps.spec.loading import load_spec
+from sweeps.spec.overrides import fixed_parameters, parse_overrides
+from sweeps.spec.study_url import check_storage
+from sweeps.spec.sweep_spec import ConstraintSpec, FailuresSpec, SweepSpec
+from sweeps.study.database import open_storage
+from sweeps.study.location import StudyPlace
+from sweeps.study.resume_check import ORIGIN, StudyChangedError, check_origin, origin_of
+from sweeps.study.study import (
     SweepBusyError,
     find_place,
     interrupted_trials,
@@ -32,7 +35,6 @@ from sweeps.study import (
     study_folders,
     sweep_folder,
 )
-from sweeps.study_storage import StudyPlace, check_storage, open_storage
 from trainables.result_keys import ASSIGNMENT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +83,7 @@ def _connections_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         opened_storages.append(open_storage(folder, place, writes=writes))
         return opened_storages[-1]
 
-    monkeypatch.setattr("sweeps.study.open_storage", open_and_note)
+    monkeypatch.setattr("sweeps.study.study.open_storage", open_and_note)
     yield
     for storage in opened_storages:
         storage.engine.dispose()

@@ -10,7 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.tables import collect, write_tables
+from sweeps.trials.analysis_tables import collect, write_tables
 
 
 def finished(number: int, tables: object) -> FrozenTrial:

@@ -22,9 +22,9 @@ from mlflow.exceptions import MlflowException
 
 from hsplid_core.errors import ConfigError
 from sweeps.tracking import MlflowTracker, TrackingError, default_uri, loading, ui_command
-from sweeps.tracking.client import connect
-from sweeps.tracking.location import sqlite_file
-from sweeps.tracking.spool import SPOOL_FILE
+from sweeps.tracking.journal import SPOOL_FILE
+from sweeps.tracking.mlflow_client import connect
+from sweeps.tracking.tracking_uri import sqlite_file
 from tests.sweeps.records import GOALS, complete, failed, running
 from trainables.config import ParameterValue
 
@@ -352,7 +352,7 @@ class Flaky:
 def flaky(
     make: Callable[..., MlflowTracker], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[MlflowTracker, Flaky]:
-    monkeypatch.setattr("sweeps.tracking.courier._FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("sweeps.tracking.delivery._FIRST_WAIT_S", 0.01)
     tracker = make()
     tracker.sweep_started([])
     tracker.flush(10.0)
@@ -416,7 +416,7 @@ def test_a_server_that_is_never_back_is_told_but_kills_nothing(
 def test_while_the_server_is_down_it_is_asked_only_now_and_then(
     make: Callable[..., MlflowTracker], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.tracking.courier._FIRST_WAIT_S", 0.2)
+    monkeypatch.setattr("sweeps.tracking.delivery._FIRST_WAIT_S", 0.2)
     tracker = make(interval_s=0.01)
     tracker.sweep_started([])
     tracker.flush(10.0)

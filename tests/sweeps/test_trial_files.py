@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sweeps.trial_files import remove_superseded, trial_folder
+from sweeps.trials.checkpoint_files import remove_superseded, trial_folder
 
 
 def made(folder: Path, attempt: int, *epochs: int, number: int = 0) -> list[Path]:

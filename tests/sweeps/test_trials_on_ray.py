@@ -12,13 +12,13 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 
-from sweeps.cluster import connected
-from sweeps.engine.announcing import Announcer
+from sweeps.cluster.connection import connected
 from sweeps.engine.context import SweepContext
-from sweeps.engine.session import run_trials
-from sweeps.results import records_of
-from sweeps.spec import ClusterSpec, SweepSpec
-from sweeps.study import open_study
+from sweeps.engine.front_keeper import Announcer
+from sweeps.engine.study_run import run_trials
+from sweeps.spec.sweep_spec import ClusterSpec, SweepSpec
+from sweeps.study.study import open_study
+from sweeps.trials.from_study import records_of
 from tests.sweeps.made_trainables import CURVES, TOTAL_MIB, Flat, Killed, OnCountedGpu
 
 pytestmark = [

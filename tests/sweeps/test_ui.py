@@ -16,9 +16,9 @@ import yaml
 from playwright.sync_api import Browser, expect
 
 from hsplid_core.data.demo.coco import write_coco_demo
-from sweeps.report import write_report
-from sweeps.stored import open_sweep
-from sweeps.tracking.view import view_state
+from sweeps.outputs import write_report
+from sweeps.study.stored_sweep import open_sweep
+from sweeps.tracking.ui_view import view_state
 from sweeps.ui import main
 from tests.sweeps.reports import chromium
 from tests.sweeps.studies import complete_trial, write_study

@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from optuna.trial import FrozenTrial
 
-from sweeps.study import load_study
+from sweeps.study.study import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
 

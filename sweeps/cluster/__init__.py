@@ -1,0 +1,1 @@
+"""The Ray cluster of a sweep: joining or starting it, its jobs, secrets and storage."""

@@ -1,0 +1,125 @@
+"""Joining or starting the Ray cluster that a sweep runs on, and whether the sweep fits there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import ray
+from ray._private import ray_constants
+from ray.exceptions import RayError
+
+from hsplid_core.errors import ConfigError
+from sweeps.cluster.token import use_token
+from sweeps.spec.sweep_spec import ClusterSpec
+
+_REACHABLE_S = 5.0
+
+_ENVIRONMENT = {
+    # The sweep has its own records; Ray's CSV, JSON and TensorBoard files would triple the writes.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Ray's newer progress output prints tables at verbosity 0 too.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # The result that tells of a failure has no metrics for Ray's own schedulers to look at.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # The study is what a sweep goes on from, and nobody reads Ray's snapshots of all trials, each
+    # longer than the one before. It still writes one when a trial has saved two checkpoints.
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",
+}
+
+
+@contextmanager
+def connected(cluster: ClusterSpec) -> Iterator[None]:
+    """Hold a connection to the configured cluster; one started here ends with it.
+
+    Args:
+        cluster: Address of a running cluster, or the cores of one to start.
+
+    Raises:
+        ConfigError: No cluster answers at the address.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with ExitStack() as stack:
+        if cluster.address is None:
+            stack.enter_context(_on_loopback_only())
+            _start(cluster)
+        else:
+            _join(cluster.address)
+        stack.callback(ray.shutdown)
+        yield
+
+
+@contextmanager
+def _on_loopback_only() -> Iterator[None]:
+    """Let a cluster of this machine alone listen on the loopback only.
+
+    By default Ray listens on all interfaces, even where its node's address is given as 127.0.0.1:
+    it resolves that to the machine's own. The switch is the one it has for systems whose firewall
+    would ask the user, and read when Ray is imported.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _start(cluster: ClusterSpec) -> None:
+    # Nobody else can reach it; and without this Ray writes a token file into the user's home.
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    ray.init(
+        "local",  # whatever RAY_ADDRESS says
+        num_cpus=cluster.num_cpus,
+        num_gpus=cluster.num_gpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _node_ip_address="127.0.0.1",
+    )
+
+
+def _join(address: str) -> None:
+    if address.startswith(("ray://", "http://", "https://")):
+        raise ConfigError(
+            f"cluster.address is {address}: use HOST:PORT of the head (6379) on one of the "
+            "cluster's nodes; from another machine, python -m sweeps.submit with the URL of the "
+            "dashboard"
+        )
+    _check_reachable(address)
+    use_token()
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        # Without a token Ray merely says that it failed to connect.
+        raise ConfigError(
+            f"cluster.address is {address}: this process cannot join what answers there "
+            f"({_first_line(error)}); set RAY_AUTH_TOKEN_PATH to the file of the cluster's token, "
+            "and see that this machine is one of its nodes and has its version of Ray"
+        ) from error
+
+
+def _check_reachable(address: str) -> None:
+    """Try the address first: Ray itself tries for minutes and then ends the process."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit():
+        return  # "auto": Ray looks for a cluster on this machine
+    try:
+        socket.create_connection((host, int(port)), timeout=_REACHABLE_S).close()
+    except OSError as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"cluster.address is {address}: no Ray cluster answers there ({_first_line(error)}); "
+        "start one with ray start --head, or leave the address out to use this machine"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

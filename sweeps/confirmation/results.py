@@ -1,0 +1,163 @@
+"""The outcome of a confirmation: summed up, written down, and read again by the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sweeps.confirmation.plan import FOLDER, Plan
+from sweeps.confirmation.statistics import (
+    CLEAN,
+    MEAN_ROBUST,
+    PRETRAINED,
+    Evidence,
+    FrontStanding,
+    Luck,
+    Measurement,
+    Spread,
+    by_seed,
+    front_standings,
+    luck_of,
+    spread,
+)
+from sweeps.storage.whole_files import replace_text
+from sweeps.trials.objective import Goal
+from sweeps.trials.table_file import write_table
+
+RESULT_FILE = "confirm.json"
+MEASUREMENTS_FILE = "confirm.parquet"
+
+_AXES = tuple(("test", Goal(metric=name, direction="maximize")) for name in (CLEAN, MEAN_ROBUST))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmation:
+    """What new seeds said.
+
+    Attributes:
+        sweep: Name of the sweep.
+        is_demo: Whether its images are a stand-in.
+        seeds: The new seeds.
+        suite: The attack suite on the test split.
+        configurations: Names, in the order in which they are shown.
+        failed: Seeds under which a configuration did not finish, by name; empty where all did.
+        test: Configuration to measure to its spread on the test split.
+        standings: Whether a configuration is non-dominated on the test split, by (clean accuracy,
+            mean robust accuracy).
+        luck: Configuration to objective to what the search flattered.
+        doubts: Codes of the evaluation's warnings on the test split, by configuration.
+    """
+
+    sweep: str
+    is_demo: bool
+    seeds: tuple[int, ...]
+    suite: str
+    configurations: tuple[str, ...]
+    failed: dict[str, list[int]]
+    test: dict[str, dict[str, Spread]]
+    standings: dict[str, FrontStanding]
+    luck: dict[str, dict[str, Luck]]
+    doubts: dict[str, list[str]]
+
+
+def sum_up(plan: Plan, evidence: Evidence) -> Confirmation:
+    """Sum up all numbers of a confirmation."""
+    measurements = evidence.measurements
+    about = plan.sweep.about
+    settings = plan.spec.evaluation.confirmation
+    assert settings is not None
+    measures = list(dict.fromkeys(m.measure for m in measurements if m.split == "test"))
+    columns = {measure: by_seed(measurements, "test", measure) for measure in measures}
+    known = dict.fromkeys(m.configuration for m in measurements)
+    names = [name for name in (PRETRAINED,) if name in known]
+    names += [configuration.name for configuration in plan.configurations]
+    done = {name: {m.seed for m in measurements if m.configuration == name} for name in names}
+    failed = {name: sorted(set(plan.seeds) - done[name]) for name in names}
+    return Confirmation(
+        sweep=plan.sweep.name,
+        is_demo=about is not None and about.is_demo,
+        seeds=plan.seeds,
+        suite=settings.suite,
+        configurations=tuple(names),
+        failed={name: seeds for name, seeds in failed.items() if seeds},
+        test={
+            name: {
+                measure: spread(list(columns[measure][name].values()))
+                for measure in measures
+                if name in columns[measure]
+            }
+            for name in names
+        },
+        standings=front_standings(measurements, _AXES),
+        luck=_luck(plan, measurements),
+        doubts={name: list(codes) for name, codes in evidence.doubts.items()},
+    )
+
+
+def _luck(plan: Plan, measurements: Sequence[Measurement]) -> dict[str, dict[str, Luck]]:
+    baseline = plan.sweep.about.baseline if plan.sweep.about else None
+    found: dict[str, dict[str, Luck]] = {}
+    for position, objective in enumerate(plan.sweep.objectives):
+        confirmed = by_seed(measurements, "val", objective.metric)
+        for configuration in plan.configurations:
+            values = confirmed.get(configuration.name)
+            if configuration.searched is None or not values:
+                continue
+            found.setdefault(configuration.name, {})[objective.metric] = luck_of(
+                configuration.searched[position],
+                values,
+                objective.direction,
+                searched_baseline=None if baseline is None else baseline[position],
+                confirmed_baseline=confirmed.get(PRETRAINED, {}),
+            )
+    return found
+
+
+def write_confirmation(
+    folder: Path, confirmation: Confirmation, measurements: Sequence[Measurement]
+) -> None:
+    """Write ``confirm.json``, and ``confirm.parquet`` with a row for each number."""
+    written = {"schema_version": 1, **asdict(confirmation)}
+    replace_text(folder / RESULT_FILE, json.dumps(written, indent=2, allow_nan=False) + "\n")
+    rows = [asdict(m) for m in measurements]
+    schema = pa.schema(
+        [
+            ("configuration", pa.string()),
+            ("seed", pa.int64()),
+            ("split", pa.string()),
+            ("measure", pa.string()),
+            ("value", pa.float64()),
+        ],
+        metadata={"schema_version": "1"},
+    )
+    write_table(pa.Table.from_pylist(rows, schema=schema), folder / MEASUREMENTS_FILE)
+
+
+def read_confirmation(sweep_folder: Path) -> Confirmation | None:
+    """Read the last confirmation of a sweep; None where there is none."""
+    file = sweep_folder / FOLDER / RESULT_FILE
+    if not file.is_file():
+        return None
+    read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    read.pop("schema_version")
+    return Confirmation(
+        **{
+            **read,
+            "seeds": tuple(read["seeds"]),
+            "configurations": tuple(read["configurations"]),
+            "test": {
+                name: {measure: Spread(**each) for measure, each in own.items()}
+                for name, own in read["test"].items()
+            },
+            "standings": {name: FrontStanding(**s) for name, s in read["standings"].items()},
+            "luck": {
+                name: {metric: Luck(**each) for metric, each in own.items()}
+                for name, own in read["luck"].items()
+            },
+        }
+    )

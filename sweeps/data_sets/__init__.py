@@ -1,0 +1,1 @@
+"""Data sets as the command line handles them: fetch, check, build."""

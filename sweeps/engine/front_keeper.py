@@ -1,0 +1,69 @@
+"""Telling the listeners of trials that ended, and keeping the front and its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from sweeps.fronts.ranking import Front
+from sweeps.trials.checkpoint_files import collect_garbage, remove_checkpoints
+from sweeps.trials.from_study import is_candidate, record_of, records_of
+from sweeps.trials.listener import SweepListener
+from sweeps.trials.objective import Objective, minimised
+
+
+class Announcer:
+    """Follows the front from trial to trial, at a cost that does not grow with the study.
+
+    Args:
+        study: The study.
+        objectives: The sweep's objectives.
+        folder: The sweep's folder; what ends off the front, or leaves it, loses its checkpoints
+            soon after, beside what the driver does next: in a bucket that takes a while.
+        listeners: Are told in this order.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        objectives: Sequence[Objective],
+        folder: Path,
+        listeners: Sequence[SweepListener],
+    ) -> None:
+        self._study = study
+        self._objectives = objectives
+        self._folder = folder
+        self._listeners = listeners
+        self._front = Front(len(objectives))
+        # What it cannot remove is left to the end of the sweep, or to its next run.
+        self._remover = ThreadPoolExecutor(1, thread_name_prefix="remove-checkpoints")
+
+    def start(self) -> None:
+        """Tell what earlier runs left, and clear away what a killed one did not."""
+        records = records_of(self._study)
+        for record in records:
+            if record.on_front and record.values is not None:
+                self._front.add(record.number, minimised(record.values, self._objectives))
+        collect_garbage(self._folder, records)
+        for listener in self._listeners:
+            listener.sweep_started(records)
+
+    def trial_ended(self, number: int) -> None:
+        """Tell of a trial that the study knows to have ended."""
+        trial = self._study.get_trials(deepcopy=False)[number]
+        left = self._front_with(trial)
+        for loser in [number] if left is None else left:
+            self._remover.submit(remove_checkpoints, self._folder, loser)
+        record = record_of(trial, on_front=left is not None)
+        for listener in self._listeners:
+            listener.trial_finished(record, left or ())
+
+    def _front_with(self, trial: FrozenTrial) -> list[int] | None:
+        """Let a trial take its place on the front; returns who left, or None without a place."""
+        if not is_candidate(trial):
+            return None
+        return self._front.add(trial.number, minimised(trial.values, self._objectives))

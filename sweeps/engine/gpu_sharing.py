@@ -1,0 +1,73 @@
+"""How many trials share a GPU, from the memory that one of them was measured to need.
+
+Ray counts fractions of a GPU, but nothing keeps a trial from taking more of the memory than its
+fraction: torch's own limit does that (``trainables.gpu_memory``), so that one trial cannot bring
+down its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import optuna
+from optuna.trial import TrialState
+
+from sweeps.spec.sweep_spec import ResourcesSpec
+from sweeps.trials.outcome import PEAK_MEMORY
+from trainables.gpu_memory import CONTEXT_MIB
+from trainables.result_keys import GPU_MEMORY, METRICS
+
+# Over the measured peak: the allocator's fragments, and trials that need more than the first.
+_HEADROOM = 1.25
+_MOST_SLOTS = 16
+
+
+def slots_per_gpu(peak_mib: float, total_mib: float) -> int:
+    """Say how many trials fit on a GPU, at least 1.
+
+    Args:
+        peak_mib: Most memory that torch allocated in a trial.
+        total_mib: All memory of the GPU.
+    """
+    needed = _HEADROOM * peak_mib + CONTEXT_MIB
+    return max(1, min(_MOST_SLOTS, int(total_mib / needed)))
+
+
+def measured_slots(study: optuna.Study) -> int | None:
+    """Pack by the largest peak among a study's trials; None before one was measured on a GPU."""
+    attributes = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
+    measured = [
+        (known[METRICS][PEAK_MEMORY], known[GPU_MEMORY])
+        for known in attributes
+        if GPU_MEMORY in known and PEAK_MEMORY in known.get(METRICS, {})
+    ]
+    if not measured:
+        return None
+    return slots_per_gpu(max(peak for peak, _ in measured), min(total for _, total in measured))
+
+
+def rounds(
+    study: optuna.Study, resources: ResourcesSpec, trials: int, gpus: float
+) -> Iterator[tuple[dict[str, float], int]]:
+    """Say what each trial occupies: with ``gpu: auto`` first one trial alone, then what it needed.
+
+    Args:
+        study: Asked again for each round, so that the first one's measurement counts.
+        resources: The spec's.
+        trials: Trials of the study in all.
+        gpus: GPUs of the cluster; without any, ``auto`` is none.
+
+    Yields:
+        What a trial occupies, ``cpu`` and ``gpu``, and how many trials the study has in all when
+        that round is over.
+    """
+    if resources.gpu != "auto" or not gpus:
+        gpu = 0.0 if resources.gpu == "auto" else resources.gpu
+        yield {"cpu": resources.cpu, "gpu": gpu}, trials
+        return
+    if measured_slots(study) is None:
+        states = [trial.state for trial in study.get_trials(deepcopy=False)]
+        asked = sum(state != TrialState.WAITING for state in states)
+        first = asked if TrialState.RUNNING in states else asked + 1
+        yield {"cpu": resources.cpu, "gpu": 1.0}, min(trials, first)
+    yield {"cpu": resources.cpu, "gpu": 1 / (measured_slots(study) or 1)}, trials

@@ -1,0 +1,69 @@
+"""Handing a study's trials to Ray Tune."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ray import tune
+from ray.tune.schedulers import TrialScheduler
+
+from sweeps.engine.context import SweepContext
+from sweeps.engine.study_searcher import StudySearcher
+from sweeps.engine.tune_callbacks import StopWhenFailing, TuneEvents
+from sweeps.trials.checkpoint_files import attempts_folder, trial_folder
+from sweeps.trials.listener import SweepListener
+from trainables.result_keys import ASSIGNMENT
+
+
+def fit(
+    context: SweepContext,
+    searcher: StudySearcher,
+    scheduler: TrialScheduler,
+    resources: Mapping[str, float],
+    listeners: Sequence[SweepListener],
+    trainable: type[tune.Trainable],
+) -> None:
+    """Run trials until the searcher has no more.
+
+    Args:
+        context: What the sweep works with.
+        searcher: Hands out the trials.
+        scheduler: Ends some of them early.
+        resources: What a trial occupies: ``cpu`` and ``gpu``.
+        listeners: Are told what happens.
+        trainable: Runs a trial; its subclass for this sweep has the configuration as ``base``.
+    """
+    spec = context.spec
+    attempts = attempts_folder(context.folder)
+    attempts.mkdir(parents=True, exist_ok=True)
+    attempt = len(list(attempts.iterdir())) + 1
+    of_sweep = tune.with_resources(trainable, dict(resources))  # a class of its own
+    of_sweep.base = spec.trial_config(context.weights)
+    tuner = tune.Tuner(
+        of_sweep,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=searcher.remaining,
+            max_concurrent_trials=spec.resources.max_concurrent,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial_folder(trial.config[ASSIGNMENT]["number"]),
+        ),
+        run_config=tune.RunConfig(
+            name=f"attempt_{attempt:03d}",
+            storage_path=str(attempts),
+            callbacks=[TuneEvents(searcher, context.folder, listeners, context.nodes)],
+            stop=StopWhenFailing(searcher),
+            # Whoever loses its worker is tried again: a machine's fault is not the trial's. The
+            # searcher counts the losses and ends a trial that never gets any further.
+            failure_config=tune.FailureConfig(max_failures=-1),
+            checkpoint_config=tune.CheckpointConfig(
+                # One would make Ray wait for a full synchronisation at each checkpoint.
+                num_to_keep=2,
+                checkpoint_frequency=1,
+                checkpoint_at_end=True,
+            ),
+            verbose=0,
+        ),
+    )
+    tuner.fit()

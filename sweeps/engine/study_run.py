@@ -1,0 +1,173 @@
+"""One run of a study: what it still lacks is run, told to the listeners, and written down."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+import optuna
+import ray
+from ray import tune
+
+from sweeps.cluster.resources import check_resources
+from sweeps.engine.context import Outcome, SweepContext, SweepFailedError
+from sweeps.engine.front_keeper import Announcer
+from sweeps.engine.gpu_sharing import rounds
+from sweeps.engine.ray_tuner import fit
+from sweeps.engine.study_searcher import StudySearcher, TrialPlan
+from sweeps.search.first_trials import first_trials
+from sweeps.search.schedulers import build_scheduler
+from sweeps.spec.find_space import find_space
+from sweeps.storage.bucket_mirror import publish
+from sweeps.study.provenance import provenance_tags
+from sweeps.study.resume_check import check_origin, origin_of
+from sweeps.study.study import interrupted_trials, missing_trials, open_study
+from sweeps.study.sweep_info import About, write_about
+from sweeps.terminal.progress import ProgressView
+from sweeps.tracking import MlflowTracker
+from sweeps.trials.checkpoint_files import collect_garbage, find_checkpoint
+from sweeps.trials.from_study import records_of
+from sweeps.trials.listener import SweepListener
+from trainables.trainable import SweepTrainable
+
+# The report links to the trials' runs, as far as MLflow has them by then.
+_REPORT_WAIT_S = 5.0
+
+
+def open_context_study(context: SweepContext) -> optuna.Study:
+    """Open the study of a sweep, if it was begun under the same conditions.
+
+    Raises:
+        StudyChangedError: It was not, and that is not allowed.
+        ConfigError: The study is kept somewhere else, or has other objectives.
+        StorageError: Its database does not answer.
+    """
+    spec, fixed = context.spec, context.fixed
+    study = open_study(context.folder, spec, fixed, first_trials(spec, fixed))
+    origin = origin_of(spec, fixed, context.images["train"].key)
+    check_origin(study, origin, allow_changed=context.allow_changed)
+    return study
+
+
+def run_study(context: SweepContext, study: optuna.Study) -> Outcome:
+    """Run what a study still lacks, and write the results.
+
+    Raises:
+        SweepFailedError: Too many of the first trials failed; what there is was written.
+    """
+    spec, folder = context.spec, context.folder
+    write_about(folder, _about(context))
+    publish(folder)
+    tracker = _tracker(context, study)
+    view = ProgressView(
+        total=spec.trials,
+        objectives=spec.objectives,
+        epochs=spec.training.epochs,
+        concurrency=check_resources(spec.resources),
+        json_lines=context.json_lines,
+    )
+    listeners: list[SweepListener] = [tracker, view]
+    announcer = Announcer(study, spec.objectives, folder, listeners)
+    try:
+        announcer.start()
+        stop_reason = run_trials(context, study, announcer, listeners)
+        records = records_of(study)
+        interrupted = missing_trials(study, spec.trials) > 0
+        collect_garbage(folder, records)
+        tracker.flush(_REPORT_WAIT_S)
+        if context.write_outputs is not None:
+            tracker.artifacts += context.write_outputs(context, study, records)
+        for listener in listeners:
+            listener.sweep_finished(records, interrupted=interrupted)
+        publish(folder)
+    finally:
+        view.close()
+        tracker.close()
+    if stop_reason is not None:
+        raise SweepFailedError(
+            f"the sweep was stopped: {stop_reason}; correct that, and the same command goes on"
+        )
+    return Outcome(context, records, interrupted, tracker.experiment_id)
+
+
+def run_trials(
+    context: SweepContext,
+    study: optuna.Study,
+    announcer: Announcer,
+    listeners: Sequence[SweepListener],
+    trainable: type[tune.Trainable] = SweepTrainable,
+) -> str | None:
+    """Run the trials that a study lacks.
+
+    Args:
+        context: What the sweep works with.
+        study: The study.
+        announcer: Is told of trials that ended.
+        listeners: Are told what happens on the way.
+        trainable: Runs a trial.
+
+    Returns:
+        Why they were stopped before the end, if they were.
+    """
+    spec = context.spec
+    gpus = ray.cluster_resources().get("GPU", 0.0)
+    for resources, total in rounds(study, spec.resources, spec.trials, gpus):
+        plan = TrialPlan(
+            space=find_space(spec.search.space),
+            objectives=[objective.metric for objective in spec.objectives],
+            constraints=spec.search.constraints,
+            resources=resources,
+            failures=spec.failures,
+            max_losses=spec.max_failures,
+        )
+        searcher = StudySearcher(
+            study,
+            plan,
+            total=total,
+            find_checkpoint=lambda number: find_checkpoint(context.folder, number),
+            on_told=announcer.trial_ended,
+        )
+        if searcher.remaining:
+            scheduler = build_scheduler(spec, study, searcher.note_rungs)
+            fit(context, searcher, scheduler, resources, listeners, trainable)
+        if searcher.stop_reason is not None or interrupted_trials(study):
+            return searcher.stop_reason
+    return None
+
+
+def _tracker(context: SweepContext, study: optuna.Study) -> MlflowTracker:
+    spec, folder = context.spec, context.folder
+    sweep_id = study.user_attrs.get("sweep_id")
+    if sweep_id is None:
+        sweep_id = uuid.uuid4().hex
+        study.set_user_attr("sweep_id", sweep_id)
+    return MlflowTracker(
+        context.tracking_uri,
+        experiment=spec.tracking.experiment or spec.name,
+        run_name=folder.name,
+        sweep_id=sweep_id,
+        folder=folder,
+        objectives=spec.objectives,
+        spec=spec.resolved(),
+        tags={
+            **provenance_tags(),
+            "seed": str(spec.seed),
+            "data.key": context.images["train"].key,
+            **{f"data.split.{name}": split.rows_hash() for name, split in context.images.items()},
+            "data.demo": str(context.is_demo).lower(),
+        },
+    )
+
+
+def _about(context: SweepContext) -> About:
+    return About(
+        spec=context.spec,
+        fixed=context.fixed,
+        is_demo=context.is_demo,
+        data_key=context.images["train"].key,
+        weights=context.weights,
+        baseline=context.baseline,
+        tracking_uri=context.tracking_uri,
+        tags=provenance_tags(),
+        is_pretraining=context.is_pretraining,
+    )

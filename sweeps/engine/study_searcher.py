@@ -1,0 +1,251 @@
+"""Ray Tune's searcher over a durable Optuna study.
+
+Ray's own OptunaSearch leaves trials RUNNING for ever when the driver dies or an objective is
+missing, and enqueues the first points again on every run. Here the study is the only state: a
+trial is asked for once, told once, and an interrupted one is handed out again under its number.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import optuna
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from hsplid_core.bucket_path import AnyPath
+from search_spaces import ParameterValue, SearchSpace
+from sweeps.spec.sweep_spec import ConstraintSpec, FailuresSpec
+from sweeps.study.driver_storage import one_step
+from sweeps.study.study import interrupted_trials
+from sweeps.trials.attributes import ATTEMPTS, FAILURE, PARAMETERS, RESOURCES, RUNGS
+from sweeps.trials.outcome import TrialOutcome, lost_worker, outcome_of
+from trainables.result_keys import ASSIGNMENT
+from trainables.trainable import Assignment
+
+# Losses of a trial that was told to give up, after which no other can be expected to run.
+_LOSSES_WITHOUT_WORK = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialPlan:
+    """What all trials of a sweep have in common.
+
+    Attributes:
+        space: Where new trials get their parameters.
+        objectives: Names of the metrics that become a trial's values.
+        constraints: Limits of usable trials.
+        resources: What a trial occupies: ``cpu`` and ``gpu``.
+        failures: What is done about trials that fail.
+        max_losses: Losses of its worker, without an epoch in between, that a trial survives.
+    """
+
+    space: SearchSpace
+    objectives: Sequence[str]
+    constraints: Sequence[ConstraintSpec] = ()
+    resources: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1.0, "gpu": 0.0})
+    failures: FailuresSpec = field(default_factory=FailuresSpec)
+    max_losses: int = 3
+
+
+class StudySearcher(Searcher):
+    """Hands out a study's trials and tells it how they ended.
+
+    Args:
+        study: The study.
+        plan: What all trials have in common.
+        total: Trials that the study shall hold in all.
+        find_checkpoint: Newest whole checkpoint file of a trial by its number, None without.
+        on_told: Called with a trial's number after the study knows its outcome.
+
+    Attributes:
+        stop_reason: Why no more trials are handed out, where too many of the first ones failed.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        plan: TrialPlan,
+        *,
+        total: int,
+        find_checkpoint: Callable[[int], AnyPath | None],
+        on_told: Callable[[int], None],
+    ) -> None:
+        super().__init__()
+        self._study = study
+        self._plan = plan
+        self._total = total
+        self._find_checkpoint = find_checkpoint
+        self._on_told = on_told
+        self._interrupted = deque(interrupted_trials(study))
+        # A waiting trial (an enqueued first one) is still to be asked for.
+        self._n_asked = sum(
+            trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)
+        )
+        self._handed_out: dict[str, optuna.Trial] = {}
+        self._losses: Counter[str] = Counter()
+        self._first: list[str | None] = []
+        self.stop_reason: str | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave nothing to Ray's experiment snapshots: the study is the state."""
+        return {}
+
+    def set_search_properties(
+        self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
+    ) -> bool:
+        """Accept Ray's defaults: the objectives are the study's."""
+        return True
+
+    @property
+    def remaining(self) -> int:
+        """Trials still to be handed out."""
+        return len(self._interrupted) + max(0, self._total - self._n_asked)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Hand out an interrupted trial, else a new one, else say that the sweep is complete."""
+        if self.stop_reason is not None or not self.remaining:
+            return cast(dict[str, Any], Searcher.FINISHED)  # a string, by Ray's convention
+        # A worker must never run a trial that the study does not know: it is written whole here.
+        with one_step(self._study):
+            return {ASSIGNMENT: self._hand_out(trial_id)}
+
+    def _hand_out(self, trial_id: str) -> Assignment:
+        checkpoint: AnyPath | None = None
+        if self._interrupted:
+            trial = self._reopened(self._interrupted.popleft())
+            checkpoint = self._find_checkpoint(trial.number)
+        else:
+            trial = self._study.ask()
+            self._n_asked += 1
+        self._handed_out[trial_id] = trial
+        resources = dict(self._plan.resources)
+        if trial.user_attrs.get(RESOURCES) != resources:
+            trial.set_user_attr(RESOURCES, resources)
+        return Assignment(
+            number=trial.number,
+            parameters=self._parameters(trial),
+            threads=max(1, int(resources["cpu"])),
+            resume_from=None if checkpoint is None else str(checkpoint),
+            memory_retries=self._plan.failures.memory_retries,
+            memory_share=resources["gpu"] if 0 < resources["gpu"] < 1 else None,
+        )
+
+    def _reopened(self, number: int) -> optuna.Trial:
+        """Return the handle of a trial that another driver asked for."""
+        return optuna.Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
+
+    def _parameters(self, trial: optuna.Trial) -> dict[str, ParameterValue]:
+        # A driver that died between asking and writing them down left a trial without; the
+        # space then finds again what it had suggested and suggests the rest.
+        known: dict[str, ParameterValue] | None = trial.user_attrs.get(PARAMETERS)
+        if known is not None:
+            return known
+        parameters = self._plan.space(trial)
+        trial.set_user_attr(PARAMETERS, parameters)
+        return parameters
+
+    def note_start(self, trial_id: str) -> int:
+        """Count an attempt of a trial, for it got a worker.
+
+        Args:
+            trial_id: Ray's name of the trial.
+
+        Returns:
+            The number of this attempt, from 1, over all runs of the sweep.
+        """
+        trial = self._handed_out[trial_id]
+        attempt = int(trial.user_attrs.get(ATTEMPTS, 0)) + 1
+        trial.set_user_attr(ATTEMPTS, attempt)
+        return attempt
+
+    def note_loss(self, trial_id: str) -> int | None:
+        """Count that a trial lost its worker.
+
+        Args:
+            trial_id: Ray's name of the trial.
+
+        Returns:
+            How often that happened since its last checkpoint, where that is too often.
+        """
+        self._losses[trial_id] += 1
+        losses = self._losses[trial_id]
+        if losses > self._plan.max_losses + _LOSSES_WITHOUT_WORK:
+            # A worker that would only tell of the losses did not come that far either.
+            self.stop_reason = (
+                f"workers cannot be started: trial {self._handed_out[trial_id].number} lost "
+                f"{losses} in a row, the last ones before they had anything to do"
+            )
+        return losses if losses > self._plan.max_losses else None
+
+    def forget_losses(self, trial_id: str) -> None:
+        """Count a trial's losses anew, for it has finished an epoch.
+
+        Args:
+            trial_id: Ray's name of the trial.
+        """
+        self._losses.pop(trial_id, None)
+
+    def note_rungs(self, trial_id: str, reached: Mapping[int, Sequence[float]]) -> None:
+        """Write down a trial's values at the rungs that it has reached.
+
+        Args:
+            trial_id: Ray's name of the trial.
+            reached: Values, to minimise, by epochs of the rung.
+        """
+        texts = {str(level): list(values) for level, values in reached.items()}
+        self._handed_out[trial_id].set_user_attr(RUNGS, texts)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Ignore results on the way: the last one counts."""
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the study how a trial ended.
+
+        Without result and error the trial was merely stopped: it stays RUNNING in the study and
+        is handed out again by the next run.
+        """
+        trial = self._handed_out.pop(trial_id)
+        if error:
+            outcome = lost_worker()
+        elif result is not None:
+            outcome = outcome_of(result, self._plan.objectives, self._plan.constraints)
+        else:
+            return
+        self._tell(trial, outcome)
+        self._on_told(trial.number)
+
+    def _tell(self, trial: optuna.Trial, outcome: TrialOutcome) -> None:
+        with one_step(self._study):
+            # Before tell: a finished trial's attributes cannot be changed any more.
+            for key, value in outcome.attributes.items():
+                trial.set_user_attr(key, value)
+            for name, excess in outcome.constraints.items():
+                trial.set_constraint(name, excess)
+            self._study.tell(trial, outcome.values, state=outcome.state)
+        self._judge_start(outcome.attributes.get(FAILURE) if outcome.counts_as_failure else None)
+
+    def _judge_start(self, failure: str | None) -> None:
+        """Stop a sweep whose first trials fail: the others would, too."""
+        settings = self._plan.failures
+        if len(self._first) >= settings.stop_after:
+            return
+        self._first.append(failure)
+        failed = [text for text in self._first if text is not None]
+        if len(failed) > settings.stop_share * settings.stop_after:
+            self.stop_reason = (
+                f"{len(failed)} of the first {len(self._first)} trials failed "
+                "(failures.stop_share and failures.stop_after set the limit), the last one with: "
+                f"{failed[-1]}"
+            )
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: the study is durable by itself."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing: the study is durable by itself."""

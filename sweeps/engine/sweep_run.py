@@ -1,0 +1,90 @@
+"""A whole sweep: data, cluster, pretraining, the study's trials, and the results."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import optuna
+
+from search_spaces import ParameterValue
+from sweeps.cluster.connection import connected
+from sweeps.cluster.resources import check_resources
+from sweeps.cluster.shared_storage import SharedStorage
+from sweeps.engine.context import Outcome, SweepContext, WriteOutputs
+from sweeps.engine.images import prepare_images
+from sweeps.engine.pretraining import pretrain
+from sweeps.engine.study_run import open_context_study, run_study
+from sweeps.spec.sweep_spec import SweepSpec, absolute
+from sweeps.storage.bucket_mirror import fetch_sweep
+from sweeps.study.study import sole_driver, sweep_folder
+from sweeps.tracking import loading
+from trainables.trial import initial_model
+
+
+def run_sweep(
+    spec: SweepSpec,
+    *,
+    fixed: Mapping[str, ParameterValue],
+    fresh: bool = False,
+    json_lines: bool = False,
+    allow_changed: bool = False,
+    write_outputs: WriteOutputs | None = None,
+    on_complete: Callable[[Path], None] | None = None,
+) -> Outcome | None:
+    """Run a sweep to its end, or go on with it.
+
+    Args:
+        spec: The sweep.
+        fixed: Config fields that the command line fixed, by dotted path.
+        fresh: Start a new study beside an existing one.
+        json_lines: Report progress as JSON lines instead of text.
+        allow_changed: Go on with a study that was begun with another spec, data or code.
+        write_outputs: Writes what the sweep leaves for people.
+        on_complete: Called with the sweep's folder when all trials have run, while it is held.
+
+    Returns:
+        How the sweep ended; None where the user stopped its pretraining.
+
+    Raises:
+        SaliencyError: The data, the cluster or the pretraining is not what the spec needs, or
+            the sweep was begun under other conditions.
+    """
+    if isinstance(spec.storage, Path):
+        spec = spec.model_copy(update={"storage": absolute(spec.storage)})
+    fetch_sweep(spec.storage, spec.name)
+    folder = sweep_folder(spec.local_storage, spec.name, fresh=fresh)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    with ExitStack() as stack:
+        stack.enter_context(sole_driver(folder, spec.study.storage))
+        images = prepare_images(spec)
+        # A network that does not fit is told once, here; published weights are fetched once.
+        initial_model(spec.trial_config(), images["train"])
+        context = SweepContext(
+            spec=spec,
+            folder=folder,
+            fixed=fixed,
+            images=images,
+            json_lines=json_lines,
+            allow_changed=allow_changed,
+            write_outputs=write_outputs,
+        )
+        study = open_context_study(context)
+        with loading(context.tracking_uri):
+            stack.enter_context(connected(spec.cluster))
+        nodes = SharedStorage(spec.storage)
+        nodes.check()
+        context = dataclasses.replace(context, nodes=nodes)
+        check_resources(spec.resources)
+        interrupted, weights, baseline = pretrain(context)
+        if interrupted:
+            return None
+        context = dataclasses.replace(context, weights=weights, baseline=baseline)
+        outcome = run_study(context, study)
+        if on_complete is not None and not outcome.interrupted:
+            on_complete(folder)
+    return outcome

@@ -1,0 +1,124 @@
+"""Ray Tune's callbacks, turned into the few calls that a listener knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial as RayTrial
+
+from sweeps.cluster.shared_storage import SharedStorage
+from sweeps.engine.study_searcher import StudySearcher
+from sweeps.trials.checkpoint_files import remove_superseded
+from sweeps.trials.listener import SweepListener
+from trainables.result_keys import ASSIGNMENT, METRICS, SECONDS, USAGE
+
+
+class TuneEvents(tune.Callback):
+    """Tells the listeners what Ray Tune does.
+
+    Args:
+        searcher: Counts the attempts of trials, and the losses of their workers.
+        folder: The sweep's folder.
+        listeners: Are told in this order.
+        nodes: Looks at nodes that have joined before one of them trains; None does not.
+    """
+
+    def __init__(
+        self,
+        searcher: StudySearcher,
+        folder: Path,
+        listeners: Sequence[SweepListener],
+        nodes: SharedStorage | None = None,
+    ) -> None:
+        self._searcher = searcher
+        self._folder = folder
+        self._listeners = listeners
+        self._nodes = nodes
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave nothing to Ray's experiment snapshots: listeners hold connections."""
+        return {"_listeners": ()}
+
+    def on_trial_start(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
+    ) -> None:
+        """Tell that a trial got its worker; on a node without the storage nothing shall train."""
+        if self._nodes is not None and (faults := self._nodes.new_faults()) is not None:
+            self._searcher.stop_reason = faults
+        assignment = trial.config[ASSIGNMENT]
+        resumed = self._searcher.note_start(trial.trial_id) > 1
+        for listener in self._listeners:
+            listener.trial_started(assignment["number"], assignment["parameters"], resumed=resumed)
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[RayTrial],
+        trial: RayTrial,
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
+        """Tell an epoch's metrics, and what the trial has cost so far; a failure has none."""
+        metrics = result.get(METRICS)
+        if metrics is None:
+            return
+        occupied = trial.placement_group_factory
+        gpus = occupied.required_resources.get("GPU", 0.0) if occupied else 0.0
+        cost = {"seconds": result[SECONDS], "gpu_seconds": gpus * result[SECONDS]}
+        for listener in self._listeners:
+            listener.epoch_finished(
+                trial.config[ASSIGNMENT]["number"],
+                int(metrics["epoch"]),
+                {**metrics, **cost, **result.get(USAGE, {})},
+            )
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
+    ) -> None:
+        """Forget what Ray gathered of a trial's metrics: the study has them, and nobody asks."""
+        trial.metric_analysis.clear()
+        trial.metric_n_steps.clear()
+
+    def on_trial_recover(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
+    ) -> None:
+        """Count the loss of a trial's worker, and let a trial give up that causes it each time."""
+        losses = self._searcher.note_loss(trial.trial_id)
+        if losses is not None:
+            assignment = {**trial.config[ASSIGNMENT], "losses": losses}
+            trial.set_config({**trial.config, ASSIGNMENT: assignment})
+
+    def on_trial_save(
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
+    ) -> None:
+        """Forget the losses of a trial's worker: it has got further in the meantime."""
+        self._searcher.forget_losses(trial.trial_id)
+        assignment = trial.config[ASSIGNMENT]
+        if assignment["resume_from"] is not None:
+            remove_superseded(self._folder, assignment["number"])
+
+
+class StopWhenFailing(tune.Stopper):
+    """Ends all trials once too many of the first ones failed.
+
+    Args:
+        searcher: Knows.
+    """
+
+    def __init__(self, searcher: StudySearcher) -> None:
+        self._searcher: StudySearcher | None = searcher
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave nothing to Ray's experiment snapshots."""
+        return {"_searcher": None}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no trial for what it reports."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Tell whether to stop."""
+        return self._searcher is not None and self._searcher.stop_reason is not None

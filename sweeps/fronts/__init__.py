@@ -1,0 +1,1 @@
+"""Pareto fronts: ranks, hypervolume, knee, selection, importances, export."""

@@ -1,0 +1,82 @@
+"""Report of a sweep: one HTML page, written where the sweep is or anywhere else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from sweeps.fronts.importances import importances
+from sweeps.fronts.selection import select
+from sweeps.outputs.page import Page, render
+from sweeps.outputs.sections import (
+    _confirmed,
+    _cost,
+    _curves,
+    _failures,
+    _front,
+    _history,
+    _importances,
+    _links,
+    _origin,
+    _parameters,
+    _saliency,
+    _summary,
+    logger,
+)
+from sweeps.storage.file_names import REPORT_FILE
+from sweeps.storage.whole_files import replace_text
+from sweeps.study.stored_sweep import StoredSweep, open_sweep
+
+
+def write_report(sweep: StoredSweep, *, output: Path | None = None, ui: str | None = None) -> Path:
+    """Write the report of a sweep.
+
+    Args:
+        sweep: The sweep.
+        output: Where to write; None takes ``report.html`` in the sweep's folder.
+        ui: Address of MLflow's UI; None takes the tracking server's, or the local default.
+
+    Returns:
+        The file.
+    """
+    selection = select(sweep.records, sweep.objectives)
+    links = _links(sweep, ui)
+    found = importances(sweep.study, sweep.objectives)
+    sections = [
+        _front(sweep, selection, links),
+        _history(sweep, selection),
+        _parameters(sweep, selection, found),
+        _importances(found),
+        _curves(sweep, selection),
+        _saliency(sweep, selection),
+        _confirmed(sweep),
+        _failures(selection, links),
+        _cost(sweep, selection),
+        _origin(sweep),
+    ]
+    page = Page(
+        title=sweep.name,
+        description=sweep.about.spec.description if sweep.about else "",
+        is_demo=sweep.about is not None and sweep.about.is_demo,
+        summary=_summary(selection),
+        sections=[section for section in sections if section is not None],
+        written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    )
+    path = output or sweep.folder / REPORT_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, render(page))
+    return path
+
+
+def report_or_warn(folder: Path) -> None:
+    """Write the report of a sweep that has just ended; a fault in it takes no result down.
+
+    Args:
+        folder: The sweep's folder.
+    """
+    try:
+        write_report(open_sweep(str(folder)))
+    except Exception:
+        logger.warning(
+            "%s has no report; python -m sweeps.report tries again", folder, exc_info=True
+        )

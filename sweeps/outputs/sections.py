@@ -1,0 +1,366 @@
+"""From a stored sweep to its report: what each section says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import yaml
+
+from hsplid_core.errors import SaliencyError
+from sweeps.confirmation.plan import FOLDER as CONFIRMATIONS
+from sweeps.confirmation.results import read_confirmation
+from sweeps.confirmation.text_tables import conclusions, doubts_text, luck_rows, test_rows, turned
+from sweeps.fronts.importances import Importances
+from sweeps.fronts.selection import Selection
+from sweeps.outputs import figures
+from sweeps.outputs import page_tables as tables
+from sweeps.outputs.cost import cost_facts, hypervolume_history
+from sweeps.outputs.page import Chart, Section
+from sweeps.outputs.robust_curves import RobustCurve, robust_curves
+from sweeps.outputs.saliency_grid import saliency_grid, with_weights
+from sweeps.plots.front_points import BASELINE_LABEL
+from sweeps.spec.loading import load_pretrain_spec
+from sweeps.storage.bucket_mirror import shared_place
+from sweeps.study.stored_sweep import StoredSweep, open_sweep
+from sweeps.study.sweep_info import About, command_again
+from sweeps.tracking.run_links import trial_pages
+from sweeps.tracking.tracking_uri import is_server, ui_command
+from sweeps.trials.analysis_tables import collect
+from sweeps.trials.checkpoint_files import find_checkpoint
+from sweeps.trials.labels import duration_text, metric_label, metric_text
+from sweeps.trials.record import TrialRecord
+from trainables.robustness import WARNINGS
+
+_MOST_MODELS = 5  # columns of saliency maps beside the image
+_BASELINE_SHORT = "baseline"
+
+logger = logging.getLogger(__name__)
+
+
+def _links(sweep: StoredSweep, ui: str | None) -> Mapping[int, str]:
+    return {} if sweep.about is None else trial_pages(sweep.recording, ui=ui)
+
+
+def _summary(selection: Selection) -> dict[str, str]:
+    states = [record.state for record in selection.records]
+    counts = {state: states.count(state) for state in dict.fromkeys(states)}
+    found = {
+        "trials": ", ".join(f"{count} {state}" for state, count in counts.items()),
+        "on the front": str(len(selection.front)),
+        "hypervolume": f"{selection.hypervolume:.4g}",
+    }
+    if selection.knee is not None:
+        found["knee"] = f"trial {selection.knee}"
+    for objective in selection.objectives:
+        number = selection.ends.get(objective.metric)
+        record = next((r for r in selection.front if r.number == number), None)
+        if record is not None:
+            value = record.metrics[objective.metric]
+            label = f"best {metric_label(objective.metric)}"
+            found[label] = f"{metric_text(objective.metric, value)} (trial {number})"
+    return found
+
+
+def _front(sweep: StoredSweep, selection: Selection, links: Mapping[int, str]) -> Section:
+    about = sweep.about
+    baseline = about.baseline if about else None
+    paper = 0 if about and about.spec.search.paper_first else None
+    text = [
+        "Trials of which no other is better in every objective. The knee is the one that is the "
+        "dearest to leave: every move along the front costs more there than it gains."
+    ]
+    if links and about is not None:
+        text.append("Point at a trial to see its parameters; click it to open its run in MLflow.")
+        if not is_server(about.tracking_uri):
+            text.append(f"Start the UI first: {ui_command(about.tracking_uri)}")
+    names = " and ".join(metric_label(objective.metric) for objective in selection.objectives)
+    caption = f"{names} of {len(selection.ranks)} trials, {len(selection.front)} on the front."
+    return Section(
+        anchor="front",
+        title="Pareto front",
+        text=text,
+        charts=[
+            Chart(figure=figures.front_figure(selection, links, baseline, paper), caption=caption)
+        ],
+        tables=[tables.trials_table(selection, links, only_front=True)],
+        folded=[tables.trials_table(selection, links, only_front=False)],
+    )
+
+
+def _resources(sweep: StoredSweep) -> Mapping[str, float]:
+    if sweep.about is None:
+        return {"cpu": 1.0, "gpu": 0.0}
+    resources = sweep.about.spec.resources
+    # An automatic share of a GPU was measured; each trial has kept it.
+    kept = next((record.resources for record in sweep.records if record.resources), {})
+    gpu = kept.get("gpu", 0.0) if resources.gpu == "auto" else resources.gpu
+    return {"cpu": resources.cpu, "gpu": gpu}
+
+
+def _history(sweep: StoredSweep, selection: Selection) -> Section | None:
+    if len(selection.objectives) < 2:
+        return None
+    history = hypervolume_history(sweep.study, selection, _resources(sweep))
+    reference = ", ".join(
+        f"{metric_label(objective.metric)} {metric_text(objective.metric, value)}"
+        for objective, value in zip(selection.objectives, selection.reference, strict=True)
+    )
+    rises = [
+        [
+            tables.Cell(str(number), is_number=True),
+            tables.Cell(duration_text(3600 * hours)),
+            tables.Cell(f"{device:.3g}", is_number=True),
+            tables.Cell(f"{value:.5g}", is_number=True),
+        ]
+        for number, value, before, hours, device in zip(
+            history.numbers,
+            history.hypervolumes,
+            (0.0, *history.hypervolumes),
+            history.hours,
+            history.device_hours,
+            strict=False,
+        )
+        if value > before
+    ]
+    header = ["trial", "after", f"{history.device} hours", "hypervolume"]
+    over = ("over time", f"over {history.device} hours")
+    return Section(
+        anchor="hypervolume",
+        title="Hypervolume",
+        text=[
+            f"The volume between the front and the reference point: {reference}. Where it no "
+            "longer rises, more trials of the same kind are unlikely to help."
+        ],
+        charts=[
+            Chart(figure=figure, caption=f"Hypervolume {way}.")
+            for figure, way in zip(figures.history_figures(history), over, strict=True)
+        ],
+        folded=[tables.Table("Trials that raised the hypervolume", header, rises)],
+    )
+
+
+def _parameters(sweep: StoredSweep, selection: Selection, found: Importances) -> Section | None:
+    telling = figures.telling_parameters(sweep.study, found)
+    drawn = telling[: figures.MOST_AXES]
+    figure = figures.parallel_figure(sweep.study, selection, drawn)
+    if figure is None:
+        return None
+    shown = min(figures.MOST_LINES, len(selection.ranks))
+    which = "" if shown == len(selection.ranks) else f", the best-ranked of {len(selection.ranks)}"
+    these = "parameters"
+    if len(drawn) < len(telling):
+        these = f"the {len(drawn)} most important of {len(telling)} parameters that differ"
+    caption = (
+        f"Objectives and {these}, of {shown} trials{which}. The darkest lines are the front, "
+        "which has rank 0 here."
+    )
+    return Section(
+        anchor="parameters",
+        title="Parameters",
+        text=["The table of all trials is in the section on the front."],
+        charts=[Chart(figure=figure, caption=caption, min_width=640)],
+    )
+
+
+def _importances(found: Importances) -> Section:
+    charts, folded = [], []
+    if found.shares:
+        caption = (
+            "Importance of each parameter for each objective and for the hypervolume, where it is "
+            f"{figures.LEAST_SHARE:.0%} or more; the table has all."
+        )
+        charts = [Chart(figure=figures.importances_figure(found), caption=caption)]
+        folded = [tables.importances_table(found)]
+    return Section(
+        anchor="importances",
+        title="Importances",
+        text=[
+            "How much a parameter had to do with being among the best tenth of the trials "
+            "(PED-ANOVA); each target's shares add up to 100%. For the hypervolume, the best are "
+            "those that rank first and span the most volume."
+        ],
+        warning=found.warning,
+        charts=charts,
+        folded=folded,
+    )
+
+
+def _chosen(selection: Selection) -> list[TrialRecord]:
+    """Order the front: knee and ends first, so that what is cut off matters least."""
+    first = [selection.knee, *selection.ends.values()]
+    rank = {number: place for place, number in enumerate(dict.fromkeys(first))}
+    return sorted(selection.front, key=lambda r: (rank.get(r.number, len(rank)), r.number))
+
+
+def _curves(sweep: StoredSweep, selection: Selection) -> Section | None:
+    curves: list[RobustCurve] = []
+    for record in _chosen(selection):
+        name = f"trial {record.number}"
+        name += " (knee)" if record.number == selection.knee else ""
+        curves += robust_curves(name, record.metrics)
+    if not curves:
+        return None
+    curves = [*robust_curves(BASELINE_LABEL, _baseline_metrics(sweep)), *curves]
+    charts = [
+        Chart(figure=figure, caption="Accuracy against the radius of the attack, on validation.")
+        for figure in figures.curves_figures(curves)
+    ]
+    return Section(
+        anchor="robustness",
+        title="Robust accuracy over epsilon",
+        text=["The front against the model that all trials started from; at 0 it is clean."],
+        charts=charts,
+        tables=_doubts(sweep, selection),
+        folded=[tables.curves_table(curves)],
+    )
+
+
+def _doubts(sweep: StoredSweep, selection: Selection) -> list[tables.Table]:
+    """List what the evaluation itself found suspicious about the front's robust accuracies."""
+    found = collect(sweep.study.get_trials(deepcopy=False)).get(WARNINGS)
+    if found is None:
+        return []
+    front = {record.number for record in selection.front}
+    rows = [
+        [str(row["trial"]), row["code"].replace("_", " "), row["message"]]
+        for row in found.to_pylist()
+        if row["trial"] in front
+    ]
+    header = ["trial", "warning", "what it means"]
+    caption = "Reasons to distrust these numbers"
+    return [tables.plain_table(caption, header, rows)] if rows else []
+
+
+def _baseline_metrics(sweep: StoredSweep) -> Mapping[str, float]:
+    """Find the metrics of the pretrained model in the sweep that trained it."""
+    if sweep.about is None or sweep.about.weights is None:
+        return {}
+    try:
+        spec = load_pretrain_spec(sweep.about.spec)
+        if spec is None:
+            return {}
+        name = f"{spec.name}-{sweep.about.weights.stem}"
+        place = sweep.folder.parent
+        if place.name == CONFIRMATIONS:  # a sweep of a confirmation lies in the folder of its own
+            place = place.parent.parent
+        trained = open_sweep(name, shared_place(place))
+    except SaliencyError as error:
+        logger.warning("the report has no curve of the baseline: %s", error)
+        return {}
+    return trained.records[0].metrics
+
+
+def _saliency(sweep: StoredSweep, selection: Selection) -> Section | None:
+    if sweep.about is None:
+        return None
+    config = sweep.about.spec.trial_config()
+    models = {}
+    if sweep.about.weights is not None:
+        models[_BASELINE_SHORT] = with_weights(config, sweep.about.weights)
+    missing = []
+    for record in _chosen(selection)[: _MOST_MODELS - len(models)]:
+        checkpoint = find_checkpoint(sweep.folder, record.number)
+        if checkpoint is None:
+            missing.append(str(record.number))
+        else:
+            own = config.with_parameters(record.parameters)
+            models[f"trial {record.number}"] = with_weights(own, checkpoint)
+    warning = f"Checkpoints of trials {', '.join(missing)} are gone." if missing else None
+    section = Section(anchor="saliency", title="Where saliency lies", warning=warning)
+    if not models:
+        return section
+    try:
+        grid = saliency_grid(models)
+    except (SaliencyError, OSError) as error:
+        return Section(
+            anchor="saliency", title=section.title, warning=f"No saliency maps: {error}"
+        )
+    shares = {name: f"{share:.0%}" for name, share in grid.inside.items()}
+    told = "; ".join(f"{name} {share}" for name, share in shares.items())
+    outline = " The line is the object's outline." if shares else ""
+    return Section(
+        anchor="saliency",
+        title=section.title,
+        text=[
+            "Absolute gradient of the predicted class's logit, clipped at its 99th percentile, on "
+            f"validation images: bright pixels decide.{outline}"
+        ],
+        warning=warning,
+        image=grid.png,
+        image_text=(
+            f"Saliency of {len(models)} models on {grid.n_images} images."
+            + (f" Share inside the object: {told}." if told else "")
+        ),
+        folded=[tables.facts_table("Share of the saliency inside the object, mean", shares)]
+        * bool(shares),
+    )
+
+
+def _confirmed(sweep: StoredSweep) -> Section | None:
+    found = read_confirmation(sweep.folder)
+    if found is None:
+        return None
+    laid_out = (
+        ("Test split, mean ± sd [95% interval] in %", turned(*test_rows(found))),
+        ("Promise and luck, on validation images", luck_rows(found)),
+    )
+    return Section(
+        anchor="confirmation",
+        title="Confirmed under new seeds",
+        text=[
+            f"Trained anew under {len(found.seeds)} seeds and judged on the test split with the "
+            f"attack suite {found.suite}. The last row says whether a configuration is "
+            "non-dominated there, and in which share of bootstrap samples of the seeds.",
+            *conclusions(found),
+        ],
+        warning=doubts_text(found),
+        tables=[tables.plain_table(caption, *content) for caption, content in laid_out],
+    )
+
+
+def _failures(selection: Selection, links: Mapping[int, str]) -> Section:
+    table = tables.failures_table(selection, links)
+    text = [] if table else ["No trial failed."]
+    return Section(
+        anchor="failures", title="Failed trials", text=text, tables=[table] if table else []
+    )
+
+
+def _cost(sweep: StoredSweep, selection: Selection) -> Section:
+    resources = _resources(sweep)
+    history = hypervolume_history(sweep.study, selection, resources)
+    facts = cost_facts(selection, history, resources)
+    return Section(anchor="cost", title="Cost", tables=[tables.facts_table("Cost", facts)])
+
+
+def _origin(sweep: StoredSweep) -> Section:
+    about = sweep.about
+    if about is None:
+        return Section(
+            anchor="origin",
+            title="What was run",
+            warning="The folder does not say: it was written by an older version.",
+        )
+    return Section(
+        anchor="origin",
+        title="What was run",
+        text=["This command runs the same sweep once more, beside this one:"],
+        tables=[tables.facts_table("Origin", _origin_facts(sweep, about))],
+        command=command_again(sweep.folder, about),
+        document=yaml.safe_dump(about.spec.resolved(), sort_keys=False),
+    )
+
+
+def _origin_facts(sweep: StoredSweep, about: About) -> dict[str, str]:
+    data = about.spec.data
+    where = "embedded demo data" if about.is_demo else str(data.root)
+    return {
+        "folder": str(sweep.folder),
+        "data": f"{data.name}, {data.image_size} pixels, {where}",
+        "data hash": about.data_key,
+        "starting weights": str(about.weights) if about.weights else "none: trained from scratch",
+        "fixed by hand": ", ".join(f"{k}={v}" for k, v in about.fixed.items()) or "nothing",
+        "tracking": about.tracking_uri,
+        **dict(about.tags),
+    }

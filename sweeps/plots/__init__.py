@@ -1,0 +1,1 @@
+"""Pictures of a sweep: the front as PNG and plotly, margins, saliency panels."""

@@ -1,0 +1,142 @@
+"""The front as an interactive plotly figure."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from sweeps.plots.front_points import (
+    BASELINE_LABEL,
+    DOMINATED_COLOUR,
+    EMPTY_NOTE,
+    FRONT_COLOUR,
+    PAPER_COLOUR,
+    Axis,
+    Picture,
+    Point,
+)
+from sweeps.trials.labels import metric_label, metric_text, value_text
+from sweeps.trials.objective import Objective
+from sweeps.trials.record import TrialRecord
+
+_DOMINATED_MARKER = {"color": DOMINATED_COLOUR, "size": 8, "opacity": 0.65}
+_FRONT_MARKER = {"color": FRONT_COLOUR, "size": 12, "line": {"color": "white", "width": 1}}
+_PAPER_MARKER = {
+    "symbol": "diamond-open",
+    "color": PAPER_COLOUR,
+    "size": 18,
+    "line": {"width": 3},
+}
+# Not the black of the PNG: the page may be dark.
+_BASELINE_MARKER = {"symbol": "x", "color": "#009E73", "size": 12}
+
+
+# Not optuna.visualization.plot_pareto_front: it wants a study where we have records, draws no
+# line, pours a trial's raw attributes into the hover text and colours points by trial number.
+def interactive_front(
+    picture: Picture, objectives: Sequence[Objective], links: Mapping[int, str]
+) -> go.Figure:
+    """Draw the front with plotly; pointing at a trial shows all its parameters.
+
+    Args:
+        picture: What to draw.
+        objectives: The sweep's objectives, for the hover text.
+        links: Address of a trial's own page by its number; a point carries it as custom data.
+    """
+    figure = go.Figure()
+    if picture.staircase:
+        xs, ys = zip(*picture.staircase, strict=True)
+        line = {"color": FRONT_COLOUR, "width": 2}
+        figure.add_scatter(x=xs, y=ys, mode="lines", line=line, hoverinfo="skip", showlegend=False)
+    _add_trials(figure, picture.dominated, objectives, links, "dominated", _DOMINATED_MARKER)
+    _add_trials(figure, picture.front, objectives, links, picture.front_label, _FRONT_MARKER)
+    _number(figure, picture)
+    if picture.paper is not None:
+        name = f"paper's values (trial {picture.paper.record.number})"
+        _add_trials(figure, [picture.paper], objectives, links, name, _PAPER_MARKER)
+    if picture.baseline is not None:
+        _add_baseline(figure, picture.baseline, objectives)
+    if not (picture.front or picture.dominated):
+        figure.add_annotation(
+            text=EMPTY_NOTE, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False
+        )
+    figure.update_layout(
+        hoverlabel={"align": "left", "font": {"size": 12}},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "xanchor": "left"},
+    )
+    figure.update_xaxes(**_axis(picture.x))
+    figure.update_yaxes(**_axis(picture.y))
+    return figure
+
+
+def _number(figure: go.Figure, picture: Picture) -> None:
+    vertical = "top" if picture.y.sign > 0 else "bottom"
+    horizontal = "right" if picture.x.sign > 0 else "left"
+    figure.update_traces(
+        selector={"name": picture.front_label},
+        mode="markers+text",
+        text=[str(point.record.number) for point in picture.front],
+        textposition=f"{vertical} {horizontal}",
+    )
+
+
+def _add_baseline(
+    figure: go.Figure, baseline: tuple[float, float], objectives: Sequence[Objective]
+) -> None:
+    lines = [f"<b>{BASELINE_LABEL}</b>", *_objective_lines(baseline, objectives)]
+    figure.add_scatter(
+        x=[baseline[0]],
+        y=[baseline[1]],
+        mode="markers",
+        marker=_BASELINE_MARKER,
+        name=BASELINE_LABEL,
+        hovertemplate="<br>".join(lines) + "<extra></extra>",
+    )
+
+
+def _axis(axis: Axis) -> dict[str, object]:
+    decimals = 0 if axis.high - axis.low > 0.05 else 1
+    tickformat = f".{decimals}%" if axis.is_share else None
+    return {"title": axis.label, "range": [axis.low, axis.high], "tickformat": tickformat}
+
+
+def _add_trials(
+    figure: go.Figure,
+    points: Sequence[Point],
+    objectives: Sequence[Objective],
+    links: Mapping[int, str],
+    name: str,
+    marker: Mapping[str, object],
+) -> None:
+    if not points:
+        return
+    figure.add_scatter(
+        x=[point.x for point in points],
+        y=[point.y for point in points],
+        mode="markers",
+        marker=marker,
+        name=name,
+        hovertext=[_hover(point.record, objectives) for point in points],
+        customdata=[links.get(point.record.number) for point in points],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+
+
+def _hover(record: TrialRecord, objectives: Sequence[Objective]) -> str:
+    lines = [f"<b>trial {record.number}</b>", *_objective_lines(record.values or (), objectives)]
+    if record.seconds is not None:
+        lines.append(f"{record.seconds:.0f} s")
+    lines += [
+        html.escape(f"{path} = {value_text(value, digits=6)}")
+        for path, value in sorted(record.parameters.items())
+    ]
+    return "<br>".join(lines)
+
+
+def _objective_lines(values: Sequence[float], objectives: Sequence[Objective]) -> list[str]:
+    return [
+        f"{metric_label(objective.metric)}: <b>{metric_text(objective.metric, value)}</b>"
+        for objective, value in zip(objectives, values, strict=False)
+    ]

@@ -1,0 +1,144 @@
+"""What the pictures of a front show, whichever library draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sweeps.trials.labels import is_share, metric_label
+from sweeps.trials.objective import Objective
+from sweeps.trials.record import TrialRecord
+
+# Okabe and Ito's palette: told apart with any colour vision, and in grey by its lightness.
+FRONT_COLOUR = "#0072B2"
+DOMINATED_COLOUR = "#8C8C8C"
+PAPER_COLOUR = "#D55E00"
+BASELINE_COLOUR = "#000000"
+
+BASELINE_LABEL = "cross-entropy baseline"
+DEMO_NOTE = "demo data"
+EMPTY_NOTE = "no complete trial yet"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A complete trial at its place in the picture."""
+
+    x: float
+    y: float
+    record: TrialRecord
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One direction of the picture.
+
+    Attributes:
+        label: What is drawn, with the better side.
+        is_share: Whether to write its values in percent.
+        sign: 1 where larger is better, -1 where smaller is better.
+        low: Lower end.
+        high: Upper end.
+    """
+
+    label: str
+    is_share: bool
+    sign: int
+    low: float
+    high: float
+
+    @property
+    def worst(self) -> float:
+        """The end with the worse values."""
+        return self.low if self.sign > 0 else self.high
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Points and axes of a front.
+
+    Attributes:
+        dominated: Complete trials off the front.
+        front: Trials on the front.
+        paper: The trial with the published values.
+        baseline: Objectives of the model that the sweep started from.
+        staircase: Corners of the line between what is dominated and what is not; empty where the
+            front is no staircase (no trial, or not two objectives).
+        front_label: What the front is called: with one objective, just the best trial.
+        x: First objective, or the trials' numbers.
+        y: Second objective, or the only one.
+    """
+
+    dominated: list[Point]
+    front: list[Point]
+    paper: Point | None
+    baseline: tuple[float, float] | None
+    staircase: list[tuple[float, float]]
+    front_label: str
+    x: Axis
+    y: Axis
+
+
+def make_picture(
+    records: Iterable[TrialRecord],
+    objectives: Sequence[Objective],
+    baseline: tuple[float, ...] | None,
+    paper_trial: int | None,
+) -> Picture:
+    """Place the complete trials; see ``sweeps.plots.front_png`` for the arguments."""
+    single = len(objectives) == 1
+    points = [
+        Point(
+            float(record.number) if single else record.values[0], record.values[not single], record
+        )
+        for record in records
+        if record.values is not None
+    ]
+    start = None if baseline is None or single else (baseline[0], baseline[1])
+    places = [(point.x, point.y) for point in points] + ([start] if start else [])
+    x = (
+        _axis(None, [px for px, _ in places])
+        if single
+        else _axis(objectives[0], [px for px, _ in places])
+    )
+    y = _axis(objectives[0 if single else 1], [py for _, py in places])
+    front = [point for point in points if point.record.on_front]
+    return Picture(
+        dominated=[point for point in points if not point.record.on_front],
+        front=front,
+        paper=next((point for point in points if point.record.number == paper_trial), None),
+        baseline=start,
+        staircase=_staircase(front, x, y) if len(objectives) == 2 else [],
+        front_label="best" if single else "Pareto front",
+        x=x,
+        y=y,
+    )
+
+
+def _axis(objective: Objective | None, values: Sequence[float]) -> Axis:
+    if objective is None:
+        low, high = min(values, default=0), max(values, default=1)
+        return Axis("trial", is_share=False, sign=1, low=low - 0.5, high=high + 0.5)
+    share = is_share(objective.metric)
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    # One point, or equal values, still get some room around them.
+    pad = max(0.1 * (high - low), 0.02 if share else 0.05 * abs(high), 1e-9)
+    better = "higher" if objective.direction == "maximize" else "lower"
+    return Axis(
+        label=f"{metric_label(objective.metric)} ({better} is better)",
+        is_share=share,
+        sign=1 if objective.direction == "maximize" else -1,
+        low=low - pad,
+        high=high + pad,
+    )
+
+
+def _staircase(front: list[Point], x: Axis, y: Axis) -> list[tuple[float, float]]:
+    if not front:
+        return []
+    # Along the front, a better x comes with a worse y; from each point the line first gives up y.
+    points = sorted(front, key=lambda point: (x.sign * point.x, -y.sign * point.y))
+    corners = [(x.worst, points[0].y)]
+    for point, following in zip(points, [*points[1:], None], strict=True):
+        corners += [(point.x, point.y), (point.x, following.y if following else y.worst)]
+    return corners

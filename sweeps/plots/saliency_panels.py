@@ -1,0 +1,104 @@
+"""Panels of a trial's attributions: example images, the object's outline, and what counts.
+
+One picture a trial on the front, from its checkpoint; a sweep's results and its MLflow run get
+them in the folder ``saliency``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from hsplid_core.attacks import frozen
+from hsplid_core.bucket_path import AnyPath
+from hsplid_core.config.analyses import SaliencyConfig
+from hsplid_core.errors import SaliencyError
+from hsplid_core.saliency import agg_clip, attribute
+from sweeps.plots.saliency_rows import draw_maps, example_positions
+from sweeps.trials.checkpoint_files import find_checkpoint
+from sweeps.trials.record import TrialRecord
+from trainables.config import TrialConfig
+from trainables.saliency import attribution_settings
+from trainables.trial import initial_model, open_images
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "saliency"
+
+
+def write_panel(
+    config: TrialConfig, checkpoint: AnyPath, file: Path, *, title: str, n_images: int = 6
+) -> None:
+    """Draw the attributions of one trained model.
+
+    Args:
+        config: The trial, with its parameters; the methods are those of ``evaluation.saliency``,
+            or that section's defaults.
+        checkpoint: Its trained model.
+        file: PNG file to write.
+        title: What is written above.
+        n_images: Rows: validation images, of each class in turn.
+
+    Raises:
+        SaliencyError: The data or the checkpoint is missing or damaged, or they do not fit.
+    """
+    settings = config.evaluation.saliency or SaliencyConfig()
+    images = open_images(config, "val")
+    model = initial_model(dataclasses.replace(config, initial_weights=checkpoint), images)
+    batch = images.batch(example_positions(images, n_images))
+    target = batch.target
+    if settings.target == "predicted":
+        with frozen(model), torch.no_grad():
+            target = model(batch.image).argmax(1)
+    chosen = attribution_settings(settings)
+    maps = {
+        method: agg_clip(
+            attribute(model, batch.image, target, method=method, settings=chosen), per_image=True
+        )
+        for method in settings.methods
+    }
+    figure = draw_maps(batch, maps, images.class_names, title=title)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}")
+    try:
+        figure.savefig(temporary, format="png")
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_panels(base: TrialConfig, records: Sequence[TrialRecord], folder: Path) -> list[Path]:
+    """Draw a panel for every trial on the front of a sweep that measures saliency.
+
+    A panel that exists is kept: a finished trial does not change. One that cannot be drawn is told
+    in a warning, for the sweep's numbers do not depend on it.
+
+    Args:
+        base: The sweep's configuration.
+        records: Its trials.
+        folder: Its folder; panels go into the subfolder ``saliency``.
+
+    Returns:
+        The files; none where ``evaluation.saliency`` is off.
+    """
+    if base.evaluation.saliency is None:
+        return []
+    files: list[Path] = []
+    for record in records:
+        file = folder / FOLDER / f"saliency_trial_{record.number:05d}.png"
+        checkpoint = find_checkpoint(folder, record.number) if record.on_front else None
+        if checkpoint is None:
+            continue
+        try:
+            if not file.is_file():
+                config = base.with_parameters(record.parameters)
+                write_panel(config, checkpoint, file, title=f"trial {record.number}")
+        except SaliencyError as error:
+            logger.warning("no panel of trial %d: %s", record.number, error)
+            continue
+        files.append(file)
+    return files

@@ -1,0 +1,63 @@
+"""Write a sweep's report: ``python -m sweeps.report NAME [storage=FOLDER]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweeps._command_line import open_named, report_errors, sweep_parser
+
+_EXAMPLES = """\
+examples:
+  python -m sweeps.report coco_hsplid
+  python -m sweeps.report coco_hsplid storage=/data/runs --output sweep.html
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = sweep_parser(
+        "sweeps.report",
+        "Write one HTML page about a sweep, which opens without a network.",
+        _EXAMPLES,
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="report.html in the sweep's folder by default"
+    )
+    parser.add_argument(
+        "--ui",
+        metavar="URL",
+        help="address of MLflow's UI that trials are linked to; by default that of the tracking "
+        "server, or http://127.0.0.1:5000 for a local file",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments without the program's name; None reads those of the process.
+
+    Returns:
+        The exit code: 0 done, 2 a mistake in the call, or a sweep without a complete trial.
+    """
+    arguments = _parser().parse_intermixed_args(argv)
+    return report_errors(lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Only now: --help needs neither torch nor a plotting library.
+    from sweeps.outputs.report import write_report
+    from sweeps.storage.bucket_mirror import publish
+
+    sweep = open_named(arguments)
+    path = write_report(sweep, output=arguments.output, ui=arguments.ui)
+    publish(sweep.folder)
+    sys.stdout.write(f"{path}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

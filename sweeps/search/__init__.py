@@ -1,0 +1,1 @@
+"""How the parameters of trials are chosen, and which trials end early."""

@@ -1,0 +1,217 @@
+"""Optuna's samplers as a spec names them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.samplers import BaseSampler, GridSampler, PartialFixedSampler, RandomSampler
+from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace, _SearchSpaceGroup
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from hsplid_core.errors import ConfigError
+from search_spaces import SWITCH_PREFIX, ParameterValue, optuna_parameters
+from sweeps.spec.find_space import find_space
+from sweeps.spec.sweep_spec import SearchSpec, SweepSpec
+
+_TRIES = 20
+_OF_INTEREST = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+class _Grid(GridSampler):
+    """Optuna's grid sampler, for a study that is asked and told."""
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Do nothing: who asks knows the size of the grid, and there is no loop to stop."""
+
+
+class _Groups(_GroupDecomposedSearchSpace):
+    """Optuna's groups of parameters, to which each trial is added once.
+
+    Added again it changes nothing, but Optuna does so with all trials each time it is asked, which
+    costs more with every trial.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(include_pruned=True)
+        self._n_seen = 0  # of the first trials, all of which have ended
+        self._known: set[frozenset[str]] = set()
+
+    def calculate(self, study: Study, use_cache: bool = False) -> _SearchSpaceGroup:
+        """Return the groups of all complete and stopped trials."""
+        trials = study.get_trials(deepcopy=False)
+        for trial in itertools.islice(trials, self._n_seen, None):
+            names = frozenset(trial.distributions)
+            if trial.state in _OF_INTEREST and names not in self._known:
+                self._known.add(names)
+                self._search_space.add_distributions(trial.distributions)
+        while self._n_seen < len(trials) and trials[self._n_seen].state.is_finished():
+            self._n_seen += 1
+        return self._search_space
+
+
+class _Tpe(optuna.samplers.TPESampler):
+    """Optuna's TPE, which among a finite number of points asks for none a second time.
+
+    A training with the same parameters and the same seed would only be repeated.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._group_decomposed_search_space = _Groups()
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Sample again, a few times, what was sampled before."""
+        found = super().sample_relative(study, trial, search_space)
+        if found and not any(map(_is_continuous, search_space.values())):
+            known = [other.params.items() for other in study.get_trials(deepcopy=False)]
+            for _ in range(_TRIES):
+                if not any(found.items() <= other for other in known):
+                    break
+                found = super().sample_relative(study, trial, search_space)
+        return found
+
+
+def _is_continuous(distribution: BaseDistribution) -> bool:
+    return (
+        isinstance(distribution, FloatDistribution)
+        and distribution.step is None
+        and not distribution.single()
+    )
+
+
+def _tpe(search: SearchSpec, seed: int) -> BaseSampler:
+    return _Tpe(
+        seed=seed,
+        multivariate=True,
+        group=True,
+        constant_liar=True,
+        n_startup_trials=search.startup_trials,
+    )
+
+
+def _nsga2(search: SearchSpec, seed: int) -> BaseSampler:
+    population = max(2, search.startup_trials)
+    return optuna.samplers.NSGAIISampler(seed=seed, population_size=population)
+
+
+def _nsga3(search: SearchSpec, seed: int) -> BaseSampler:
+    population = max(2, search.startup_trials)
+    return optuna.samplers.NSGAIIISampler(seed=seed, population_size=population)
+
+
+def _gp(search: SearchSpec, seed: int) -> BaseSampler:
+    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=search.startup_trials)
+
+
+def _qmc(search: SearchSpec, seed: int) -> BaseSampler:
+    # The sequence goes on by itself where a resumed study left it, so its seed must stay.
+    return optuna.samplers.QMCSampler(
+        scramble=True,
+        seed=search.seed,
+        independent_sampler=RandomSampler(seed=seed),
+        warn_asynchronous_seeding=False,
+        warn_independent_sampling=False,
+    )
+
+
+def _random(search: SearchSpec, seed: int) -> BaseSampler:
+    return RandomSampler(seed=seed)
+
+
+_SAMPLERS: dict[str, Callable[[SearchSpec, int], BaseSampler]] = {
+    "tpe": _tpe,
+    "nsga2": _nsga2,
+    "nsga3": _nsga3,
+    "gp": _gp,
+    "qmc": _qmc,
+    "random": _random,
+}
+
+
+def build_sampler(
+    spec: SweepSpec, fixed: Mapping[str, ParameterValue], *, n_trials: int
+) -> BaseSampler:
+    """Build the spec's sampler.
+
+    Args:
+        spec: The sweep.
+        fixed: Config fields that are no longer searched, by dotted path.
+        n_trials: Trials that the study holds already. They move the seed on, so that a resumed
+            sweep does not draw the same random trials again.
+    """
+    search = spec.search
+    with experimental():
+        if search.sampler == "grid":
+            sampler: BaseSampler = _Grid(dict(grid_of(spec, fixed)), seed=search.seed)
+        else:
+            sampler = _SAMPLERS[search.sampler](search, search.seed + n_trials)
+        return PartialFixedSampler(optuna_parameters(fixed), sampler) if fixed else sampler
+
+
+def grid_of(
+    spec: SweepSpec, fixed: Mapping[str, ParameterValue]
+) -> dict[str, tuple[ParameterValue, ...]]:
+    """Return the choices of every parameter that a grid goes through.
+
+    Args:
+        spec: The sweep, whose sampler is ``grid``.
+        fixed: Config fields that are no longer searched.
+
+    Raises:
+        ConfigError: A parameter is a range, or the sweep has more trials than the grid points.
+    """
+    space = find_space(spec.search.space)
+    study = optuna.create_study(sampler=RandomSampler(spec.search.seed))
+    grid: dict[str, tuple[ParameterValue, ...]] = {}
+    for _ in range(_TRIES):
+        trial = study.ask()
+        space(trial)
+        for name, distribution in trial.distributions.items():
+            if not isinstance(distribution, CategoricalDistribution):
+                raise ConfigError(
+                    f"search.sampler is grid, but {spec.search.space} suggests {name} from a "
+                    "range: use a space of choices, such as hsplid_grid, or another sampler"
+                )
+            if name.removeprefix(SWITCH_PREFIX) not in fixed:
+                grid[name] = distribution.choices
+    size = math.prod(len(choices) for choices in grid.values())
+    if spec.trials > size:
+        raise ConfigError(
+            f"trials is {spec.trials}, but the grid of {spec.search.space} has {size} points: use "
+            "at most as many"
+        )
+    return grid
+
+
+def check_sampler(spec: SweepSpec, fixed: Mapping[str, ParameterValue]) -> None:
+    """Refuse a sampler that does not fit the space, before a cluster starts.
+
+    Raises:
+        ConfigError: See :func:`grid_of`.
+    """
+    if spec.search.sampler == "grid":
+        grid_of(spec, fixed)
+
+
+@contextmanager
+def experimental() -> Iterator[None]:
+    """Silence the warning about features that stayed experimental, unchanged, for years."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield

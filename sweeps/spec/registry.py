@@ -1,0 +1,80 @@
+"""Which sweep a name stands for."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from hsplid_core.errors import ConfigError
+
+_SPECS = Path(__file__).parent.parent / "specs"
+
+
+@dataclass(frozen=True)
+class SweepEntry:
+    """A sweep that comes with this package.
+
+    Attributes:
+        spec: Its YAML file.
+        summary: What it does, in one line.
+    """
+
+    spec: Path
+    summary: str
+
+
+# Name to summary; each has a file of its name.
+_SUMMARIES = {
+    "coco_hsplid": "H-SPLID on COCO animals: accuracy against robustness to changed backgrounds",
+    "coco_hsplid_paper": "The same over the paper's own parameters only",
+    "coco_hsplid_grid": "The grid of H-SPLID's authors on COCO animals, all 384 points",
+    "coco_pretrain": "Cross-entropy on COCO animals: the model that coco_hsplid starts from",
+    "coco_baselines": "All methods of H-SPLID's table on COCO animals: the method is a choice",
+    "coco_hbar": "HBaR on COCO animals",
+    "coco_sparsity": "L1 and group lasso, on weights or activations, on COCO animals",
+    "cmnist_hsplid": "H-SPLID on two digits, of which the right one is attacked",
+    "cmnist_pretrain": "Cross-entropy on two digits: the model that cmnist_hsplid starts from",
+    "sib_cifar": "S-IB on CIFAR-10, on four networks",
+    "sib_imagenette": "S-IB on Imagenette, on four networks",
+    "isic_hsplid": "H-SPLID on ISIC2017: robustness to what surrounds a lesion",
+    "isic_pretrain": "Cross-entropy on ISIC2017: the model that isic_hsplid starts from",
+    "imagenet_hsplid": "H-SPLID on ImageNet, from published weights",
+    "sib_cub": "S-IB on CUB birds, on four networks",
+    "sib_dogs": "S-IB on Stanford Dogs, on four networks",
+    "sib_coco": "S-IB on COCO animals, on four networks",
+    "sib_folder": "S-IB on any folder of class folders, on four networks",
+    "advgrad_imagenette": "Norm-regularised adversarial training on Imagenette",
+    "advgrad_cub": "Training with human attention on CUB birds",
+    "single_pixel": "Do attributions find the one pixel that decides? On two networks",
+    "single_pixel_malhotra": "The same in images enlarged for VGG-16",
+    "margins": "Margins along frequencies, against training epsilon and flipped or low-pass data",
+}
+
+SWEEPS: dict[str, SweepEntry] = {
+    name: SweepEntry(_SPECS / f"{name}.yaml", summary) for name, summary in _SUMMARIES.items()
+}
+
+
+def spec_file(name_or_file: str) -> Path:
+    """Find the YAML file of a sweep.
+
+    Args:
+        name_or_file: A name in :data:`SWEEPS`, or the path of a YAML file.
+
+    Raises:
+        ConfigError: Neither such a sweep nor such a file exists.
+    """
+    if name_or_file in SWEEPS:
+        return SWEEPS[name_or_file].spec
+    path = Path(name_or_file).expanduser()
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise ConfigError(f"sweep file {name_or_file} does not exist: check the path")
+    near = difflib.get_close_matches(name_or_file, SWEEPS, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ConfigError(
+        f"sweep {name_or_file} is unknown: use one of {', '.join(sorted(SWEEPS))}, "
+        f"or the path of a .yaml file{hint}"
+    )

@@ -1,0 +1,51 @@
+"""Address of a study: what a spec may say about where it is kept."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from hsplid_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    pass
+
+
+_KINDS = ("sqlite", "journal")
+
+
+_POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
+
+
+def check_storage(text: str) -> str:
+    """Check what a spec says about the study's storage, and return it.
+
+    Raises:
+        ConfigError: It is neither a known kind nor the URL of a PostgreSQL database, or holds a
+            password.
+    """
+    if text in _KINDS:
+        return text
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme not in _POSTGRES:
+        near = difflib.get_close_matches(text, _KINDS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(
+            f"storage is {_without_password(text)}: use sqlite, journal or "
+            f"postgresql://user@host/database{hint}"
+        )
+    user, at, _ = rest.rpartition("@")
+    if (at and ":" in user) or "password=" in rest:
+        raise ConfigError(
+            f"storage is {_without_password(text)}, with a password: take it out, for the spec is "
+            "logged; set PGPASSWORD, or PGPASSFILE to a password file"
+        )
+    return text
+
+
+def _without_password(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    credentials, at, address = rest.rpartition("@")
+    if not separator or not at:
+        return scheme + separator + rest.partition("?")[0]
+    return f"{scheme}://{credentials.partition(':')[0]}@{address.partition('?')[0]}"

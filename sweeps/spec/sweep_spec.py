@@ -1,0 +1,397 @@
+"""What a sweep is: everything that its YAML file may say, typed and checked.
+
+A spec is plain data. Its sections ``data``, ``model``, ``method``, ``training`` and
+``evaluation`` are what one trial is made of; the others say how trials are chosen, scheduled and
+recorded. ``sweeps.spec.loading`` reads a spec from a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticKnownError
+
+from hsplid_core.bucket_path import AnyPath, BucketPath, any_path
+from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
+from hsplid_core.errors import ConfigError
+from hsplid_core.methods import method_class
+from sweeps.spec.find_space import find_space
+from sweeps.spec.name_checks import check_measured, check_names
+from sweeps.spec.study_url import check_storage
+from sweeps.storage.bucket_mirror import local_folder
+from trainables.config import TrialConfig, check_recipe
+
+
+def absolute(path: Path) -> Path:
+    """Return a path that means the same in every process; ``~`` is the user's home."""
+    return path.expanduser().absolute()
+
+
+def _configure_method(name: str, given: object) -> object:
+    """Turn what a spec says about a method into its configuration; None takes the defaults."""
+    kind = method_class(name)
+    if isinstance(given, Mapping) and dataclasses.is_dataclass(kind):
+        # A class from outside has no reason to know pydantic, which would pass over slips.
+        known = [field.name for field in dataclasses.fields(kind)]
+        unknown = sorted(str(key) for key in given if key not in known)
+        if unknown and not hasattr(kind, "__pydantic_config__"):
+            raise ConfigError(f"method {name} has no {unknown[0]}, only {', '.join(known)}")
+    return TypeAdapter(kind).validate_python({} if given is None else given)
+
+
+class MethodFaultsError(ValueError):
+    """Faults in the configurations of methods, each located below ``method``."""
+
+    def __init__(self, errors: list[ErrorDetails]) -> None:
+        super().__init__("; ".join(f"{error['loc']}: {error['msg']}" for error in errors))
+        self.errors = errors
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ObjectiveSpec(_Section):
+    """One number to optimise.
+
+    Attributes:
+        metric: Name of an epoch metric; its value in the last epoch counts.
+        direction: What is better.
+    """
+
+    metric: str = Field(min_length=1)
+    direction: Literal["maximize", "minimize"] = "maximize"
+
+
+class ConstraintSpec(_Section):
+    """A limit that a usable trial keeps; one beyond it is infeasible and never on the front.
+
+    Attributes:
+        metric: Name of an epoch metric; its value in the last epoch counts.
+        minimum: Smallest value allowed; None for no limit.
+        maximum: Largest value allowed; None for no limit.
+    """
+
+    metric: str = Field(min_length=1)
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @model_validator(mode="after")
+    def _limits(self) -> Self:
+        if self.minimum is None and self.maximum is None:
+            raise ConfigError(f"constraint on {self.metric}: give a minimum or a maximum")
+        return self
+
+
+class SearchSpec(_Section):
+    """How the parameters of trials are chosen, and which trials end early.
+
+    Attributes:
+        space: Name in ``search_spaces.SPACES``, ``package.module:function`` or
+            ``path/to/file.py:function``.
+        sampler: Optuna's sampler; ``grid`` goes through every combination of a space whose
+            parameters are all choices.
+        seed: Seed of the sampler.
+        startup_trials: Random trials before the sampler trusts its model; the population of
+            NSGA-II and NSGA-III.
+        paper_first: Run the published values first; the spec's own come next in any case.
+        constraints: Limits of usable trials, for instance against collapsed models.
+        scheduler: What ends unpromising trials early: ``mo_asha`` for any number of objectives,
+            Ray's ``asha`` and ``median`` for one, or nothing.
+        grace_epochs: Epochs that every trial gets; the first rung of the successive halving. By
+            default half of a trial's, divided by the reduction factor, so that a second rung is
+            at about the half: after fewer epochs trials' order says little about their ends.
+        reduction_factor: Of as many trials at a rung, one goes on; the next rung is at as many
+            times the epochs.
+    """
+
+    space: str
+    sampler: Literal["tpe", "nsga2", "nsga3", "gp", "random", "qmc", "grid"] = "tpe"
+    seed: int = Field(default=0, ge=0)
+    startup_trials: int = Field(default=10, ge=0)
+    paper_first: bool = True
+    constraints: tuple[ConstraintSpec, ...] = ()
+    scheduler: Literal["none", "mo_asha", "asha", "median"] = "none"
+    grace_epochs: int | None = Field(default=None, ge=1)
+    reduction_factor: int = Field(default=3, ge=2)
+
+    @field_validator("space")
+    @classmethod
+    def _space_exists(cls, value: str) -> str:
+        find_space(value)
+        return value
+
+
+class ResourcesSpec(_Section):
+    """What one trial occupies.
+
+    Attributes:
+        cpu: CPU cores; also the number of threads that a trial uses.
+        gpu: GPUs; a fraction shares one, and its memory likewise. ``auto`` runs the first trial
+            alone on a GPU, and packs the others by the memory that it needed.
+        max_concurrent: Most trials at a time; None fills the cluster.
+    """
+
+    cpu: float = Field(default=1.0, gt=0)
+    gpu: float | Literal["auto"] = 0.0
+    max_concurrent: int | None = Field(default=None, ge=1)
+
+    @field_validator("gpu")
+    @classmethod
+    def _gpu_is_an_amount(cls, value: float | str) -> float | str:
+        if isinstance(value, float) and value < 0:
+            raise ConfigError(f"gpu is {value:g}: use 0 or more, or auto")
+        return value
+
+
+class FailuresSpec(_Section):
+    """What is done about trials that fail.
+
+    Attributes:
+        stop_share: The sweep stops if more than this share of its first trials fails; diverged
+            ones do not count, for the sampler learns from them.
+        stop_after: How many first trials of a run that looks at.
+        memory_retries: How often a trial's batch is halved when the GPU's memory is not enough.
+    """
+
+    stop_share: float = Field(default=0.5, ge=0, le=1)
+    stop_after: int = Field(default=4, ge=1)
+    memory_retries: int = Field(default=3, ge=0)
+
+
+class StudySpec(_Section):
+    """Where the study is kept, which only the driver writes.
+
+    Attributes:
+        storage: ``sqlite`` or ``journal`` for a file in the sweep's folder, or the URL of a
+            PostgreSQL database: ``postgresql://user@host/database``. Its password comes from
+            PGPASSWORD or a password file, for the spec is logged.
+    """
+
+    storage: str = "sqlite"
+
+    @field_validator("storage")
+    @classmethod
+    def _storage_is_known(cls, value: str) -> str:
+        return check_storage(value)
+
+
+class ClusterSpec(_Section):
+    """Which Ray cluster runs the trials.
+
+    Attributes:
+        address: Address of a running cluster; None starts one on this machine.
+        num_cpus: Cores given to the cluster started here; None takes all.
+        num_gpus: GPUs given to the cluster started here; None takes all.
+    """
+
+    address: str | None = None
+    num_cpus: int | None = Field(default=None, ge=1)
+    num_gpus: int | None = Field(default=None, ge=0)
+
+
+class TrackingSpec(_Section):
+    """Where MLflow records the sweep.
+
+    Attributes:
+        uri: Tracking server or database; None uses a sqlite file in the storage.
+        experiment: Name of the experiment; None takes the sweep's name.
+    """
+
+    uri: str | None = None
+    experiment: str | None = None
+
+
+def _as_storage(value: object) -> AnyPath:
+    if isinstance(value, str):
+        return any_path(value)
+    if isinstance(value, Path | BucketPath):
+        return value
+    raise PydanticKnownError("string_type")
+
+
+_Storage = Annotated[
+    Path | BucketPath, PlainValidator(_as_storage), PlainSerializer(str, return_type=str)
+]
+
+_DEFAULT_OBJECTIVES = (
+    ObjectiveSpec(metric="val/accuracy"),
+    ObjectiveSpec(metric="val/robust_accuracy"),
+)
+
+
+class SweepSpec(_Section):
+    """A whole sweep.
+
+    Attributes:
+        name: Identity of the sweep: the same name and storage continue the same study.
+        description: What the sweep is for, for people.
+        data: Which images.
+        model: Which network.
+        method: Method name to its configuration, a dataclass of ``hsplid_core.methods``; the
+            training objective is their sum.
+        recipe: The methods that take part, joined by ``+``; None for all. A search may choose it.
+        training: How the parameters are optimised.
+        evaluation: How robustness is measured.
+        seed: Seed of every trial.
+        pretrain: Sweep (name or YAML file) whose trial gives all trials their initial weights.
+        objectives: What the study optimises, in this order.
+        search: How parameters are chosen.
+        trials: Trials of the study in all, over every resumption.
+        resources: What one trial occupies.
+        cluster: Where trials run.
+        storage: Folder of the study, checkpoints, caches and results; or ``s3://bucket/folder``
+            for checkpoints and results, with the study and MLflow on servers of their own.
+        tracking: Where MLflow records.
+        study: Where the study is kept.
+        failures: What is done about trials that fail.
+        max_failures: Restarts of a trial that loses its worker again and again without finishing
+            an epoch in between; other losses do not count.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    description: str = ""
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    method: dict[str, Any] = Field(min_length=1)
+    recipe: str | None = None
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seed: int = Field(default=0, ge=0)
+    pretrain: str | None = None
+    objectives: tuple[ObjectiveSpec, ...] = _DEFAULT_OBJECTIVES
+    search: SearchSpec
+    trials: int = Field(ge=1)
+    resources: ResourcesSpec = ResourcesSpec()
+    cluster: ClusterSpec = ClusterSpec()
+    storage: _Storage = Path("runs")
+    tracking: TrackingSpec = TrackingSpec()
+    study: StudySpec = StudySpec()
+    failures: FailuresSpec = FailuresSpec()
+    max_failures: int = Field(default=3, ge=0)
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _configure_methods(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        configs: dict[str, Any] = {}
+        errors: list[ErrorDetails] = []
+        for name, given in value.items():
+            try:
+                configs[name] = _configure_method(name, given)
+            except ValidationError as error:
+                errors += [{**e, "loc": (name, *e["loc"])} for e in error.errors()]
+            except ConfigError as error:
+                fault = ErrorDetails(type="value_error", loc=(name,), msg=str(error), input=given)
+                errors.append({**fault, "ctx": {"error": error}})
+        if errors:
+            raise MethodFaultsError(errors)
+        return configs
+
+    @model_validator(mode="after")
+    def _objectives_differ(self) -> Self:
+        metrics = [objective.metric for objective in self.objectives]
+        if not metrics or len(set(metrics)) < len(metrics):
+            raise ConfigError(f"objectives is {metrics}: give one or more different metrics")
+        return self
+
+    @model_validator(mode="after")
+    def _bucket_has_servers(self) -> Self:
+        # Neither can be kept in a bucket, and beside one nobody would find them again.
+        if isinstance(self.storage, BucketPath):
+            if "://" not in self.study.storage:
+                raise ConfigError(
+                    f"study.storage is {self.study.storage}, a file, and storage is "
+                    f"{self.storage}, where no process can lock one: use a database, "
+                    "study.storage=postgresql://user@host/database"
+                )
+            if self.tracking.uri is None:
+                raise ConfigError(
+                    f"tracking.uri is null, a file in the storage, which is {self.storage}: name "
+                    "a server, tracking.uri=http://host:5000, or a database"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _recipe_fits(self) -> Self:
+        check_recipe(self.recipe, self.method)
+        return self
+
+    @model_validator(mode="after")
+    def _scheduler_fits(self) -> Self:
+        search = self.search
+        if search.scheduler in ("asha", "median") and len(self.objectives) > 1:
+            raise ConfigError(
+                f"search.scheduler is {search.scheduler}: it compares one objective, and there "
+                f"are {len(self.objectives)}; use mo_asha"
+            )
+        robust = any("robust" in objective.metric for objective in self.objectives)
+        if search.scheduler != "none" and robust and self.evaluation.every > self.grace_epochs:
+            raise ConfigError(
+                f"search.scheduler is {search.scheduler}, but robustness is measured every "
+                f"{self.evaluation.every} epochs only: lower evaluation.every to at most "
+                f"search.grace_epochs, which is {self.grace_epochs}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        check_names(self.data, self.model, self.training, self.evaluation)
+        check_measured([objective.metric for objective in self.objectives], self.evaluation)
+        return self
+
+    @property
+    def local_storage(self) -> Path:
+        """Folder of all sweeps on this machine: the storage, or what stands for a bucket here."""
+        return local_folder(self.storage)
+
+    @property
+    def grace_epochs(self) -> int:
+        """Epochs that every trial gets before a scheduler may stop it."""
+        search = self.search
+        default = max(1, round(self.training.epochs / (2 * search.reduction_factor)))
+        return search.grace_epochs or default
+
+    def trial_config(self, initial_weights: AnyPath | None = None) -> TrialConfig:
+        """Return what every trial starts from, before its searched parameters.
+
+        Paths become absolute, for a worker runs in a folder of its own.
+
+        Args:
+            initial_weights: Checkpoint of the pretrained model.
+        """
+        root, cache = self.data.root, self.data.cache_dir or self.local_storage / "cache"
+        data = dataclasses.replace(
+            self.data, root=root and absolute(root), cache_dir=absolute(cache)
+        )
+        checkpoint = self.model.checkpoint
+        model = dataclasses.replace(self.model, checkpoint=checkpoint and absolute(checkpoint))
+        return TrialConfig(
+            data=data,
+            model=model,
+            method=self.method,
+            recipe=self.recipe,
+            training=self.training,
+            evaluation=self.evaluation,
+            seed=self.seed,
+            initial_weights=initial_weights,
+        )
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the whole spec as JSON-able data; loading it again gives an equal spec."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,214 @@
+"""Checking a spec, and saying everything that is wrong with it, one line a fault."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from hsplid_core.errors import ConfigError
+from sweeps.spec import allowed_values as _schema
+from sweeps.spec.allowed_values import Place
+from sweeps.spec.overrides import merged
+from sweeps.spec.sweep_spec import MethodFaultsError, SweepSpec
+
+# Takes the place of required values that were wrong, so that the rest can still be checked.
+_STAND_IN: Mapping[str, Any] = {
+    "name": "stand-in",
+    "method": {"cross_entropy": None},
+    "search": {"space": "pretrain"},
+    "trials": 1,
+}
+_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument", "invalid_key")
+
+
+class _Fault(NamedTuple):
+    place: Place
+    text: str
+
+
+def validated(values: Mapping[str, Any], *, source: str) -> SweepSpec:
+    """Turn plain data into a spec.
+
+    Args:
+        values: What a file and the command line say.
+        source: Where they come from, for the message.
+
+    Raises:
+        ConfigError: Values are wrong; the message has one line for each fault.
+    """
+    slips = list(_slips(values, ()))
+    faults = {slip.text: slip.place for slip in slips}
+    remaining = copy.deepcopy(dict(values))
+    # A slip within a list stays, so that the list's other members are still looked at.
+    outside_lists = [place for place, _ in slips if all(isinstance(key, str) for key in place)]
+    removed = {_remove(remaining, place) for place in outside_lists}
+    # A section with a fault of type is not checked for ranges: take the faulty values out and
+    # look again, until nothing new turns up.
+    while True:
+        try:
+            spec = SweepSpec.model_validate(remaining)
+            break
+        except ValidationError as error:
+            translated = list(_translate(error.errors(), values))
+        found = [fault for fault in translated if fault.place not in removed]
+        for fault in found:
+            faults.setdefault(fault.text, fault.place)
+            removed |= {fault.place, _remove(remaining, fault.place)}
+        if not found:
+            break
+        remaining = merged(_STAND_IN, remaining)
+    if faults:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        order = list(values)
+        lines = sorted(faults, key=lambda text: _rank(order, faults[text]))
+        raise ConfigError("\n  ".join([f"sweep {source} has {count}:", *lines]))
+    return spec
+
+
+def _rank(order: Sequence[str], place: Place) -> int:
+    """Order faults as the sections of the file; what is missing comes last."""
+    section = str(place[0]) if place else ""
+    return order.index(section) if section in order else len(order)
+
+
+def _remove(values: dict[str, Any], place: Place) -> Place:
+    """Take a value out, or the whole list that holds it; return where something was taken."""
+    node = values
+    for depth, key in enumerate(place):
+        child = node.get(key) if isinstance(key, str) else None
+        if depth == len(place) - 1 or not isinstance(child, dict):
+            node.pop(str(key), None)
+            return place[: depth + 1]
+        node = child
+    return place
+
+
+def _slips(node: object, place: Place) -> Iterator[_Fault]:
+    """Find values that pydantic would convert, but that can only be a slip."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _slips(value, (*place, str(key)))
+        return
+    if isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _slips(value, (*place, index))
+        return
+    kind = _schema.kind_at(place)
+    slips = isinstance(node, bool) and bool not in _schema.alternatives(kind)
+    endless = isinstance(node, float) and not math.isfinite(node)
+    if kind is not None and (slips or endless):
+        yield _Fault(place, _wrong_value(place, node))
+
+
+def _translate(errors: Sequence[ErrorDetails], values: Mapping[str, Any]) -> Iterator[_Fault]:
+    for error in errors:
+        cause = error.get("ctx", {}).get("error")
+        if isinstance(cause, MethodFaultsError):
+            nested: list[ErrorDetails] = [
+                {**inner, "loc": (*error["loc"], *inner["loc"])} for inner in cause.errors
+            ]
+            yield from _translate(nested, values)
+        elif isinstance(cause, ConfigError) and _unknown_method(error["loc"]):
+            yield _Fault(error["loc"], _unknown_key(error["loc"], error["input"]))
+        elif isinstance(cause, ConfigError):
+            yield from _broken_rules(error["loc"], str(cause))
+        else:
+            yield _fault(error, values)
+
+
+def _unknown_method(place: Place) -> bool:
+    names_a_class = ":" in str(place[-1]) if place else False
+    return place[:1] == ("method",) and _schema.kind_at(place) is None and not names_a_class
+
+
+def _broken_rules(place: Place, message: str) -> Iterator[_Fault]:
+    """Split the message of :func:`hsplid_core.config.check`, and give its fields their paths."""
+    for rule in re.split(r"; (?=[\w.]+ is )", message):
+        field = rule.split(" is ")[0]
+        inner = (*place, *field.split("."))
+        if place and field == place[-1]:
+            yield _Fault(place, f"{_dotted(place)}{rule[len(field) :]}")
+        elif _schema.kind_at(inner) is not None:
+            yield _Fault(inner, f"{_dotted(inner)}{rule[len(field) :]}")
+        else:
+            yield _Fault(place, rule)
+
+
+def _fault(error: ErrorDetails, values: Mapping[str, Any]) -> _Fault:
+    kind, context, given = error["type"], error.get("ctx", {}), error["input"]
+    if kind in _UNKNOWN_KEY:
+        return _Fault(error["loc"], _unknown_key(error["loc"], given))
+    if kind == "missing":
+        allowed = _schema.describe(_schema.kind_at(error["loc"]))
+        return _Fault(error["loc"], f"{_dotted(error['loc'])} is missing: give {allowed}")
+    limits = {
+        "greater_than_equal": f"{context.get('ge', 0):g} or more",
+        "greater_than": f"a value above {context.get('gt', 0):g}",
+        "string_pattern_mismatch": "letters, digits, '_', '.' and '-'",
+        "string_too_short": "a text that is not empty",
+        "too_short": "at least one entry",
+    }
+    # Behind the place itself, pydantic adds which member of a union it tried.
+    place = _existing(error["loc"], values)
+    return _Fault(place, _wrong_value(place, given, limits.get(kind)))
+
+
+def _existing(place: Place, values: Mapping[str, Any]) -> Place:
+    node: Any = values
+    for depth, key in enumerate(place):
+        try:
+            node = node[key]
+        except (KeyError, IndexError, TypeError):
+            return place[:depth]
+    return place
+
+
+def _wrong_value(place: Place, value: object, allowed: str | None = None) -> str:
+    kind = _schema.kind_at(place)
+    near = difflib.get_close_matches(str(value).lower(), _schema.choices(kind), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{_dotted(place)} is {_shown(value)}: use {allowed or _schema.describe(kind)}{hint}"
+
+
+def _unknown_key(place: Place, value: object) -> str:
+    known = _schema.keys_at(place[:-1])
+    where = _dotted(place[:-1]) or "a spec"
+    near = _nearest(place)
+    hint = f"; did you mean {near}?" if near else ""
+    return f"{_dotted(place)} ({_shown(value)}) is no key: {where} has {', '.join(known)}{hint}"
+
+
+def _nearest(place: Place) -> str | None:
+    """Find the key that was probably meant: here, by its released name, or elsewhere."""
+    key, section = str(place[-1]), place[:-1]
+    released = _schema.released_names(section)
+    near = difflib.get_close_matches(key, [*_schema.keys_at(section), *released], n=1)
+    if near and near[0] in released:
+        field = _dotted((*section, released[near[0]]))
+        return f"{field} (the released code's {near[0]})"
+    if near:
+        return _dotted((*section, near[0]))
+    for other in _schema.all_places():
+        names = _schema.released_names(other[:-1])
+        if key == other[-1]:
+            return _dotted(other)
+        if names.get(key) == other[-1]:
+            return f"{_dotted(other)} (the released code's {key})"
+    return None
+
+
+def _dotted(place: Place) -> str:
+    return ".".join(str(key) for key in place)
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,1 @@
+"""Files that a sweep shares with other processes, machines and a bucket."""

@@ -1,0 +1,7 @@
+"""File names of what a sweep leaves in its folder for people."""
+
+from __future__ import annotations
+
+REPORT_FILE = "report.html"
+FRONT_FILE = "front.png"
+TRIALS_FILE = "trials.parquet"

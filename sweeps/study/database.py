@@ -1,0 +1,112 @@
+"""Databases of a study: sqlite, a journal file or PostgreSQL, opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweeps.storage.local_disk import is_local
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from sqlalchemy import Engine
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+from sweeps.study.location import SQLITE_FILE, StorageError, StudyPlace
+
+JOURNAL_FILE = "study.log"
+
+
+def open_storage(folder: Path, place: StudyPlace, *, writes: bool) -> BaseStorage:
+    """Open a study's storage; a file is created where there is none.
+
+    Args:
+        folder: The sweep's folder.
+        place: Where its study is.
+        writes: Whether this is the driver, which alone may mend a file.
+
+    Raises:
+        StorageError: The database does not answer, or its driver is not installed.
+    """
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    if place.storage == "sqlite":
+        storage = optuna.storages.RDBStorage(f"sqlite:///{folder / SQLITE_FILE}")
+        if writes and is_local(folder):
+            _write_ahead(storage.engine)
+        return storage
+    if place.storage == "journal":
+        file = folder / JOURNAL_FILE
+        if writes:
+            _cut_torn_line(file)
+        backend = JournalFileBackend(str(file), lock_obj=_held_by_driver())
+        return optuna.storages.JournalStorage(backend)
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    # A reader keeps no connection: it asks a few times, and a server has only so many.
+    options = {"pool_pre_ping": True} if writes else {"poolclass": NullPool}
+    try:
+        return optuna.storages.RDBStorage(database_url(place), engine_kwargs=options)
+    except (SQLAlchemyError, ImportError) as error:
+        raise no_database(place, error) from error
+
+
+def _write_ahead(engine: Engine) -> None:
+    """Let sqlite append transactions to a log, which readers do not block and no disk delays.
+
+    Nothing of it is lost if processes are killed. A power cut may take the transactions of the
+    last moments, never the file: those trials are then run again.
+    """
+    from sqlalchemy import event
+
+    @event.listens_for(engine, "connect")
+    def set_modes(connection: DBAPIConnection, record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+    engine.dispose()  # the connections of before
+
+
+def database_url(place: StudyPlace) -> str:
+    """Return SQLAlchemy's address of a PostgreSQL database."""
+    return "postgresql+psycopg://" + place.storage.partition("://")[2]
+
+
+def no_database(place: StudyPlace, error: Exception) -> StorageError:
+    """Say that a database does not open, why, and what to do."""
+    cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    hint = (
+        "pip install 'saliency-sweeps[postgres]'"
+        if isinstance(error, ImportError)
+        else "start the database, or set PGPASSWORD"
+    )
+    return StorageError(f"study.storage is {place.storage}: it cannot be opened ({cause}); {hint}")
+
+
+def _cut_torn_line(file: Path) -> None:
+    """Take off what a killed driver wrote of a last line: nothing could be read behind it."""
+    if not file.is_file():
+        return
+    content = file.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with file.open("r+b") as opened:
+            opened.truncate(whole)
+
+
+def _held_by_driver() -> Any:
+    from optuna.storages.journal._file import BaseJournalFileLock
+
+    class HeldByDriver(BaseJournalFileLock):
+        """Locks nothing: the one process that writes holds the sweep's lock all the time."""
+
+        def acquire(self) -> bool:
+            return True
+
+        def release(self) -> None:
+            pass
+
+    return HeldByDriver()

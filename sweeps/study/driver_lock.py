@@ -1,0 +1,77 @@
+"""Lock of a sweep: one driver at a time, on one machine or over a database."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hsplid_core.errors import SaliencyError
+from sweeps.study.database import database_url, no_database
+
+if TYPE_CHECKING:
+    pass
+from sweeps.study.location import StudyPlace, find_place
+
+
+class SweepBusyError(SaliencyError):
+    """Another process runs the same sweep."""
+
+
+@contextmanager
+def sole_driver(folder: Path, storage: str = "sqlite") -> Iterator[None]:
+    """Hold a sweep's lock; the system lets go of it when the process ends, however it ends.
+
+    A study in a database is locked there as well: two machines may share it without a folder.
+
+    Args:
+        folder: The sweep's folder; created where there is none.
+        storage: Where the spec keeps the study.
+
+    Raises:
+        SweepBusyError: Another process holds it.
+        StorageError: The database does not answer.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    place = find_place(folder) or StudyPlace(storage, folder.name)
+    with (folder / "driver.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _busy(str(folder)) from None
+        if not place.in_database:
+            yield
+            return
+        with _locked_in_database(place):
+            yield
+
+
+@contextmanager
+def _locked_in_database(place: StudyPlace) -> Iterator[None]:
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    # The lock belongs to the connection, so it ends with this process, too.
+    try:
+        engine = create_engine(
+            database_url(place), poolclass=NullPool, isolation_level="AUTOCOMMIT"
+        )
+        connection = engine.connect()
+        asked = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
+        locked = connection.execute(asked, {"name": f"sweep {place.name}"}).scalar()
+    except (SQLAlchemyError, ImportError) as error:
+        raise no_database(place, error) from error
+    with connection:
+        if not locked:
+            raise _busy(f"the study {place.name} in {place.storage}")
+        yield
+
+
+def _busy(what: str) -> SweepBusyError:
+    return SweepBusyError(
+        f"{what} is in use: another process runs this sweep; wait for it, stop it, or "
+        "add --fresh to start another study"
+    )

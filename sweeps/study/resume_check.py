@@ -1,0 +1,173 @@
+"""What a study's results depend on: spec, data, code and versions, and what of it has changed.
+
+A sweep that goes on under other conditions mixes trials that cannot be compared. So a study keeps
+what it was begun with, each item apart, and a difference can be told by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+import hsplid_core
+import search_spaces
+import trainables
+from hsplid_core.errors import SaliencyError
+from search_spaces import ParameterValue
+from sweeps.spec.find_space import find_space
+from sweeps.spec.sweep_spec import SweepSpec
+from sweeps.study.provenance import package_versions
+
+ORIGIN = "origin"
+CHANGES = "origin_changes"
+_SHOWN = 12
+
+# What decides where and how long a sweep runs, and not what a trial finds. The data are compared
+# by their content, wherever they lie.
+_INDIFFERENT = (
+    "name",
+    "description",
+    "data.root",
+    "data.cache_dir",
+    "data.node_cache",
+    "trials",
+    "resources",
+    "cluster",
+    "storage",
+    "study",
+    "tracking",
+    "failures",
+    "max_failures",
+)
+
+_CODE = (hsplid_core, trainables, search_spaces)
+
+
+class StudyChangedError(SaliencyError):
+    """A sweep would go on under other conditions than it was begun with."""
+
+
+def origin_of(
+    spec: SweepSpec, fixed: Mapping[str, ParameterValue], data_key: str
+) -> dict[str, str]:
+    """Describe what the trials of a sweep depend on.
+
+    Args:
+        spec: The sweep.
+        fixed: Config fields that are no longer searched.
+        data_key: Content hash of the training images.
+
+    Returns:
+        One entry an item, values as short texts: ``spec PATH``, ``fixed PATH``, ``data``,
+        ``code FILE`` (a hash of its bytes) and ``version PACKAGE``.
+    """
+    resolved = {
+        path: value
+        for path, value in _leaves("", spec.resolved())
+        if not any(path == name or path.startswith(f"{name}.") for name in _INDIFFERENT)
+    }
+    return {
+        **{f"spec {path}": json.dumps(value) for path, value in resolved.items()},
+        **{f"fixed {path}": json.dumps(value) for path, value in fixed.items()},
+        "data": data_key,
+        **{f"code {name}": digest for name, digest in _code_hashes(spec)},
+        **{
+            name.replace("version.", "version "): value
+            for name, value in package_versions().items()
+        },
+    }
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, Mapping):
+        yield path, value
+        return
+    for key, below in value.items():
+        yield from _leaves(f"{path}.{key}" if path else str(key), below)
+
+
+def _code_hashes(spec: SweepSpec) -> Iterator[tuple[str, str]]:
+    for package in _CODE:
+        folder = Path(str(package.__file__)).parent
+        for file in sorted(folder.rglob("*.py")):
+            yield file.relative_to(folder.parent).as_posix(), _digest(file)
+    # A person's own space, which lies in none of these packages.
+    suggest: Any = find_space(spec.search.space).suggest
+    source = Path(inspect.getsourcefile(getattr(suggest, "func", suggest)) or "")
+    if source.is_file() and Path(search_spaces.__file__).parent not in source.parents:
+        yield f"of search.space, {source.name}", _digest(source)
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """List what differs between two origins, one line an item."""
+    lines = []
+    for item in sorted(before.keys() | now.keys(), key=_rank):
+        old, new = before.get(item), now.get(item)
+        if old == new:
+            continue
+        kind, _, name = item.partition(" ")
+        if kind == "code":
+            change = "is new" if old is None else "is gone" if new is None else "has changed"
+            lines.append(f"code {name} {change}")
+        elif kind == "fixed":
+            ending = f"fixed at {new}" if new is not None else "searched again"
+            lines.append(
+                f"{name}: {'was searched' if old is None else f'fixed at {old}'}, now {ending}"
+            )
+        else:
+            text = name or "content of the data"
+            lines.append(f"{text}: {_shown(old)}, now {_shown(new)}")
+    return lines
+
+
+def _rank(item: str) -> tuple[int, str]:
+    kinds = ("spec", "fixed", "data", "version", "code")
+    return kinds.index(item.partition(" ")[0]), item
+
+
+def _shown(value: str | None) -> str:
+    return "not there" if value is None else value
+
+
+def check_origin(study: optuna.Study, now: Mapping[str, str], *, allow_changed: bool) -> None:
+    """Compare a study's origin with today's; note it down for a new study.
+
+    Args:
+        study: The study.
+        now: See :func:`origin_of`.
+        allow_changed: Go on all the same, and note from which trial on.
+
+    Raises:
+        StudyChangedError: Something differs that is not allowed to.
+    """
+    before: Mapping[str, str] | None = study.user_attrs.get(ORIGIN)
+    if before is None:
+        study.set_user_attr(ORIGIN, dict(now))
+        return
+    changes = differences(before, now)
+    if not changes:
+        return
+    trials = len(study.get_trials(deepcopy=False))
+    if not allow_changed:
+        shown = changes[:_SHOWN]
+        if len(changes) > _SHOWN:
+            shown.append(f"and {len(changes) - _SHOWN} more")
+        raise StudyChangedError(
+            f"the sweep {study.study_name} was begun under other conditions:\n  "
+            + "\n  ".join(shown)
+            + "\nadd --allow-changed to go on all the same, and compare the new trials with the "
+            "old ones at your own risk; or --fresh to start another study beside it"
+        )
+    earlier = study.user_attrs.get(CHANGES, [])
+    study.set_user_attr(CHANGES, [*earlier, {"from_trial": trials, "changes": changes}])
+    study.set_user_attr(ORIGIN, dict(now))

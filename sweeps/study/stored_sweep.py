@@ -1,0 +1,162 @@
+"""What a sweep left on disk, opened by its name or folder without disturbing a running driver."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+
+from hsplid_core.bucket_path import AnyPath
+from hsplid_core.errors import ConfigError
+from sweeps.spec.sweep_spec import SweepSpec
+from sweeps.storage.bucket_mirror import fetch_sweep, local_folder
+from sweeps.study.study import find_place, load_study, study_folders, sweep_folder
+from sweeps.study.sweep_info import About, read_about
+from sweeps.tracking.find_runs import Recording
+from sweeps.trials.from_study import records_of
+from sweeps.trials.objective import Goal
+from sweeps.trials.record import TrialRecord
+
+DEFAULT_STORAGE = Path("runs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSweep:
+    """A sweep's study and what is known about it.
+
+    Attributes:
+        folder: The sweep's folder.
+        study: The durable study.
+        objectives: What the study optimises.
+        records: Its trials by number; the metrics of a complete one include its objectives.
+        about: Where the sweep came from; None for a folder without that file.
+    """
+
+    folder: Path
+    study: optuna.Study
+    objectives: tuple[Goal, ...]
+    records: tuple[TrialRecord, ...]
+    about: About | None
+
+    @property
+    def name(self) -> str:
+        """Name of the folder: the sweep's name, with ``-2`` and so on for a fresh study."""
+        return self.folder.name
+
+    @property
+    def spec(self) -> SweepSpec:
+        """The sweep's spec.
+
+        Raises:
+            ConfigError: The folder does not say which spec it belongs to.
+        """
+        return self._origin.spec
+
+    @property
+    def recording(self) -> Recording:
+        """Where MLflow has its runs.
+
+        Raises:
+            ConfigError: The folder does not say.
+        """
+        about = self._origin
+        return Recording(
+            uri=about.tracking_uri,
+            experiment=about.spec.tracking.experiment or about.spec.name,
+            sweep_id=self.study.user_attrs.get("sweep_id"),
+        )
+
+    @property
+    def _origin(self) -> About:
+        if self.about is None:
+            raise ConfigError(
+                f"{self.folder} does not say which spec it was run with: run the sweep again (it "
+                "goes on where it is) to write that down"
+            )
+        return self.about
+
+
+def open_sweep(name: str, storage: AnyPath = DEFAULT_STORAGE) -> StoredSweep:
+    """Open a sweep.
+
+    Args:
+        name: Name of a sweep (the newest study of it is taken), or a folder with a study.
+        storage: Folder of all sweeps, or the place in a bucket.
+
+    Raises:
+        ConfigError: There is no such sweep, it has no trial yet, or no trial is complete.
+        BucketError: The bucket does not answer, or refuses.
+    """
+    folder = find_folder(name, storage)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = load_study(folder)
+    names = study.metric_names or [f"objective_{i}" for i in range(len(study.directions))]
+    objectives = tuple(
+        Goal(metric=metric, direction="minimize" if direction.name == "MINIMIZE" else "maximize")
+        for metric, direction in zip(names, study.directions, strict=True)
+    )
+    records = records_of(study)
+    if not records:
+        raise ConfigError(f"{folder}: the study has no trials yet; run the sweep first")
+    return StoredSweep(
+        folder=folder,
+        study=study,
+        objectives=objectives,
+        records=tuple(_with_objectives(record, objectives) for record in records),
+        about=read_about(folder),
+    )
+
+
+def check_complete(sweep: StoredSweep) -> None:
+    """Refuse a sweep without a complete trial.
+
+    Raises:
+        ConfigError: All trials failed, or none has ended yet; the message says which.
+    """
+    if any(record.state == "complete" for record in sweep.records):
+        return
+    failed = [record for record in sweep.records if record.state == "failed"]
+    count = len(sweep.records)
+    if len(failed) == count:
+        raise ConfigError(f"{sweep.folder}: all {count} trials failed ({failed[0].failure})")
+    raise ConfigError(
+        f"{sweep.folder}: none of {count} trials is complete yet ({len(failed)} failed); wait for "
+        "the sweep, or run it again"
+    )
+
+
+def find_folder(name: str, storage: AnyPath = DEFAULT_STORAGE) -> Path:
+    """Find a sweep's folder.
+
+    Args:
+        name: Name of a sweep (the newest study of it is taken), or a folder with a study.
+        storage: Folder of all sweeps, or the place in a bucket, from which the sweep's folder is
+            copied then.
+
+    Raises:
+        ConfigError: There is no such sweep.
+        BucketError: The bucket does not answer, or refuses.
+    """
+    fetch_sweep(storage, name)
+    here = local_folder(storage)
+    for folder in (Path(name).expanduser(), sweep_folder(here, name, fresh=False)):
+        if find_place(folder) is not None:
+            return folder.absolute()
+    known = [folder.name for folder in study_folders(here)]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    there = f"it has {', '.join(known)}" if known else "it has none"
+    raise ConfigError(
+        f"sweep {name} is not in {storage}: {there}{hint}; storage=FOLDER names another place"
+    )
+
+
+def _with_objectives(record: TrialRecord, objectives: Sequence[Goal]) -> TrialRecord:
+    if record.values is None:
+        return record
+    values = {goal.metric: value for goal, value in zip(objectives, record.values, strict=True)}
+    return dataclasses.replace(record, metrics={**record.metrics, **values})

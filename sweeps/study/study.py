@@ -1,0 +1,148 @@
+"""The durable study: every trial's parameters, state and values, written by the driver alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+from hsplid_core.errors import ConfigError
+from search_spaces import ParameterValue
+from sweeps.search.samplers import build_sampler, experimental
+from sweeps.spec.sweep_spec import SweepSpec
+from sweeps.study.database import open_storage
+from sweeps.study.driver_lock import SweepBusyError, sole_driver
+from sweeps.study.driver_storage import driven
+from sweeps.study.location import SQLITE_FILE, StorageError, claim_place, find_place
+
+STUDY_FILE = SQLITE_FILE
+
+__all__ = [
+    "STUDY_FILE",
+    "StorageError",
+    "SweepBusyError",
+    "find_place",
+    "interrupted_trials",
+    "load_study",
+    "missing_trials",
+    "open_study",
+    "sole_driver",
+    "study_folders",
+    "sweep_folder",
+]
+
+
+def sweep_folder(storage: Path, name: str, *, fresh: bool) -> Path:
+    """Pick the folder of a sweep's study: the newest one, or a new one beside it.
+
+    Args:
+        storage: Folder of all sweeps.
+        name: Name of the sweep; later studies of it get ``-2``, ``-3`` and so on.
+        fresh: Start a new study where one exists.
+    """
+    number = 1
+    while (storage / _numbered(name, number + 1)).is_dir():
+        number += 1
+    newest = storage / _numbered(name, number)
+    if fresh and find_place(newest) is not None:
+        return storage / _numbered(name, number + 1)
+    return newest
+
+
+def study_folders(storage: Path) -> list[Path]:
+    """Return the folders with a study below the folder of all sweeps, by name."""
+    return [folder for folder in sorted(storage.glob("*")) if find_place(folder) is not None]
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
+
+
+def open_study(
+    folder: Path,
+    spec: SweepSpec,
+    fixed: Mapping[str, ParameterValue],
+    first_trials: Sequence[Mapping[str, ParameterValue]],
+) -> optuna.Study:
+    """Open a sweep's study, or create it.
+
+    Args:
+        folder: The sweep's folder.
+        spec: The sweep.
+        fixed: Config fields that are no longer searched.
+        first_trials: Optuna parameters of the first trials of a new study.
+
+    Raises:
+        ConfigError: The study is kept somewhere else, or has other objectives.
+        StorageError: Its database does not answer.
+    """
+    place = claim_place(folder, spec.study.storage)
+    directions = [objective.direction for objective in spec.objectives]
+    study = optuna.create_study(
+        study_name=place.name,
+        storage=open_storage(folder, place, writes=True),
+        directions=directions,
+        load_if_exists=True,
+    )
+    study = driven(study)
+    metrics = [objective.metric for objective in spec.objectives]
+    _check_objectives(study, metrics, directions)
+    n_trials = len(study.get_trials(deepcopy=False))
+    study.sampler = build_sampler(spec, fixed, n_trials=n_trials)
+    with experimental():
+        study.set_metric_names(metrics)
+    if n_trials == 0:
+        for parameters in first_trials:
+            study.enqueue_trial(dict(parameters), skip_if_exists=True)
+    return study
+
+
+def _check_objectives(study: optuna.Study, metrics: list[str], directions: Sequence[str]) -> None:
+    before = [direction.name.lower() for direction in study.directions]
+    known = study.metric_names or metrics
+    if (known, before) != (metrics, list(directions)):
+        raise ConfigError(
+            f"objectives are {_joined(metrics, directions)}, but the study {study.study_name} has "
+            f"{_joined(known, before)}, and a trial's values cannot be read both ways: add "
+            "--fresh to start another study"
+        )
+
+
+def _joined(metrics: Sequence[str], directions: Sequence[str]) -> str:
+    pairs = zip(metrics, directions, strict=False)
+    return ", ".join(f"{direction} {metric}" for metric, direction in pairs)
+
+
+def load_study(folder: Path) -> optuna.Study:
+    """Open the study of a sweep's folder for reading.
+
+    Raises:
+        ConfigError: The folder holds none.
+        StorageError: Its database does not answer.
+    """
+    place = find_place(folder)
+    if place is None:
+        raise ConfigError(f"{folder} holds no study: name the folder of a sweep, runs/NAME")
+    storage = open_storage(folder, place, writes=False)
+    # A file holds one study, whatever an earlier version called it.
+    name = place.name if place.in_database else None
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+def missing_trials(study: optuna.Study, total: int) -> int:
+    """Return how many of a sweep's trials have not ended, 0 where all have.
+
+    Args:
+        study: The sweep's study.
+        total: How many it shall have.
+    """
+    trials = study.get_trials(deepcopy=False)
+    ended = sum(trial.state.is_finished() for trial in trials)
+    return max(len(interrupted_trials(study)), total - ended)
+
+
+def interrupted_trials(study: optuna.Study) -> list[int]:
+    """Return the numbers of trials that an earlier driver asked for and never finished."""
+    return [trial.number for trial in study.get_trials(states=[TrialState.RUNNING])]

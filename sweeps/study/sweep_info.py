@@ -1,0 +1,110 @@
+"""What a sweep was run with, written beside its study so that later commands need nothing else.
+
+Two files: ``spec.yaml``, the resolved spec, which can be run again as it is; and ``about.json``,
+what a spec does not hold.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from hsplid_core.bucket_path import AnyPath, any_path
+from sweeps.spec.sweep_spec import SweepSpec
+from sweeps.spec.validation import validated
+from sweeps.spec.yaml_reader import read_mapping
+from sweeps.storage.whole_files import replace_text
+from trainables.config import ParameterValue
+
+SPEC_FILE = "spec.yaml"
+ABOUT_FILE = "about.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """Where a sweep came from.
+
+    Attributes:
+        spec: The resolved spec.
+        fixed: Config fields that the command line fixed, which the search leaves alone.
+        is_demo: Whether the images are a stand-in for the real data set.
+        data_key: Content hash of the training images.
+        weights: Checkpoint that all trials start from, if there is one.
+        baseline: Objectives of that model.
+        tracking_uri: Where MLflow recorded the sweep.
+        tags: Commit, versions and host.
+        is_pretraining: Whether it trains what another sweep starts from, as a part of that one.
+    """
+
+    spec: SweepSpec
+    fixed: Mapping[str, ParameterValue]
+    is_demo: bool
+    data_key: str
+    weights: AnyPath | None
+    baseline: tuple[float, ...] | None
+    tracking_uri: str
+    tags: Mapping[str, str]
+    is_pretraining: bool = False
+
+
+def write_about(folder: Path, about: About) -> None:
+    """Write both files; a reader sees each of them whole.
+
+    Args:
+        folder: The sweep's folder; must exist.
+        about: What to write.
+    """
+    written = {
+        "schema_version": 1,
+        "fixed": dict(about.fixed),
+        "is_demo": about.is_demo,
+        "data_key": about.data_key,
+        "weights": None if about.weights is None else str(about.weights),
+        "baseline": about.baseline,
+        "tracking_uri": about.tracking_uri,
+        "tags": dict(about.tags),
+        "is_pretraining": about.is_pretraining,
+    }
+    replace_text(folder / SPEC_FILE, yaml.safe_dump(about.spec.resolved(), sort_keys=False))
+    replace_text(folder / ABOUT_FILE, json.dumps(written, indent=2) + "\n")
+
+
+def read_about(folder: Path) -> About | None:
+    """Read what :func:`write_about` wrote; None where a folder has it not.
+
+    Raises:
+        ConfigError: The spec is not one that this version can read.
+    """
+    if not (folder / ABOUT_FILE).is_file():
+        return None
+    written = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
+    baseline, weights = written["baseline"], written["weights"]
+    return About(
+        spec=validated(read_mapping(folder / SPEC_FILE), source=str(folder / SPEC_FILE)),
+        fixed=written["fixed"],
+        is_demo=written["is_demo"],
+        data_key=written["data_key"],
+        weights=None if weights is None else any_path(weights),
+        baseline=None if baseline is None else tuple(baseline),
+        tracking_uri=written["tracking_uri"],
+        tags=written["tags"],
+        is_pretraining=written.get("is_pretraining", False),
+    )
+
+
+def command_again(folder: Path, about: About, *, fresh: bool = True) -> str:
+    """Return the command that runs the same sweep once more.
+
+    Args:
+        folder: The sweep's folder.
+        about: What it was run with.
+        fresh: Whether beside the old one, which otherwise goes on, or is completed.
+    """
+    fixed = [f"{path}={json.dumps(value)}" for path, value in sorted(about.fixed.items())]
+    spec = folder / SPEC_FILE
+    return shlex.join(["python", "-m", "sweeps.run", str(spec), *["--fresh"] * fresh, *fixed])

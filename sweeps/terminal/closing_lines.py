@@ -1,0 +1,45 @@
+"""Closing lines of a sweep: its table, and where its results are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from sweeps.storage.file_names import FRONT_FILE, REPORT_FILE, TRIALS_FILE
+from sweeps.terminal.trial_table import pareto_table
+from sweeps.trials.objective import Objective
+from sweeps.trials.record import TrialRecord
+
+
+def print_closing_lines(
+    console: Console,
+    records: Sequence[TrialRecord],
+    objectives: Sequence[Objective],
+    folder: Path,
+    *,
+    interface: str,
+    is_demo: bool,
+    interrupted: bool,
+) -> None:
+    """Print how a run of a sweep ended.
+
+    Args:
+        console: Where to print.
+        records: All trials of the study.
+        objectives: The sweep's objectives.
+        folder: The sweep's folder.
+        interface: Command that opens MLflow's UI on it.
+        is_demo: Whether the images are the stand-in.
+        interrupted: Whether the user stopped before all trials ran.
+    """
+    console.print(pareto_table(records, objectives))
+    if is_demo:
+        console.print("Demo data: these figures say nothing about the real data set.")
+    console.print(f"Report  {folder / REPORT_FILE}", soft_wrap=True)
+    console.print(f"Front   {folder / FRONT_FILE}", soft_wrap=True)
+    console.print(f"Trials  {folder / TRIALS_FILE}", soft_wrap=True)
+    console.print(f"MLflow  {interface}", soft_wrap=True)
+    if interrupted:
+        console.print("Stopped before all trials ran; the same command goes on from here.")

@@ -1,0 +1,112 @@
+"""Delivery of a journal whose driver is gone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeps.tracking.delivery import deliveries
+from sweeps.tracking.journal import OPEN, SPOOL_FILE, Spool
+from sweeps.tracking.journal_entries import Closed, Ended, Entry
+from sweeps.tracking.mlflow_client import ServerDownError, TrackingError
+from sweeps.tracking.sweep_runs import SweepStore
+
+_REGISTERED = "registered"  # among the journal's facts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """What a replay did.
+
+    Attributes:
+        delivered: How many entries were delivered.
+        uri: Where to; empty for a sweep that never began to log.
+        is_complete: Whether the sweep's driver came to its end, with all trials done.
+        registered: The trials whose models are noted to be in the registry as the front.
+    """
+
+    delivered: int
+    uri: str
+    is_complete: bool = False
+    registered: frozenset[int] | None = None
+
+
+def replay(folder: Path) -> Replayed:
+    """Deliver all that is in a sweep's journal, and end the runs that its driver left open.
+
+    Args:
+        folder: The sweep's folder; its driver must not run.
+
+    Raises:
+        TrackingError: The server does not answer or refuses, or the journal cannot be read; what
+            was not delivered stays in it.
+    """
+    path = folder / SPOOL_FILE
+    if not path.is_file():
+        return Replayed(delivered=0, uri="")
+    spool = Spool(path)
+    try:
+        facts = spool.facts
+        if "uri" not in facts:
+            return Replayed(delivered=0, uri="")
+        spool.put(_endings(spool))
+        store = SweepStore(
+            facts["uri"],
+            experiment=facts["experiment"],
+            sweep_id=facts["sweep_id"],
+            run_name=facts["run_name"],
+            folder=folder,
+        )
+        try:
+            delivered = sum(deliveries(spool, store))
+        except ServerDownError as error:
+            raise TrackingError(
+                f"{error}; {len(spool)} entries wait in {path}: try again when it does"
+            ) from error
+        return Replayed(
+            delivered=delivered,
+            uri=facts["uri"],
+            is_complete=spool.states.get(None) == "complete",
+            registered=_numbers(facts.get(_REGISTERED)),
+        )
+    finally:
+        spool.close()
+
+
+def note_registered(folder: Path, trials: Iterable[int]) -> None:
+    """Note in a sweep's journal that the models of its front are in the registry.
+
+    Without the note, as where another thread still uses the journal, they are only looked for once
+    more.
+
+    Args:
+        folder: The sweep's folder.
+        trials: The front's trials.
+    """
+    path = folder / SPOOL_FILE
+    if not path.is_file():
+        return
+    with suppress(TrackingError), closing(Spool(path)) as spool:
+        spool.note({_REGISTERED: json.dumps(sorted(trials))})
+
+
+def _numbers(noted: str | None) -> frozenset[int] | None:
+    return None if noted is None else frozenset(json.loads(noted))
+
+
+def _endings(spool: Spool) -> list[tuple[int | None, Entry]]:
+    """Say of what a killed driver left open that it was interrupted."""
+    now = int(1000 * time.time())
+    left_open = [trial for trial, state in spool.states.items() if state == OPEN]
+    entries: list[tuple[int | None, Entry]] = [
+        (trial, Closed(state="interrupted", epoch=0, time_ms=now))
+        for trial in left_open
+        if trial is not None
+    ]
+    if None in left_open:
+        entries.append((None, Ended(state="interrupted", step=0, time_ms=now)))
+    return entries

@@ -38,7 +38,7 @@ LOOK = """\
 import json, sys
 import optuna
 from mlflow import MlflowClient
-from sweeps.study import load_study
+from sweeps.study.study import load_study
 from pathlib import Path
 trials = load_study(Path(sys.argv[1])).trials
 client = MlflowClient(sys.argv[2])

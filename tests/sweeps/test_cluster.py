@@ -27,8 +27,8 @@ from trainables.result_keys import ASSIGNMENT
 
 LISTENING = """\
 import json, psutil
-from sweeps.cluster import connected
-from sweeps.spec import ClusterSpec
+from sweeps.cluster.connection import connected
+from sweeps.spec.sweep_spec import ClusterSpec
 with connected(ClusterSpec(num_cpus=1)):
     import ray
     ray.get(ray.remote(lambda: None).remote())

@@ -30,7 +30,8 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, recipe in RECIPES.items():
         monkeypatch.setitem(RECIPES, name, unpublished(recipe))
     monkeypatch.setattr(
-        "hsplid_core.data.fetching.fetch.Patience", lambda: Patience(attempts=3, wait_s=0.0)
+        "hsplid_core.data.fetching.fetch_data_set.Patience",
+        lambda: Patience(attempts=3, wait_s=0.0),
     )
 
 

@@ -22,7 +22,7 @@ from tests.hsplid_core.data.processes import outputs
 BUILD = """
 import sys
 from pathlib import Path
-from hsplid_core.data.arrow_cache import build_or_open
+from hsplid_core.data.cache.build import build_or_open
 from tests.hsplid_core.data.made_source import MadeSource
 cache, journal, wait_s = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 print(build_or_open(MadeSource(wait_s=wait_s, journal=journal), cache).key)

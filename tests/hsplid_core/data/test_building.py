@@ -29,7 +29,7 @@ BUILD = f"""
 import sys
 from pathlib import Path
 from hsplid_core.data.workers import Workers
-from hsplid_core.data.arrow_cache import build_or_open
+from hsplid_core.data.cache.build import build_or_open
 from tests.hsplid_core.data.made_source import MadeSource
 cache, journal = map(Path, sys.argv[1:3])
 wait_s, kind = float(sys.argv[3]), sys.argv[4]
@@ -244,7 +244,7 @@ def test_a_full_disk_keeps_what_is_finished(tmp_path: Path) -> None:
 import resource, sys
 from pathlib import Path
 from hsplid_core.data.workers import Workers
-from hsplid_core.data.arrow_cache import build_or_open
+from hsplid_core.data.cache.build import build_or_open
 from hsplid_core.errors import DataError
 from tests.hsplid_core.data.made_source import MadeSource
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))

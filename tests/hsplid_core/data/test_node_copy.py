@@ -17,8 +17,8 @@ from tests.hsplid_core.data.processes import outputs
 OPEN = """
 import logging, sys
 from pathlib import Path
-from hsplid_core.data.image_set import ImageSet
-from hsplid_core.data.node_copy import on_node
+from hsplid_core.data.cache.image_set import ImageSet
+from hsplid_core.data.cache.node_copy import on_node
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
 on_node(ImageSet.open(Path(sys.argv[1])), Path(sys.argv[2]))
 """

@@ -5,6 +5,9 @@ Every message names the rule that was broken, the value that broke it, and what 
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class SaliencyError(Exception):
     """Base of every error that a user can cause or mend."""
@@ -24,3 +27,23 @@ class CheckpointError(SaliencyError, ValueError):
 
 class TrainingDivergedError(SaliencyError, ArithmeticError):
     """A loss or a metric became NaN or infinite; going on would only waste time."""
+
+
+def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """End an error's text with the nearest known name.
+
+    Args:
+        name: What was given.
+        known: The names that there are.
+        cutoff: Least similarity, from 0 to 1, of a name worth telling.
+
+    Returns:
+        ``; did you mean NAME?``, or nothing where no name is near.
+    """
+    near = nearest(name, known, cutoff=cutoff)
+    return "" if near is None else f"; did you mean {near}?"
+
+
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known name that is most like another; None where none is."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import hashlib
 import json
 import os
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean
 from sweeps._command_line import report_errors
 
 if TYPE_CHECKING:
@@ -239,9 +238,9 @@ def _data_names(text: str) -> list[str]:
         name for name in DATA_SETS if name.startswith(f"{text}/") and not name.endswith("_fine")
     ]
     if not variants:
-        near = difflib.get_close_matches(text, DATA_SETS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(f"data is {text}: {hint}use one of {', '.join(DATA_SETS)}")
+        raise ConfigError(
+            f"data is {text}: use one of {', '.join(DATA_SETS)}{did_you_mean(text, DATA_SETS)}"
+        )
     return variants
 
 

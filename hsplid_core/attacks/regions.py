@@ -7,7 +7,6 @@ one half. `user_region` makes a region of anybody's masks.
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from hsplid_core._noise import random_integers
 from hsplid_core.data.batch import Batch
-from hsplid_core.errors import ConfigError, DataError
+from hsplid_core.errors import ConfigError, DataError, did_you_mean
 
 _BLOCK_SHARE = 0.25  # of each of the image's sides
 _SIZED_BLOCK = "block_"
@@ -87,11 +86,9 @@ def find_region(region: str | Region) -> Region:
         return REGIONS[region]
     if region.startswith(_SIZED_BLOCK):
         return _sized_block(region)
-    close = difflib.get_close_matches(region, REGIONS, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
     raise ConfigError(
-        f"region is {region!r}: {hint}use one of {sorted(REGIONS)}, or a block of another size as "
-        "block_16 (pixels) or block_0.5 (share of each side)"
+        f"region is {region!r}: use one of {sorted(REGIONS)}, or a block of another size as "
+        f"block_16 (pixels) or block_0.5 (share of each side){did_you_mean(region, REGIONS)}"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +13,7 @@ from hsplid_core.attacks import region_mask
 from hsplid_core.corruptions import kinds
 from hsplid_core.corruptions.kinds import Source
 from hsplid_core.data.batch import Batch
-from hsplid_core.errors import ConfigError, DataError
+from hsplid_core.errors import ConfigError, DataError, did_you_mean
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
@@ -85,9 +84,10 @@ def find_corruption(name: str) -> Corruption:
     """
     corruption = CORRUPTIONS.get(name)
     if corruption is None:
-        close = difflib.get_close_matches(name, CORRUPTIONS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"corruption is {name!r}: {hint}use one of {sorted(CORRUPTIONS)}")
+        raise ConfigError(
+            f"corruption is {name!r}: use one of {sorted(CORRUPTIONS)}"
+            f"{did_you_mean(name, CORRUPTIONS)}"
+        )
     return corruption
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,7 @@ from hsplid_core.data.readers.mnist import mnist
 from hsplid_core.data.readers.stanford_dogs import stanford_dogs
 from hsplid_core.data.source import Source
 from hsplid_core.data.splits import stratified_split
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -333,6 +332,7 @@ def prepare(
 def _entry(name: str) -> DataSet:
     if name in DATA_SETS:
         return DATA_SETS[name]
-    near = difflib.get_close_matches(name, DATA_SETS, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}?" if near else "choose one of these"
-    raise ConfigError(f"data set must be one of {', '.join(DATA_SETS)}, got {name!r}: {hint}")
+    raise ConfigError(
+        f"data set is {name!r}: use one of {', '.join(DATA_SETS)}"
+        f"{did_you_mean(name, DATA_SETS, cutoff=0.4)}"
+    )

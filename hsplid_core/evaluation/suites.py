@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hsplid_core.attacks import PGD, Attack, AutoAttack, Norm, Region, find_region
 from hsplid_core.config import check
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +112,7 @@ def find_suite(name: str, *, or_else: Sequence[str] = ()) -> Suite:
     suite = SUITES.get(name)
     if suite is None:
         names = sorted([*SUITES, *or_else])
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"suite is {name!r}: {hint}use one of {names}")
+        raise ConfigError(f"suite is {name!r}: use one of {names}{did_you_mean(name, names)}")
     return suite
 
 

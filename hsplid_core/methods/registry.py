@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import Any
 
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean
 from hsplid_core.methods.adversarial import AdversarialConfig
 from hsplid_core.methods.cross_entropy import CrossEntropyConfig
 from hsplid_core.methods.hbar import HbarConfig
@@ -42,9 +41,9 @@ def method_class(name: str) -> type[Any]:
         return METHODS[name]
     module, colon, attribute = name.partition(":")
     if not colon:
-        near = difflib.get_close_matches(name, METHODS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"method {name} is unknown: use one of {sorted(METHODS)}{hint}")
+        raise ConfigError(
+            f"method {name} is unknown: use one of {sorted(METHODS)}{did_you_mean(name, METHODS)}"
+        )
     try:
         found: type[Any] = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-
 from torchvision.models import get_model_weights
 
 from hsplid_core.config import ModelConfig
+from hsplid_core.errors import did_you_mean
 from hsplid_core.models.resnet import RESNETS
 from hsplid_core.models.torchvision_encoder import CLASSIFIERS
 
@@ -24,12 +23,10 @@ def model_faults(config: ModelConfig) -> list[str]:
         One sentence for each fault, naming the field; none where all is well.
     """
     if config.name not in MODELS:
-        near = difflib.get_close_matches(config.name, MODELS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
         known = ", ".join(("lenet3", *RESNETS))
         return [
             f"model.name is {config.name}: use {known}, or a classifier of torchvision such as "
-            f"vgg16, densenet121, efficientnet_b0 or vit_b_16{hint}"
+            f"vgg16, densenet121, efficientnet_b0 or vit_b_16{did_you_mean(config.name, MODELS)}"
         ]
     faults = []
     published = published_names(config)

@@ -20,7 +20,6 @@ occlusion                  Zeiler and Fergus 2014, a grey square, one channel
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ from captum.attr import (
 from torch import Tensor, nn
 
 from hsplid_core.attacks import Model, frozen
-from hsplid_core.errors import ConfigError, TrainingDivergedError
+from hsplid_core.errors import ConfigError, TrainingDivergedError, did_you_mean
 from hsplid_core.saliency._layers import last_spatial_layer
 
 _GREY = 0.5
@@ -283,8 +282,7 @@ def find_attribution(method: str) -> Attribution:
     """
     if method in ATTRIBUTIONS:
         return ATTRIBUTIONS[method]
-    near = difflib.get_close_matches(method, ATTRIBUTIONS, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
     raise ConfigError(
-        f"attribution method is {method!r}: use one of {', '.join(ATTRIBUTIONS)}{hint}"
+        f"attribution method is {method!r}: use one of {', '.join(ATTRIBUTIONS)}"
+        f"{did_you_mean(method, ATTRIBUTIONS)}"
     )

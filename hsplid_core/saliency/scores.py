@@ -22,7 +22,6 @@ Every score is a number for each image, NaN where it has none: an empty mask, or
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +32,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from hsplid_core.attacks import Model, frozen
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean
 
 # Blur of the image that insertion starts from, as a share of its side: no object survives it.
 _BLUR = 0.1
@@ -253,9 +252,9 @@ def check_scores(scores: Iterable[str], *, has_masks: bool) -> None:
     """
     for name in scores:
         if name not in SCORES:
-            near = difflib.get_close_matches(name, SCORES, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigError(f"score is {name!r}: use one of {', '.join(SCORES)}{hint}")
+            raise ConfigError(
+                f"score is {name!r}: use one of {', '.join(SCORES)}{did_you_mean(name, SCORES)}"
+            )
     needing = [name for name in scores if name in NEEDS_MASK]
     if needing and not has_masks:
         raise ConfigError(

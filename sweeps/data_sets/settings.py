@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 from hsplid_core.config import DataConfig
 from hsplid_core.data import DATA_SETS
 from hsplid_core.data.workers import n_cores
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean
 
 _KEYS = {
     "list": ("root",),
@@ -68,7 +67,9 @@ def _read(command: str, text: str) -> tuple[str, Path | str | int]:
     if not equals or not value:
         raise ConfigError(f"setting {text!r}: write key=value, for instance root=/data/coco")
     if key not in known:
-        raise ConfigError(f"{key} is no setting of {command}: use {_or(known)}{hint(key, known)}")
+        raise ConfigError(
+            f"{key} is no setting of {command}: use {_or(known)}{did_you_mean(key, known)}"
+        )
     if key in ("root", "cache_dir"):
         return key, Path(value).expanduser()
     if key == "mirror":
@@ -95,19 +96,15 @@ def data_sets_named(name: str) -> tuple[str, ...]:
     variants = tuple(other for other in DATA_SETS if other.startswith(f"{name}/"))
     if not variants:
         families = dict.fromkeys([*DATA_SETS, *map(family, DATA_SETS)])
-        raise ConfigError(f"data set {name} is unknown: use {_or(families)}{hint(name, families)}")
+        raise ConfigError(
+            f"data set {name} is unknown: use {_or(families)}{did_you_mean(name, families)}"
+        )
     return variants
 
 
 def family(name: str) -> str:
     """The part of a data set's name that its variants share: they lie in one folder."""
     return name.partition("/")[0]
-
-
-def hint(name: str, known: Iterable[str]) -> str:
-    """Name the nearest known name."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _or(names: Iterable[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean
 from search_spaces import (
     SPACES,
     SearchSpace,
@@ -35,11 +34,9 @@ def find_space(text: str) -> SearchSpace:
         return SPACES[text]
     source, colon, attribute = text.rpartition(":")
     if not colon:
-        near = difflib.get_close_matches(text, SPACES, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
         raise ConfigError(
             f"space is {text!r}: use one of {', '.join(sorted(SPACES))}, "
-            f"package.module:function or path/to/file.py:function{hint}"
+            f"package.module:function or path/to/file.py:function{did_you_mean(text, SPACES)}"
         )
     found = getattr(_module(text, source), attribute, None)
     if found is None:

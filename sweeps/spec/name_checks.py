@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 
@@ -10,7 +9,7 @@ from hsplid_core.attacks import find_region
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig, check
 from hsplid_core.config.analyses import MarginsConfig, SaliencyConfig
 from hsplid_core.data import DATA_SETS
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean
 from hsplid_core.models import model_faults
 from hsplid_core.saliency import ATTRIBUTIONS, SCORES
 from trainables.robustness import robustness_metrics
@@ -116,6 +115,4 @@ def _region_rule(name: str) -> tuple[bool, str]:
 
 def _rule(path: str, name: str, known: Iterable[str]) -> tuple[bool, str]:
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return name in names, f"{path} is {name}: use {' or '.join(names)}{hint}"
+    return name in names, f"{path} is {name}: use {' or '.join(names)}{did_you_mean(name, names)}"

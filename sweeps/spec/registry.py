@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean
 
 _SPECS = Path(__file__).parent.parent / "specs"
 
@@ -72,9 +71,7 @@ def spec_file(name_or_file: str) -> Path:
         if path.is_file():
             return path
         raise ConfigError(f"sweep file {name_or_file} does not exist: check the path")
-    near = difflib.get_close_matches(name_or_file, SWEEPS, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]}?" if near else ""
     raise ConfigError(
         f"sweep {name_or_file} is unknown: use one of {', '.join(sorted(SWEEPS))}, "
-        f"or the path of a .yaml file{hint}"
+        f"or the path of a .yaml file{did_you_mean(name_or_file, SWEEPS, cutoff=0.4)}"
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     pass
@@ -28,11 +27,9 @@ def check_storage(text: str) -> str:
         return text
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in _POSTGRES:
-        near = difflib.get_close_matches(text, _KINDS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
         raise ConfigError(
             f"storage is {_without_password(text)}: use sqlite, journal or "
-            f"postgresql://user@host/database{hint}"
+            f"postgresql://user@host/database{did_you_mean(text, _KINDS)}"
         )
     user, at, _ = rest.rpartition("@")
     if (at and ":" in user) or "password=" in rest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import json
 import math
 import re
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean, nearest
 from sweeps.spec import allowed_values as _schema
 from sweeps.spec.allowed_values import Place
 from sweeps.spec.overrides import merged
@@ -173,8 +172,7 @@ def _existing(place: Place, values: Mapping[str, Any]) -> Place:
 
 def _wrong_value(place: Place, value: object, allowed: str | None = None) -> str:
     kind = _schema.kind_at(place)
-    near = difflib.get_close_matches(str(value).lower(), _schema.choices(kind), n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = did_you_mean(str(value).lower(), _schema.choices(kind))
     return f"{_dotted(place)} is {_shown(value)}: use {allowed or _schema.describe(kind)}{hint}"
 
 
@@ -190,12 +188,12 @@ def _nearest(place: Place) -> str | None:
     """Find the key that was probably meant: here, by its released name, or elsewhere."""
     key, section = str(place[-1]), place[:-1]
     released = _schema.released_names(section)
-    near = difflib.get_close_matches(key, [*_schema.keys_at(section), *released], n=1)
-    if near and near[0] in released:
-        field = _dotted((*section, released[near[0]]))
-        return f"{field} (the released code's {near[0]})"
+    near = nearest(key, [*_schema.keys_at(section), *released])
+    if near in released:
+        field = _dotted((*section, released[near]))
+        return f"{field} (the released code's {near})"
     if near:
-        return _dotted((*section, near[0]))
+        return _dotted((*section, near))
     for other in _schema.all_places():
         names = _schema.released_names(other[:-1])
         if key == other[-1]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import optuna
 
 from hsplid_core.bucket_path import AnyPath
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.storage.bucket_mirror import fetch_sweep, local_folder
 from sweeps.study.study import find_place, load_study, study_folders, sweep_folder
@@ -147,11 +146,10 @@ def find_folder(name: str, storage: AnyPath = DEFAULT_STORAGE) -> Path:
         if find_place(folder) is not None:
             return folder.absolute()
     known = [folder.name for folder in study_folders(here)]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
     there = f"it has {', '.join(known)}" if known else "it has none"
     raise ConfigError(
-        f"sweep {name} is not in {storage}: {there}{hint}; storage=FOLDER names another place"
+        f"sweep {name} is not in {storage}: {there}"
+        f"{did_you_mean(name, known)}; storage=FOLDER names another place"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import operator
 import re
@@ -10,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean
 from sweeps.spec.sweep_spec import ConstraintSpec
 from sweeps.spec.yaml_reader import parse_yaml
 from sweeps.trials.record import TrialRecord
@@ -126,11 +125,9 @@ def check_constraints(constraints: Sequence[Constraint], records: Sequence[Trial
     names = {name for record in complete for name in _named_values(record)}
     for constraint in constraints:
         if constraint.name not in names:
-            near = difflib.get_close_matches(constraint.name, names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigError(
                 f"feasible {str(constraint)!r}: no complete trial has a metric or parameter "
-                f"{constraint.name}{hint}"
+                f"{constraint.name}{did_you_mean(constraint.name, names)}"
             )
 
 

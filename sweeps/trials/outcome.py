@@ -14,7 +14,6 @@ any other failure          FAIL      cause and traceback
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from typing import Any
 from optuna.trial import TrialState
 from ray.tune.result import HOSTNAME
 
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean
 from sweeps.spec.sweep_spec import ConstraintSpec
 from sweeps.trials import attributes as names
 from sweeps.trials.feasibility import _violation_text, violation
@@ -149,8 +148,7 @@ def objective_values(metrics: Mapping[str, float], objectives: Sequence[str]) ->
 def _metric(metrics: Mapping[str, float], name: str, role: str) -> float:
     if name in metrics:
         return metrics[name]
-    near = difflib.get_close_matches(name, metrics, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
     raise ConfigError(
-        f"{role} {name} is not among the metrics of the last epoch: {sorted(metrics)}{hint}"
+        f"{role} {name} is not among the metrics of the last epoch: {sorted(metrics)}"
+        f"{did_you_mean(name, metrics)}"
     )

@@ -301,7 +301,7 @@ def test_refuses_what_it_cannot_evaluate() -> None:
         curve(epsilons=(0.1, 0))
     with pytest.raises(ConfigError, match="max_images is 0"):
         curve(max_images=0)
-    with pytest.raises(ConfigError, match="did you mean 'background'"):
+    with pytest.raises(ConfigError, match="did you mean background"):
         curve(region="backround")
     unmasked = MemoryImages(replace(IMAGES.everything, mask=None))
     with pytest.raises(ConfigError, match="no object masks"):

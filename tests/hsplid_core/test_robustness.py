@@ -220,7 +220,7 @@ def test_suites_are_the_published_ones() -> None:
         isinstance(a, PGD) or a == AutoAttack(epsilon=a.epsilon, norm=a.norm) for a in strong
     )
     assert {threat.norm for threat in SUITES["standard"].threats} == {"linf", "l2"}
-    with pytest.raises(ConfigError, match="suite is 'papr': did you mean 'paper'"):
+    with pytest.raises(ConfigError, match=r"suite is 'papr': .*did you mean paper"):
         find_suite("papr")
 
 
@@ -380,7 +380,7 @@ def test_refuses_bad_input() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"region": "backround"}, "did you mean 'background'"),
+        ({"region": "backround"}, "did you mean background"),
         ({"epsilons": ()}, "epsilons is empty"),
         ({"epsilons": (0.2, 0.1)}, "in ascending order"),
         ({"epsilons": (0.0, 0.1)}, "epsilon is 0.0: use a radius above 0"),

@@ -210,7 +210,7 @@ def test_a_suite_loses_what_needs_masks_where_there_are_none(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--data", "coco_animal"), "data is coco_animal: did you mean coco_animals"),
+        (("--data", "coco_animal"), "did you mean coco_animals"),
         (("--data", "mnist"), "images of 1 channels, and the model takes 3"),
         (("--data", "cifar10"), "must have some in common"),
         (("--corruptions", "fog_machine"), "corruption is 'fog_machine'"),

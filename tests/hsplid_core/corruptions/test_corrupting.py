@@ -229,7 +229,7 @@ def test_accuracy_under_corruptions_outside_the_object() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"name": "brightnes"}, ConfigError, "did you mean 'brightness'"),
+        ({"name": "brightnes"}, ConfigError, "did you mean brightness"),
         ({"severity": 0}, ConfigError, "severity is 0: use one of"),
         ({"region": "sky"}, ConfigError, "region is 'sky'"),
         ({"batch": replace(BATCH, image=BATCH.image + 1)}, DataError, "pixels lie in"),

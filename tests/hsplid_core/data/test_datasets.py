@@ -135,7 +135,7 @@ def test_a_changed_picture_is_noticed(coco: CocoRoot, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("coco_animal", "did you mean 'coco_animals'?"), ("xyz", "choose one of these")],
+    [("coco_animal", "did you mean coco_animals?"), ("xyz", "data set is 'xyz': use one of")],
 )
 def test_unknown_name(tmp_path: Path, name: str, hint: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -1,4 +1,4 @@
-"""Clean accuracy, curves under attack, and swapped backgrounds."""
+"""Clean accuracy and swapped backgrounds."""
 
 from __future__ import annotations
 
@@ -11,19 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hsplid_core.attacks import PGD, REGIONS, Model
+from hsplid_core.attacks import Model
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError, DataError, TrainingDivergedError
-from hsplid_core.evaluation.accuracy import (
-    RobustCurve,
-    accuracy,
-    robust_accuracy,
-    swapped_background_accuracy,
-)
+from hsplid_core.evaluation.accuracy import accuracy, swapped_background_accuracy
 from tests.hsplid_core.attacks.problems import make_batch, make_net, pick
-
-ATTACK = PGD(epsilon=0.1, steps=4, relative_step=0.5)
-EPSILONS = (0.04, 0.08, 0.12, 0.16)
 
 
 class MemoryImages:
@@ -61,151 +53,26 @@ NET = make_net(sharpness=3.0).eval()
 IMAGES = make_images(NET)
 
 
-def curve(
-    images: MemoryImages = IMAGES,
-    *,
-    attack: PGD = ATTACK,
-    region: str = "background",
-    epsilons: tuple[float, ...] = EPSILONS,
-    batch_size: int = 16,
-    seed: int = 0,
-    max_images: int | None = None,
-    cascade: bool = True,
-    model: Model = NET,
-) -> RobustCurve:
-    return robust_accuracy(
-        model,
-        images,
-        attack=attack,
-        region=region,
-        epsilons=epsilons,
-        batch_size=batch_size,
-        seed=seed,
-        max_images=max_images,
-        cascade=cascade,
-    )
-
-
 def test_accuracy_is_the_share_of_correct_images() -> None:
     assert accuracy(NET, IMAGES, batch_size=7) == 0.9
     assert accuracy(NET, IMAGES, batch_size=40) == 0.9
 
 
-def test_a_curve_falls_and_says_what_it_is() -> None:
-    found = curve()
-    assert found.clean == 0.9
-    assert found.epsilons == EPSILONS
-    assert (found.n_images, found.n_untouched, found.seed, found.cascade) == (40, 0, 0, True)
-    assert found.region == "background"
-    assert list(found.robust) == sorted(found.robust, reverse=True)
-    assert found.clean > found.robust[0] > found.robust[-1]
-    assert found.mean_robust == pytest.approx(sum(found.robust) / 4)
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    seed=st.integers(),
-    region=st.sampled_from(sorted(REGIONS)),
-    epsilons=st.lists(st.floats(0.001, 0.5), min_size=1, max_size=4),
-    relative_step=st.floats(0.05, 3.0),
-    iterate=st.sampled_from(["last", "best", "first_fooling"]),
-)
-def test_a_cascade_is_monotone_and_no_weaker_than_single_attacks(
-    seed: int, region: str, epsilons: list[float], relative_step: float, iterate: str
-) -> None:
-    attack = PGD(epsilon=0.1, steps=2, relative_step=relative_step, iterate=iterate)  # type: ignore[arg-type]
-    found = curve(attack=attack, seed=seed, region=region, epsilons=tuple(epsilons))
-    each = curve(attack=attack, seed=seed, region=region, epsilons=tuple(epsilons), cascade=False)
-    assert found.epsilons == each.epsilons == tuple(sorted(set(epsilons)))
-    assert found.clean == each.clean == 0.9
-    values = (found.clean, *found.robust)
-    assert list(values) == sorted(values, reverse=True)
-    assert all(here <= there for here, there in zip(found.robust, each.robust, strict=True))
-
-
-@settings(max_examples=15, deadline=None)
-@given(order=st.permutations(range(40)), batch_size=st.integers(1, 50), cascade=st.booleans())
-def test_a_curve_ignores_batch_size_and_order(
-    order: list[int], batch_size: int, cascade: bool
-) -> None:
-    shuffled = MemoryImages(pick(IMAGES.everything, torch.tensor(order)))
-    attack = replace(ATTACK, iterate="first_fooling", steps=2)
-    found = curve(shuffled, attack=attack, region="block", batch_size=batch_size, cascade=cascade)
-    assert found == curve(attack=attack, region="block", cascade=cascade)
-
-
-def test_attacks_only_images_that_still_stand() -> None:
-    sizes: list[int] = []
-
-    def recording(image: Tensor) -> Tensor:
-        sizes.append(len(image))
-        logits: Tensor = NET(image)
-        return logits
-
-    attack = PGD(epsilon=0.1, steps=2, relative_step=0.5)
-    found = curve(attack=attack, model=recording, batch_size=40)
-    standing = [36, *(round(40 * share) for share in found.robust)]
-    # Clean; then at each radius the old perturbation scaled up (but at the first), two steps and
-    # the verdict, each on what then stands.
-    assert sizes[0] == 40
-    assert sizes[1:4] == [36, 36, 36]
-    assert sizes[4] == standing[1]
-    assert sizes == [40, *sorted(sizes[1:], reverse=True)]
-
-    sizes.clear()
-    curve(attack=attack, model=recording, batch_size=40, cascade=False)
-    assert sizes == [40] + [36] * 12
-
-
-def test_stops_when_nothing_stands() -> None:
-    found = curve(epsilons=(0.9, 0.95, 1.0), attack=PGD(epsilon=0.1, steps=20), region="full")
-    assert found.robust == (0.0, 0.0, 0.0)
-
-
-def test_images_without_a_pixel_to_attack_are_counted_and_stand() -> None:
-    batch = IMAGES.everything
-    assert batch.mask is not None
-    mask = batch.mask.clone()
-    mask[2:12] = True  # two misclassified ones among them
-    found = curve(
-        MemoryImages(replace(batch, mask=mask)),
-        attack=PGD(epsilon=0.1, steps=40),
-        epsilons=(1.0,),
-    )
-    assert found.n_untouched == 10
-    assert found.robust[0] >= 8 / 40
-    assert found.clean == 0.9
-
-
-def test_a_subset_is_the_same_whatever_the_seed() -> None:
-    few = [curve(max_images=10, seed=seed, epsilons=(1e-9,)) for seed in range(3)]
-    assert {found.n_images for found in few} == {10}
-    assert len({found.clean for found in few}) == 1
-    assert curve(max_images=99).n_images == 40
-
-
 def test_restores_a_module() -> None:
     net = make_net()
-    curve(model=net)
     accuracy(net, IMAGES, batch_size=16)
     assert not any(module.training for module in net.modules())
     assert all(p.requires_grad and p.grad is None for p in net.parameters())
-    with pytest.raises(ConfigError):
-        curve(MemoryImages(replace(IMAGES.everything, mask=None)), model=net)
-    assert all(p.requires_grad for p in net.parameters())
 
 
-def test_refuses_a_model_in_training_mode_and_a_targeted_attack() -> None:
+def test_refuses_a_model_in_training_mode() -> None:
     net = make_net().train()
     for measure in (
-        lambda: curve(model=net),
         lambda: accuracy(net, IMAGES, batch_size=16),
         lambda: swapped_background_accuracy(net, IMAGES, batch_size=16, seed=0),
     ):
         with pytest.raises(ConfigError, match="training mode: call model"):
             measure()
-    with pytest.raises(ConfigError, match="the attack is targeted"):
-        curve(attack=replace(ATTACK, targeted=True))
 
 
 class CornerColour(nn.Module):
@@ -295,17 +162,7 @@ def test_refuses_what_it_cannot_evaluate() -> None:
         accuracy(NET, nothing, batch_size=4)
     with pytest.raises(ConfigError, match="batch_size is 0"):
         accuracy(NET, IMAGES, batch_size=0)
-    with pytest.raises(ConfigError, match="epsilons is empty"):
-        curve(epsilons=())
-    with pytest.raises(ConfigError, match="epsilon is 0: use a radius above 0"):
-        curve(epsilons=(0.1, 0))
-    with pytest.raises(ConfigError, match="max_images is 0"):
-        curve(max_images=0)
-    with pytest.raises(ConfigError, match="did you mean background"):
-        curve(region="backround")
     unmasked = MemoryImages(replace(IMAGES.everything, mask=None))
-    with pytest.raises(ConfigError, match="no object masks"):
-        curve(unmasked)
     with pytest.raises(ConfigError, match="only be swapped on data with object masks"):
         swapped_background_accuracy(NET, unmasked, batch_size=4, seed=0)
     with pytest.raises(DataError, match="give at least two"):
@@ -320,5 +177,3 @@ def test_refuses_a_diverged_model() -> None:
 
     with pytest.raises(TrainingDivergedError, match="NaN or infinite"):
         accuracy(diverged, IMAGES, batch_size=16)
-    with pytest.raises(TrainingDivergedError, match="NaN or infinite"):
-        curve(model=diverged)

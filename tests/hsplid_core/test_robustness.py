@@ -11,12 +11,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from hsplid_core.attacks import (
     APGD,
     FAB,
     PGD,
+    REGIONS,
     Attack,
     AutoAttack,
     Model,
@@ -38,7 +39,7 @@ from hsplid_core.evaluation import (
     find_suite,
     strengthened,
 )
-from tests.hsplid_core.attacks.problems import pick
+from tests.hsplid_core.attacks.problems import make_batch, make_net, pick
 from tests.hsplid_core.attacks.trained import trained_net, unseen_batch
 
 ROWS = 40
@@ -88,6 +89,16 @@ def one(attack: Attack, *epsilons: float, region: str | Region = "full", name: s
     return Suite(name="one", summary="for tests", threats=(threat,))
 
 
+def labelled(net: nn.Module, rows: int = ROWS, n_wrong: int = 4) -> MemoryImages:
+    """Random images labelled as a net sees them, but for a few at the start."""
+    batch = make_batch(rows)
+    target: Tensor = net(batch.image).argmax(1)
+    target[:n_wrong] = (target[:n_wrong] + 1) % 3
+    return MemoryImages(replace(batch, target=target))
+
+
+SMOOTH = make_net(sharpness=3.0)
+LABELLED = labelled(SMOOTH)
 L2_THREAT = Threat(region="full", epsilons=(0.5,), attacks=(("pgd", PGD(epsilon=0.5, norm="l2")),))
 
 
@@ -174,21 +185,66 @@ def test_ignores_batch_size_and_order(order: list[int], batch_size: int, cascade
     assert again.log.sort_by("index").select(columns) == whole.log.select(columns)
 
 
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(),
+    region=st.sampled_from(sorted(REGIONS)),
+    epsilons=st.sets(st.floats(0.001, 0.5), min_size=1, max_size=4),
+    relative_step=st.floats(0.05, 3.0),
+    iterate=st.sampled_from(["last", "best", "first_fooling"]),
+)
+def test_no_attack_makes_a_cascade_rise_or_weaker_than_single_cells(
+    seed: int, region: str, epsilons: set[float], relative_step: float, iterate: Any
+) -> None:
+    attack = PGD(epsilon=0.1, steps=2, relative_step=relative_step, iterate=iterate)
+    suite = one(attack, *sorted(epsilons), region=region)
+    found, each = (evaluate(SMOOTH, LABELLED, suite, seed=seed, cascade=c) for c in (True, False))
+    assert found.clean == each.clean == 0.9
+    values = [found.clean, *(cell.robust for cell in found.cells)]
+    assert values == sorted(values, reverse=True)
+    assert all(a.robust <= b.robust for a, b in zip(found.cells, each.cells, strict=True))
+
+
 def test_survivors_alone_are_attacked() -> None:
     seen: list[int] = []
-    net = trained_net()
 
     def counting(image: Tensor) -> Tensor:
         seen.append(len(image))
-        logits: Tensor = net(image)
+        logits: Tensor = SMOOTH(image)
         return logits
 
-    work = []
-    for cascade in (True, False):
-        seen.clear()
-        evaluate(counting, cascade=cascade)
-        work.append(sum(seen))
-    assert work[1] > 1.15 * work[0]
+    suite = one(PGD(epsilon=0.1, steps=2, relative_step=0.5), 0.08, 0.1, 0.12, 0.16)
+    found = evaluate(counting, LABELLED, suite)
+    # The images as they are; a few looks at the model as a whole; a random point and the margins
+    # of what is classified correctly, 36 of 40. Then at each radius the old perturbation scaled
+    # up (but at the first), two steps and the verdict, each on what then stands.
+    before, after = seen[: -4 * 4 + 1], seen[-4 * 4 + 1 :]
+    assert before[0] == 40
+    assert before[-2:] == [36, 36]
+    assert after[:3] == [36, 36, 36]
+    assert after[3] == round(40 * found.cells[0].robust) < 36
+    assert after == sorted(after, reverse=True)
+
+    seen.clear()
+    evaluate(counting, LABELLED, suite, cascade=False)
+    assert seen[-12:] == [36] * 12
+
+
+def test_stops_when_nothing_stands() -> None:
+    told: list[Progress] = []
+    suite = one(PGD(epsilon=0.1, steps=20), 0.9, 0.95, 1.0)
+    found = evaluate(SMOOTH, LABELLED, suite, told=told.append)
+    assert [cell.robust for cell in found.cells] == [0.0, 0.0, 0.0]
+    assert [done.standing for done in told] == [(0, 0, 0)]
+
+
+def test_a_subset_is_the_same_whatever_the_seed() -> None:
+    few = replace(one(PGD_3, 1e-6), max_images=10)
+    tables = [evaluate(SMOOTH, LABELLED, few, seed=seed) for seed in range(3)]
+    chosen = [table.log.column("index").to_pylist() for table in tables]
+    assert [table.n_images for table in tables] == [10, 10, 10]
+    assert chosen[0] == chosen[1] == chosen[2]
+    assert evaluate(SMOOTH, LABELLED, replace(few, max_images=99)).n_images == 40
 
 
 def test_the_table_as_arrow_carries_its_warnings() -> None:
@@ -357,6 +413,10 @@ def test_regions_of_any_block_and_of_anybodys_masks() -> None:
 def test_restores_the_module() -> None:
     net = copy.deepcopy(trained_net())
     evaluate(net, suite=one(PGD(epsilon=0.01), 0.01))
+    assert not any(module.training for module in net.modules())
+    assert all(p.requires_grad and p.grad is None for p in net.parameters())
+    with pytest.raises(ConfigError, match="no object masks"):
+        evaluate(net, images(mask=None))
     assert all(p.requires_grad for p in net.parameters())
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from hsplid_core.data.augmentation import augment
 from hsplid_core.data.batch import Batch
 from hsplid_core.data.cache.image_set import ImageSet
 from hsplid_core.errors import TrainingDivergedError
-from hsplid_core.methods.objective import Objective
+from hsplid_core.methods.objective import Objective, Step
 from hsplid_core.models.masked import MaskedClassifier
 
 # How many steps may pass on a GPU before the loss is looked at: each look waits for the device.
@@ -49,45 +49,58 @@ class Precision:
         return Precision(torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
 
 
-def optimiser_step(
-    loss: Tensor,
-    model: nn.Module,
+_Model = TypeVar("_Model", bound=nn.Module)
+
+
+def train_step(
+    model: _Model,
+    objective: Callable[[_Model, Batch], Step],
     optimiser: torch.optim.Optimizer,
+    batch: Batch,
+    *,
     clip_norm: float,
+    part_size: int | None = None,
+    autocast: torch.dtype | None = None,
     scaler: torch.amp.GradScaler | None = None,
-) -> None:
-    """Backpropagate, clip the global L2 norm of the gradient, and step.
+) -> Step:
+    """Evaluate the objective, backpropagate, clip the gradient's global L2 norm, and step.
 
     Args:
-        loss: Scalar to minimise.
-        model: Its parameters are clipped.
-        optimiser: Steps these parameters.
+        model: Trained in place.
+        objective: What to minimise.
+        optimiser: Steps the model's parameters.
+        batch: On the model's device.
         clip_norm: Largest norm.
+        part_size: Most images that are held at a time, whose gradients are added up; None for
+            the whole batch.
+        autocast: Dtype of mixed precision; None for full precision.
         scaler: Loss scaling for float16; None without.
+
+    Returns:
+        The loss and the unweighted values, means over the parts, detached.
     """
     optimiser.zero_grad(set_to_none=True)
-    _backpropagate(loss, scaler)
-    _apply_gradient(model, optimiser, clip_norm, scaler)
-
-
-def _backpropagate(loss: Tensor, scaler: torch.amp.GradScaler | None) -> None:
-    (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
-
-
-def _apply_gradient(
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    clip_norm: float,
-    scaler: torch.amp.GradScaler | None,
-) -> None:
-    if scaler is None:
-        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-        optimiser.step()
-        return
-    scaler.unscale_(optimiser)
+    means = _Means()
+    for part in batch.parts(part_size or len(batch.target)):
+        with torch.autocast(part.image.device.type, autocast, enabled=autocast is not None):
+            step = objective(model, part)
+        # So that the parts' gradients add up to that of the batch's mean.
+        share = len(part.target) / len(batch.target)
+        loss = share * step.loss
+        (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+        means.add("loss", step.loss.detach(), share)
+        for name, value in step.values.items():
+            means.add(name, value, share)
+    if scaler is not None:
+        scaler.unscale_(optimiser)
     nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-    scaler.step(optimiser)
-    scaler.update()
+    if scaler is None:
+        optimiser.step()
+    else:
+        scaler.step(optimiser)
+        scaler.update()
+    values = means.tensors()
+    return Step(values.pop("loss"), values)
 
 
 def build_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -129,6 +142,9 @@ class _Means:
         value = weight * value
         self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._counts[name] = self._counts.get(name, 0.0) + weight
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: total / self._counts[name] for name, total in self._sums.items()}
 
     def read(self) -> dict[str, float]:
         return {name: float(total) / self._counts[name] for name, total in self._sums.items()}
@@ -183,10 +199,6 @@ class TrainingRun:
                 choices = torch.Generator().manual_seed(_mix(_mix(self.seed, self.epoch), step))
                 yield augment(batch, self.config.augmentation, choices)
 
-    def _autocast(self) -> torch.autocast:
-        dtype = self.precision.autocast
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
-
     def _initial_batches(self) -> Iterator[Batch]:
         return self.images.batches(
             self.config.part_size, generator=self._order(), device=self.device
@@ -216,19 +228,21 @@ class TrainingRun:
         means = _Means()
         every = _CHECK_EVERY_ON_CUDA if self.device.type == "cuda" else 1
         for number, batch in enumerate(self._batches()):
-            self.optimiser.zero_grad(set_to_none=True)
-            for part in batch.parts(self.config.part_size):
-                with self._autocast():
-                    step = self.objective(self.model, part)
-                if number % every == 0 and not math.isfinite(float(step.loss.detach())):
-                    raise self._diverged(number, step.values)
-                # So that the parts' gradients add up to that of the batch's mean.
-                share = len(part.target) / len(batch.target)
-                _backpropagate(share * step.loss, self.scaler)
-                means.add("loss", step.loss.detach(), share)
-                for name, value in step.values.items():
-                    means.add(name, value, share)
-            _apply_gradient(self.model, self.optimiser, self.config.clip_norm, self.scaler)
+            step = train_step(
+                self.model,
+                self.objective,
+                self.optimiser,
+                batch,
+                clip_norm=self.config.clip_norm,
+                part_size=self.config.part_size,
+                autocast=self.precision.autocast,
+                scaler=self.scaler,
+            )
+            if number % every == 0 and not math.isfinite(float(step.loss)):
+                raise self._diverged(number, step.values)
+            means.add("loss", step.loss, 1.0)
+            for name, value in step.values.items():
+                means.add(name, value, 1.0)
         metrics = {f"train/{name}": value for name, value in means.read().items()}
         if not math.isfinite(metrics["train/loss"]):
             raise self._diverged(None, {})
@@ -241,7 +255,7 @@ class TrainingRun:
             "train/seconds": time.perf_counter() - begin,
         }
 
-    def _diverged(self, step: int | None, values: dict[str, Tensor]) -> TrainingDivergedError:
+    def _diverged(self, step: int | None, values: Mapping[str, Tensor]) -> TrainingDivergedError:
         bad = [name for name, value in values.items() if not math.isfinite(float(value))]
         where = f"epoch {self.epoch + 1}" + ("" if step is None else f", step {step + 1}")
         which = f" (terms: {', '.join(bad)})" if bad else ""

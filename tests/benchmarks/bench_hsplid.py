@@ -24,7 +24,7 @@ from hsplid_core.data.batch import Batch
 from hsplid_core.hsic import normalised_operator, operator_product
 from hsplid_core.methods import CrossEntropyConfig, HsplidConfig, Shape, build_objective
 from hsplid_core.models import build_model
-from hsplid_core.training import optimiser_step
+from hsplid_core.training import train_step
 from tests.benchmarks._report import Ratio, report
 from tests.benchmarks._timing import compare
 
@@ -117,7 +117,7 @@ def training_step() -> Ratio:
         optimiser = torch.optim.Adam(model.parameters(), lr=1e-6)
 
         def step() -> None:
-            optimiser_step(objective(model, batch).loss, model, optimiser, 1000.0)
+            train_step(model, objective, optimiser, batch, clip_norm=1000.0)
 
         return step
 

@@ -31,7 +31,7 @@ from hsplid_core.methods import (
     build_objective,
 )
 from hsplid_core.models import build_model
-from hsplid_core.training import optimiser_step
+from hsplid_core.training import train_step
 from tests.benchmarks._report import Ratio, report
 from tests.benchmarks._timing import compare
 
@@ -87,7 +87,7 @@ def stepper(methods: dict[str, Any]) -> Callable[[], None]:
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-6)
 
     def step() -> None:
-        optimiser_step(objective(model, batch).loss, model, optimiser, 1000.0)
+        train_step(model, objective, optimiser, batch, clip_norm=1000.0)
 
     return step
 

@@ -5,16 +5,25 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from hsplid_core.config import AugmentationConfig, TrainingConfig
+from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods import CrossEntropyConfig
-from hsplid_core.training import Precision, build_optimiser, optimiser_step, pick_device
+from hsplid_core.methods.objective import Step
+from hsplid_core.training import Precision, build_optimiser, pick_device, train_step
 from tests.tiny import tiny_data, tiny_trial
 from trainables.trial import Trial
+
+BATCH = Batch(torch.zeros(2, 1), torch.zeros(2, dtype=torch.int64), None, torch.arange(2))
+
+
+def sum_of_weights(model: Any, batch: Batch) -> Step:
+    return Step(model.weight.sum(), {})
 
 
 def test_device_and_precision_on_this_machine() -> None:
@@ -30,19 +39,25 @@ def test_sgd_with_momentum() -> None:
     model.weight.data.fill_(1.0)
     config = TrainingConfig(optimiser="sgd", learning_rate=0.5, beta1=0.5)
     optimiser = build_optimiser(model, config)
-    weights = []
+    weights, losses = [], []
     for _ in range(3):
-        optimiser_step(model.weight.sum(), model, optimiser, clip_norm=10.0)
+        step = train_step(model, sum_of_weights, optimiser, BATCH, clip_norm=10.0)
+        losses.append((float(step.loss), step.loss.requires_grad))
         weights.append(float(model.weight.detach()))
     # Steps of 0.5 times 1, 1.5 and 1.75.
     assert weights == [0.5, -0.25, -1.125]
+    assert losses == [(1.0, False), (0.5, False), (-0.25, False)]
 
 
 def test_the_gradient_is_clipped_by_its_global_norm() -> None:
     model = torch.nn.Linear(3, 1, bias=False)
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
     before = model.weight.detach().clone()
-    optimiser_step((model.weight * torch.tensor([3.0, 4.0, 0.0])).sum(), model, optimiser, 0.5)
+
+    def loss(model: Any, batch: Batch) -> Step:
+        return Step((model.weight * torch.tensor([3.0, 4.0, 0.0])).sum(), {})
+
+    train_step(model, loss, optimiser, BATCH, clip_norm=0.5)
     torch.testing.assert_close(before - model.weight, torch.tensor([[0.3, 0.4, 0.0]]))
 
 

@@ -39,7 +39,7 @@ from hsplid_core.methods import (
     method_class,
 )
 from hsplid_core.models import LeNet3Encoder, MaskedClassifier, ResNetEncoder
-from hsplid_core.training import optimiser_step
+from hsplid_core.training import train_step
 
 CLASSES, FEATURES, BATCH = 3, 16, 8
 SHAPE = Shape(CLASSES, FEATURES, batches_per_epoch=2, batch_size=BATCH)
@@ -87,9 +87,9 @@ class Run:
         return self
 
     def step(self, seed: int = 0) -> Step:
-        step: Step = self.objective(self.model, tiny_batch(seed))
-        optimiser_step(step.loss, self.model, self.optimiser, 1000.0)
-        return step
+        return train_step(
+            self.model, self.objective, self.optimiser, tiny_batch(seed), clip_norm=1000.0
+        )
 
     def states(self) -> list[dict[str, Any]]:
         parts = (self.model, self.objective, self.optimiser)

@@ -30,7 +30,7 @@ from hsplid_core.methods._hsplid_split import (
     update_centres,
 )
 from hsplid_core.models import MaskedClassifier
-from hsplid_core.training import optimiser_step
+from hsplid_core.training import train_step
 from tests.golden import load
 
 GOLDEN = load("hsplid")
@@ -198,11 +198,11 @@ class Run:
             if of_epoch != epoch:
                 epoch = int(of_epoch)
                 self.objective.start_epoch(epoch)
-            outcome = self.objective(
-                self.model, self._batch(self.arrays["x"][step], self.arrays["y"][step])
+            batch = self._batch(self.arrays["x"][step], self.arrays["y"][step])
+            outcome = train_step(
+                self.model, self.objective, self.optimiser, batch, clip_norm=self.params["clip"]
             )
-            optimiser_step(outcome.loss, self.model, self.optimiser, self.params["clip"])
-            yield step, float(outcome.loss.detach())
+            yield step, float(outcome.loss)
 
     def parameters(self) -> Tensor:
         return torch.cat([p.detach().flatten() for p in self._ordered()])

@@ -11,7 +11,7 @@ from hsplid_core.data.batch import Batch
 from hsplid_core.methods import CrossEntropyConfig, Shape, build_objective
 from hsplid_core.methods.norm_adversarial import NormAdversarialConfig
 from hsplid_core.models import MaskedClassifier
-from hsplid_core.training import optimiser_step
+from hsplid_core.training import train_step
 from tests.hsplid_core.methods.test_composition import (
     BATCH,
     CLASSES,
@@ -61,13 +61,19 @@ def test_a_method_trains_in_half_precision(device: str, dtype: torch.dtype, name
     for epoch in range(2):
         objective.start_epoch(epoch)
         for seed in range(3):
-            with torch.autocast(device, dtype=dtype):
-                step = objective(model, moved(tiny_batch(seed), device))
+            step = train_step(
+                model,
+                objective,
+                optimiser,
+                moved(tiny_batch(seed), device),
+                clip_norm=1000.0,
+                autocast=dtype,
+                scaler=scaler,
+            )
             # HSIC is solved in float64.
             assert step.loss.dtype in (torch.float32, torch.float64)
             assert step.loss.isfinite()
             assert all(value.isfinite() for value in step.values.values())
-            optimiser_step(step.loss, model, optimiser, 1000.0, scaler)
     for parameter, start in zip(model.parameters(), before, strict=True):
         assert parameter.isfinite().all()
         assert not torch.equal(parameter, start)

@@ -54,36 +54,3 @@ def separable(left: Tensor, image: Tensor, right: Tensor) -> Tensor:
         left image right^T, [..., M, N].
     """
     return left @ image @ right.mT
-
-
-def dct2(image: Tensor) -> Tensor:
-    """Transform the last two axes of images to frequencies.
-
-    Args:
-        image: [..., H, W], float.
-
-    Returns:
-        Coefficients, [..., H, W]; [..., 0, 0] is the mean times sqrt(H W).
-    """
-    rows, columns = _matrices(image)
-    return separable(rows, image, columns)
-
-
-def idct2(coefficients: Tensor) -> Tensor:
-    """Undo :func:`dct2`.
-
-    Args:
-        coefficients: [..., H, W], float.
-
-    Returns:
-        Images, [..., H, W].
-    """
-    rows, columns = _matrices(coefficients)
-    return separable(rows.mT, coefficients, columns.mT)
-
-
-def _matrices(image: Tensor) -> tuple[Tensor, Tensor]:
-    rows, columns = (
-        dct_matrix(size, dtype=image.dtype, device=image.device) for size in image.shape[-2:]
-    )
-    return rows, columns

@@ -1,16 +1,15 @@
-"""Changes of an image's frequencies: flip them, keep the lowest or the highest, cut the lowest.
+"""Filters of an image's frequencies: flip them, or keep the lowest or the highest.
 
 Source: Ortiz-Jimenez, Modas, Moosavi-Dezfooli and Frossard, Hold me tight!, NeurIPS 2020 (arXiv
 2002.06349), sections 3 and 4. Each filter acts on the cosine coefficients of every channel for
 itself:
 
-    flip       coefficient (u, v) and (H - 1 - u, W - 1 - v) change places
-    low_pass   the b x b lowest stay, the others become 0
-    high_pass  the b x b highest stay, the others become 0
-    cut_low    the b x b lowest become 0, the others stay
+    flip      coefficient (u, v) and (H - 1 - u, W - 1 - v) change places
+    lowpass   the b x b lowest stay, the others become 0
+    highpass  the b x b highest stay, the others become 0
 
-Each but the last is one matrix along either axis: with D the cosine transform and J the matrix
-that reverses an axis, F = D^T J D flips, and D_b^T D_b keeps the frequencies of the rows D_b.
+Each is one matrix along either axis: with D the cosine transform and J the matrix that reverses
+an axis, F = D^T J D flips, and D_b^T D_b keeps the frequencies of the rows D_b.
 
 Deviation: the released code takes single images, drops a channel axis of length one and filters
 the wrong axes of a batch. Here the shape stays, and any number of axes may stand in front.
@@ -29,6 +28,7 @@ from hsplid_core.frequency.dct import dct_matrix, separable
 
 FilterKind = Literal["flip", "lowpass", "highpass"]
 FILTERS: tuple[FilterKind, ...] = get_args(FilterKind)
+_MAX_IMAGES = 2048  # of so many, the statistics stand to three digits
 
 
 class FrequencyFilter(nn.Module):
@@ -75,88 +75,6 @@ class FrequencyFilter(nn.Module):
         return self(filtered) if self.kind == "flip" else filtered
 
 
-def flip(image: Tensor) -> Tensor:
-    """Exchange low and high frequencies; twice is once forth and back.
-
-    Args:
-        image: [..., H, W], float.
-
-    Returns:
-        The flipped images, same shape and Euclidean norm.
-    """
-    return _filtered("flip", image, None)
-
-
-def low_pass(image: Tensor, bandwidth: int) -> Tensor:
-    """Keep the lowest frequencies.
-
-    Args:
-        image: [..., H, W], float.
-        bandwidth: Frequencies kept along either axis, from 1 to the shorter side.
-
-    Raises:
-        ConfigError: The bandwidth does not fit.
-    """
-    return _filtered("lowpass", image, bandwidth)
-
-
-def high_pass(image: Tensor, bandwidth: int) -> Tensor:
-    """Keep the highest frequencies.
-
-    Args:
-        image: [..., H, W], float.
-        bandwidth: Frequencies kept along either axis, from 1 to the shorter side.
-
-    Raises:
-        ConfigError: The bandwidth does not fit.
-    """
-    return _filtered("highpass", image, bandwidth)
-
-
-def cut_low(image: Tensor, bandwidth: int) -> Tensor:
-    """Remove the lowest frequencies and keep all others, of one axis too.
-
-    Args:
-        image: [..., H, W], float.
-        bandwidth: Frequencies removed along either axis, from 1 to the shorter side.
-
-    Raises:
-        ConfigError: The bandwidth does not fit.
-    """
-    return image - low_pass(image, bandwidth)
-
-
-def _filtered(kind: FilterKind, image: Tensor, bandwidth: int | None) -> Tensor:
-    height, width = image.shape[-2:]
-    left, right = _axis_matrices(kind, (height, width), bandwidth)
-    return separable(left.to(image), image, right.to(image))
-
-
-def _axis_matrices(
-    kind: FilterKind, image_size: tuple[int, int], bandwidth: int | None
-) -> tuple[Tensor, Tensor]:
-    """What a filter does along the rows' and the columns' axis, float64, [H, H] and [W, W]."""
-    height, width = image_size
-    if kind not in FILTERS:
-        raise ConfigError(f"the filter is {kind!r}: use one of {', '.join(FILTERS)}")
-    if kind == "flip":
-        if bandwidth is not None:
-            raise ConfigError(f"bandwidth is {bandwidth}: leave it out, a flip keeps everything")
-        left, right = (dct_matrix(size).mT @ dct_matrix(size).flip(0) for size in image_size)
-        return left, right
-    if bandwidth is None or not 1 <= bandwidth <= min(image_size):
-        raise ConfigError(
-            f"bandwidth is {bandwidth}: {kind} keeps 1 to {min(image_size)} frequencies of images "
-            f"of {height}x{width}"
-        )
-    kept = slice(bandwidth) if kind == "lowpass" else slice(-bandwidth, None)
-    left, right = (dct_matrix(size)[kept].mT @ dct_matrix(size)[kept] for size in image_size)
-    return left, right
-
-
-_MAX_IMAGES = 2048  # of so many, the statistics stand to three digits
-
-
 def filtered_statistics(
     images: Images,
     filter_: FrequencyFilter,
@@ -190,3 +108,25 @@ def filtered_statistics(
     # What rounding leaves of a constant channel must not be blown up to unit variance.
     deviation = deviation.where(deviation > 1e-6, 1.0)
     return tuple(mean.tolist()), tuple(deviation.tolist())
+
+
+def _axis_matrices(
+    kind: FilterKind, image_size: tuple[int, int], bandwidth: int | None
+) -> tuple[Tensor, Tensor]:
+    """What a filter does along the rows' and the columns' axis, float64, [H, H] and [W, W]."""
+    height, width = image_size
+    if kind not in FILTERS:
+        raise ConfigError(f"the filter is {kind!r}: use one of {', '.join(FILTERS)}")
+    if kind == "flip":
+        if bandwidth is not None:
+            raise ConfigError(f"bandwidth is {bandwidth}: leave it out, a flip keeps everything")
+        left, right = (dct_matrix(size).mT @ dct_matrix(size).flip(0) for size in image_size)
+        return left, right
+    if bandwidth is None or not 1 <= bandwidth <= min(image_size):
+        raise ConfigError(
+            f"bandwidth is {bandwidth}: {kind} keeps 1 to {min(image_size)} frequencies of images "
+            f"of {height}x{width}"
+        )
+    kept = slice(bandwidth) if kind == "lowpass" else slice(-bandwidth, None)
+    left, right = (dct_matrix(size)[kept].mT @ dct_matrix(size)[kept] for size in image_size)
+    return left, right

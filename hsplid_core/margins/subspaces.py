@@ -118,20 +118,6 @@ class Subspaces:
         rows, columns = (waves[which].unsqueeze(1) for waves in self._windows_waves)
         return separable(rows.mT, coordinates, columns.mT)
 
-    def basis_images(self, subspace: int) -> Tensor:
-        """Return the waves of one subspace as images, for a look at them and for tests.
-
-        Args:
-            subspace: Its position.
-
-        Returns:
-            Orthonormal images of one channel, [d, H, W], by ascending (u, v).
-        """
-        row, column = self.kept[subspace].nonzero(as_tuple=True)
-        rows = self.row_waves[self.u[subspace, row]]
-        columns = self.column_waves[self.v[subspace, column]]
-        return rows.unsqueeze(2) * columns.unsqueeze(1)
-
     @property
     def _windows_waves(self) -> tuple[Tensor, Tensor]:
         """R and Q of every subspace, [S, k_1, H] and [S, k_2, W]."""

@@ -40,39 +40,16 @@ class _Window(NamedTuple):
         return self.stop - self.start
 
 
-def differentiable_quantile(
-    x: Tensor, q: float, dim: int = -1, temperature: float = 1.0
-) -> Tensor:
-    """Compute the soft quantile of x along one dimension, which is kept with length 1.
+def soft_quantiles(rows: Tensor, levels: Sequence[float], temperature: float) -> list[Tensor]:
+    """Compute several soft quantiles of the same rows.
 
     Of equal values, those that hold the target's ranks get the gradient. As after a stable sort,
     that goes by position, unless more values are equal than carry weight.
 
     Args:
-        x: Values; float32 or float64.
-        q: Level in [0, 1].
-        dim: Dimension to reduce.
-        temperature: Softness in ranks, above 0; the published code uses 0.1.
-
-    Returns:
-        A tensor of x's shape, but of length 1 in ``dim``; x's dtype.
-
-    Raises:
-        ConfigError: The level or the temperature is out of range, or the dimension is empty.
-    """
-    moved = x.movedim(dim, -1)
-    rows = moved.reshape(math.prod(moved.shape[:-1]), moved.shape[-1])
-    (value,) = soft_quantiles(rows, (q,), temperature)
-    return value.reshape(*moved.shape[:-1], 1).movedim(-1, dim)
-
-
-def soft_quantiles(rows: Tensor, levels: Sequence[float], temperature: float) -> list[Tensor]:
-    """Compute several soft quantiles of the same rows.
-
-    Args:
         rows: Values, [B, n]; float32 or float64.
         levels: Levels in [0, 1].
-        temperature: Softness in ranks, above 0.
+        temperature: Softness in ranks, above 0; the published code uses 0.1.
 
     Returns:
         One column [B, 1] for each level, in their order.

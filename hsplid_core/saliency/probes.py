@@ -28,13 +28,11 @@ class ProbeReport:
         salient_accuracy: Of a probe on the features that the model's mask keeps.
         nonsalient_accuracy: Of a probe on the others; without any, of the commonest class.
         n_salient: Number of features that the mask keeps.
-        n_features: Number of all features.
     """
 
     salient_accuracy: float
     nonsalient_accuracy: float
     n_salient: int
-    n_features: int
 
 
 def linear_probe_accuracy(
@@ -108,7 +106,6 @@ def probe_spaces(
         salient_accuracy=accuracies[0],
         nonsalient_accuracy=accuracies[1],
         n_salient=int(salient.sum()),
-        n_features=len(salient),
     )
 
 

@@ -16,7 +16,6 @@ from sweeps.trials.labels import (
     metric_label,
     metric_text,
     parameters_text,
-    value_text,
 )
 from sweeps.trials.record import TrialRecord
 
@@ -174,14 +173,6 @@ def facts_table(caption: str, facts: Mapping[str, str]) -> Table:
     """List names and their values."""
     rows = [[Cell(name), Cell(value)] for name, value in facts.items()]
     return Table(caption, ["what", "value"], rows)
-
-
-def parameter_texts(record: TrialRecord) -> list[str]:
-    """Write all parameters of a trial, one a line."""
-    return [
-        f"{path} = {value_text(value, digits=6)}"
-        for path, value in sorted(record.parameters.items())
-    ]
 
 
 def _trial_cell(number: int, links: Mapping[int, str]) -> Cell:

@@ -15,12 +15,9 @@ from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.study.database import open_storage
 from sweeps.study.driver_lock import SweepBusyError, sole_driver
 from sweeps.study.driver_storage import driven
-from sweeps.study.location import SQLITE_FILE, StorageError, claim_place, find_place
-
-STUDY_FILE = SQLITE_FILE
+from sweeps.study.location import StorageError, claim_place, find_place
 
 __all__ = [
-    "STUDY_FILE",
     "StorageError",
     "SweepBusyError",
     "find_place",

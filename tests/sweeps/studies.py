@@ -13,7 +13,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeps.study.study import STUDY_FILE
+from sweeps.study.location import SQLITE_FILE
 from sweeps.trials.objective import Objective
 from tests.sweeps.records import GOALS
 
@@ -46,7 +46,7 @@ def write_study(
     folder.mkdir(parents=True)
     study = optuna.create_study(
         study_name="cloud",
-        storage=f"sqlite:///{folder / STUDY_FILE}",
+        storage=f"sqlite:///{folder / SQLITE_FILE}",
         directions=[objective.direction for objective in objectives],
     )
     with warnings.catch_warnings():

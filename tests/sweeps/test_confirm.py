@@ -25,8 +25,8 @@ from hsplid_core.errors import ConfigError
 from sweeps.confirm import judging, main, make_parser
 from sweeps.confirmation.plan import make_plan
 from sweeps.spec.loading import load_spec
+from sweeps.study.location import SQLITE_FILE
 from sweeps.study.stored_sweep import open_sweep
-from sweeps.study.study import STUDY_FILE
 from sweeps.study.sweep_info import About, write_about
 from tests.sweeps.studies import complete_trial, write_study
 from trainables.confirmation import suite_for
@@ -122,7 +122,7 @@ def run(storage: Path) -> Iterator[Any]:
 
 
 def trials_of(storage: Path, seed: int) -> list[FrozenTrial]:
-    file = storage / "tiny" / "confirm" / f"tiny-seed-{seed}-search" / STUDY_FILE
+    file = storage / "tiny" / "confirm" / f"tiny-seed-{seed}-search" / SQLITE_FILE
     return optuna.load_study(study_name=None, storage=f"sqlite:///{file}").trials
 
 

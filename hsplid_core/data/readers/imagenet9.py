@@ -31,7 +31,6 @@ from hsplid_core.errors import DataError
 
 FOLDER = "bg_challenge"
 Variant = Literal["original", "mixed_rand", "only_fg"]
-VARIANTS: tuple[Variant, ...] = ("original", "mixed_rand", "only_fg")
 CLASS_FOLDERS = tuple(f"{label:02d}_{name}" for label, name in enumerate(NINE))
 # fg_n02085936_1_bg_n01530575_2.JPEG where the background is another image's.
 _OBJECT_ID = re.compile(r"(?:fg_)?(n\d{8})(?:_.*)?")

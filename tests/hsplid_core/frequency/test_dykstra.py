@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hsplid_core.frequency import flip, project_onto_ball_and_box
+from hsplid_core.frequency import project_onto_ball_and_box
+from tests.hsplid_core.frequency.plain import flip
 
 
 def exact_projection(point: Tensor, origin: Tensor, epsilon: float) -> Tensor:

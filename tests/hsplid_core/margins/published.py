@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hsplid_core.frequency import dct_matrix
+from hsplid_core.margins import Subspaces
 
 
 class PublishedNet(nn.Module):
@@ -32,6 +33,14 @@ class PublishedNet(nn.Module):
         x = F.conv2d(x, part["w_c1_weight"], part["w_c1_bias"], stride=2, padding=2).relu()
         x = F.conv2d(x, part["w_c2_weight"], part["w_c2_bias"], stride=2, padding=1).relu()
         return F.linear(x.flatten(1), part["w_fc_weight"], part["w_fc_bias"])
+
+
+def waves_of(subspaces: Subspaces, subspace: int) -> Tensor:
+    """The waves of a subspace as images of one channel, [d, H, W], by ascending (u, v)."""
+    kept = subspaces.kept[subspace]
+    places = kept.flatten().nonzero().squeeze(1)
+    units = torch.eye(kept.numel(), dtype=torch.float64)[places].view(-1, 1, *kept.shape)
+    return subspaces.image_of(units, torch.full((len(places),), subspace)).squeeze(1)
 
 
 def dense_block(size: int, channels: int, start: int, width: int) -> Tensor:

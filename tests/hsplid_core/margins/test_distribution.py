@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from hsplid_core.errors import ConfigError, DataError
-from hsplid_core.frequency import flip
 from hsplid_core.margins import (
     DeepFool,
     MarginDistribution,
@@ -17,6 +16,7 @@ from hsplid_core.margins import (
     diagonal_blocks,
     measure_margins,
 )
+from tests.hsplid_core.frequency.plain import flip
 from tests.hsplid_core.margins.made_images import MadeImages
 
 BLOCKS = diagonal_blocks((8, 8), size=4, step=4)

@@ -7,7 +7,7 @@ import torch
 
 from hsplid_core.margins import DeepFool, diagonal_blocks
 from tests.golden import load
-from tests.hsplid_core.margins.published import PublishedNet
+from tests.hsplid_core.margins.published import PublishedNet, waves_of
 
 GOLDEN = load("margin")
 CASES = [n for n, case in GOLDEN.catalogue["cases"].items() if case["kind"] == "subspace_deepfool"]
@@ -60,5 +60,5 @@ def test_waves_are_the_columns_of_the_published_basis() -> None:
     )
     for subspace, columns in ((0, slice(8)), (-1, slice(-8, None))):
         key = "Sp_first" if subspace == 0 else "Sp_last"
-        waves = blocks.basis_images(subspace)[columns].flatten(1).T.float()
+        waves = waves_of(blocks, subspace)[columns].flatten(1).T.float()
         torch.testing.assert_close(waves, torch.tensor(arrays[key]), rtol=0, atol=1e-6)

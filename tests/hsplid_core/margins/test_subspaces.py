@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from hsplid_core.errors import ConfigError
-from hsplid_core.frequency import low_pass
+from hsplid_core.frequency import FrequencyFilter
 from hsplid_core.margins import Subspaces, diagonal_bands, diagonal_blocks, grid_blocks
-from tests.hsplid_core.margins.published import dense_block
+from tests.hsplid_core.margins.published import dense_block, waves_of
 
 ALL = {
     "diagonal blocks": diagonal_blocks((12, 12), size=4, step=3),
@@ -30,7 +30,7 @@ def images(subspaces: Subspaces, count: int) -> Tensor:
 
 def test_the_waves_of_a_subspace_are_orthonormal(subspaces: Subspaces) -> None:
     for subspace in range(len(subspaces)):
-        waves = subspaces.basis_images(subspace).flatten(1)
+        waves = waves_of(subspaces, subspace).flatten(1)
         assert len(waves) == int(subspaces.kept[subspace].sum())
         torch.testing.assert_close(waves @ waves.T, torch.eye(len(waves), dtype=torch.float64))
 
@@ -39,7 +39,7 @@ def test_coordinates_are_products_with_the_waves(subspaces: Subspaces) -> None:
     x = images(subspaces, 3)
     every = subspaces.all_coordinates(x)
     for subspace in range(len(subspaces)):
-        waves = subspaces.basis_images(subspace)
+        waves = waves_of(subspaces, subspace)
         expected = torch.einsum("dhw,bchw->bcd", waves, x)
         found = every[:, :, subspace][..., subspaces.kept[subspace]]
         torch.testing.assert_close(found, expected)
@@ -84,7 +84,8 @@ def test_the_first_block_is_a_low_pass() -> None:
     x = images(blocks, 2)
     first = torch.zeros(2, dtype=torch.int64)
     torch.testing.assert_close(
-        blocks.image_of(blocks.coordinates(x, first), first), low_pass(x, 4)
+        blocks.image_of(blocks.coordinates(x, first), first),
+        FrequencyFilter("lowpass", (12, 12), 4)(x),
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hsplid_core.methods._quantile import soft_quantiles
 from tests.golden import Golden
 
 F32, F64 = torch.float32, torch.float64
@@ -24,6 +25,13 @@ def cases(golden: Golden, kind: str) -> list[str]:
 
 def tensor(array: NDArray[Any], dtype: torch.dtype = F64) -> Tensor:
     return torch.tensor(np.asarray(array), dtype=dtype)
+
+
+def soft_quantile(x: Tensor, q: float, dim: int, temperature: float) -> Tensor:
+    """The soft quantile along any dimension, which is kept with length 1."""
+    moved = x.movedim(dim, -1)
+    (value,) = soft_quantiles(moved.reshape(-1, moved.shape[-1]), (q,), temperature)
+    return value.reshape(*moved.shape[:-1], 1).movedim(-1, dim)
 
 
 def distance(value: Tensor, expected: NDArray[Any]) -> float:

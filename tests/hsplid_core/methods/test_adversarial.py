@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError
-from hsplid_core.frequency import FrequencyFilter, flip, project_onto_ball_and_box
+from hsplid_core.frequency import FrequencyFilter, project_onto_ball_and_box
 from hsplid_core.methods import AdversarialConfig, Shape
 from hsplid_core.models import MaskedClassifier
+from tests.hsplid_core.frequency.plain import flip
 
 SHAPE = Shape(num_classes=3, num_features=8, batches_per_epoch=1, batch_size=6)
 

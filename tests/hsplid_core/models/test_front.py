@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from hsplid_core.config import ModelConfig
-from hsplid_core.frequency import FrequencyFilter, flip
+from hsplid_core.frequency import FrequencyFilter
 from hsplid_core.models import MaskedClassifier, build_model
+from tests.hsplid_core.frequency.plain import flip
 
 
 def build(front: FrequencyFilter | None) -> MaskedClassifier:

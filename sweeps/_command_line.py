@@ -1,10 +1,11 @@
-"""What the commands on stored sweeps share: ``python -m sweeps.COMMAND NAME [storage=FOLDER]``."""
+"""Command-line parts that the commands on stored sweeps share: NAME, ``storage=``, errors."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hsplid_core.bucket_path import AnyPath, any_path
@@ -68,12 +69,25 @@ def storage_of(texts: Sequence[str]) -> AnyPath:
     Raises:
         ConfigError: Something else is set.
     """
-    from sweeps.spec.overrides import parse_overrides
-    from sweeps.study.stored_sweep import DEFAULT_STORAGE
+    return read_places(texts, ("storage",)).get("storage", Path("runs"))
 
-    storage: AnyPath = DEFAULT_STORAGE
+
+def read_places(texts: Sequence[str], names: Sequence[str]) -> dict[str, AnyPath]:
+    """Read places such as ``storage=FOLDER`` from a command line.
+
+    Args:
+        texts: Words of the command line.
+        names: What may be set.
+
+    Raises:
+        ConfigError: Something else is set.
+    """
+    from sweeps.spec.overrides import parse_overrides
+
+    places: dict[str, AnyPath] = {}
     for override in parse_overrides(texts):
-        if override.path != "storage" or not isinstance(override.value, str):
-            raise ConfigError(f"override {override.path}: only storage=FOLDER can be given here")
-        storage = any_path(override.value)
-    return storage
+        if override.path not in names or not isinstance(override.value, str):
+            allowed = " and ".join(f"{name}=FOLDER" for name in names)
+            raise ConfigError(f"override {override.path}: only {allowed} can be given here")
+        places[override.path] = any_path(override.value)
+    return places

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hsplid_core.errors import ConfigError, did_you_mean
-from sweeps._command_line import report_errors
+from sweeps._command_line import read_places, report_errors
 
 if TYPE_CHECKING:
-    import torch
-
-    from hsplid_core.evaluation import Progress
-    from sweeps.model_evaluation import JudgedModel, Verdict, Wishes
+    from sweeps.model_evaluation import Verdict
 
 _SUITES = ("search", "paper", "standard")
 _EXAMPLES = """\
@@ -107,35 +101,51 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     # torch is imported from here on: --help stays quick.
-    from sweeps.model_evaluation import judge, open_judged
+    from hsplid_core.corruptions import CORRUPTIONS
+    from hsplid_core.evaluation import find_suite
+    from sweeps import model_evaluation as judging
+    from sweeps.storage.bucket_mirror import local_folder
     from sweeps.tracking import default_uri
     from sweeps.tracking.find_models import log_evaluation
 
-    places = _places(arguments.overrides)
-    storage = places.get("storage", Path("runs")).expanduser().absolute()
-    wishes = _wishes(arguments)
-    given = [name for text in arguments.data for name in _data_names(text)]
-    _check_out(arguments.out, given)
+    places = {
+        name: local_folder(path).absolute()
+        for name, path in read_places(arguments.overrides, ("root", "storage")).items()
+    }
+    storage = places.get("storage", Path("runs").absolute())
+    kinds = [kind for kind in arguments.corruptions.split(",") if kind]
+    wishes = judging.Wishes(
+        suite=None if arguments.suite is None else find_suite(arguments.suite),
+        cascade=arguments.cascade == "on",
+        corruptions=sorted(CORRUPTIONS) if kinds == ["all"] else kinds,
+        backgrounds=arguments.backgrounds,
+        split=arguments.split,
+        image_size=arguments.image_size,
+        max_images=arguments.max_images,
+        batch_size=arguments.batch_size,
+        seed=arguments.seed,
+        device=judging.find_device(arguments.device),
+    )
+    given = [name for text in arguments.data for name in judging.data_sets_of(text)]
+    judging.check_log_file(arguments.out, n_data_sets=len(given))
     uri = arguments.tracking_uri or default_uri(storage)
-    judged = open_judged(arguments.model, uri, storage)
+    judged = judging.open_judged(arguments.model, uri, storage)
     verdicts: list[Verdict] = []
     logs: list[Path] = []
     for name in given or [judged.trained.data]:
-        verdict = judge(
+        verdict = judging.judge(
             judged.trained,
             name,
             wishes,
             root=places.get("root"),
             cache_dir=storage / "cache",
-            told=_tell,
+            told=judging.tell_progress,
         )
         verdicts.append(verdict)
         if verdict.robustness is not None:
-            path = arguments.out or storage / "evaluations" / _log_name(judged, verdict, wishes)
-            _write_log(verdict, judged, path)
-            logs.append(path)
+            logs.append(judging.log_verdict(verdict, judged, wishes, storage, out=arguments.out))
         if not arguments.json:
-            _print(verdict)
+            judging.print_verdict(verdict)
     if judged.run_id is not None:
         log_evaluation(
             uri,
@@ -157,141 +167,6 @@ def _run(arguments: argparse.Namespace) -> int:
         if judged.run_id is not None:
             sys.stdout.write(f"MLflow  written into run {judged.run_id}\n")
     return 0
-
-
-def _tell(done: Progress) -> None:
-    """Say on stderr how far it is: a strong suite takes minutes a batch."""
-    from sweeps.model_evaluation import radius_text
-
-    first = done.n_done + 1
-    radii = ", ".join(
-        f"{count} at {radius_text(done.norm, epsilon)}"
-        for count, epsilon in zip(done.standing, done.epsilons, strict=True)
-    )
-    sys.stderr.write(
-        f"images from {first} of {done.n_images}: {done.attack}, {done.region} ({done.norm}): "
-        f"{radii} stand\n"
-    )
-
-
-def _places(texts: Sequence[str]) -> dict[str, Path]:
-    from hsplid_core.bucket_path import any_path
-    from sweeps.spec.overrides import parse_overrides
-    from sweeps.storage.bucket_mirror import local_folder
-
-    places: dict[str, Path] = {}
-    for override in parse_overrides(texts):
-        if override.path not in ("root", "storage") or not isinstance(override.value, str):
-            raise ConfigError(
-                f"override {override.path}: only root=FOLDER and storage=FOLDER can be given here"
-            )
-        places[override.path] = local_folder(any_path(override.value)).absolute()
-    return places
-
-
-def _wishes(arguments: argparse.Namespace) -> Wishes:
-    from hsplid_core.config import check
-    from hsplid_core.corruptions import CORRUPTIONS, find_corruption
-    from hsplid_core.evaluation import find_suite
-    from sweeps.model_evaluation import Wishes
-
-    kinds = [kind for kind in arguments.corruptions.split(",") if kind]
-    if kinds == ["all"]:
-        kinds = sorted(CORRUPTIONS)
-    for kind in kinds:
-        find_corruption(kind)
-    least = {"--batch-size": arguments.batch_size, "--max-images": arguments.max_images}
-    check(
-        (number is None or number >= 1, f"{name} is {number}: use at least 1")
-        for name, number in least.items()
-    )
-    return Wishes(
-        suite=None if arguments.suite is None else find_suite(arguments.suite),
-        cascade=arguments.cascade == "on",
-        corruptions=kinds,
-        backgrounds=arguments.backgrounds,
-        split=arguments.split,
-        image_size=arguments.image_size,
-        max_images=arguments.max_images,
-        batch_size=arguments.batch_size,
-        seed=arguments.seed,
-        device=_device(arguments.device),
-    )
-
-
-def _device(name: str) -> torch.device:
-    from hsplid_core.training import pick_device
-
-    try:
-        return pick_device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"--device is {name}: use auto, cpu, cuda, cuda:0 and so on") from error
-
-
-def _data_names(text: str) -> list[str]:
-    """Find a data set, or all variants of one; those of ImageNet's own classes are left out."""
-    from hsplid_core.data import DATA_SETS
-
-    if text in DATA_SETS:
-        return [text]
-    variants = [
-        name for name in DATA_SETS if name.startswith(f"{text}/") and not name.endswith("_fine")
-    ]
-    if not variants:
-        raise ConfigError(
-            f"data is {text}: use one of {', '.join(DATA_SETS)}{did_you_mean(text, DATA_SETS)}"
-        )
-    return variants
-
-
-def _check_out(path: Path | None, names: Sequence[str]) -> None:
-    from sweeps.model_evaluation import ENDINGS
-
-    if path is None:
-        return
-    if path.suffix not in ENDINGS:
-        raise ConfigError(f"--out is {path}: use an ending of {' or '.join(ENDINGS)}")
-    if len(names) > 1:
-        raise ConfigError(
-            f"--out is {path}, one file for {len(names)} data sets: name one data set, or leave "
-            "--out away"
-        )
-
-
-def _log_name(judged: JudgedModel, verdict: Verdict, wishes: Wishes) -> str:
-    assert verdict.robustness is not None
-    weights = hashlib.sha256()
-    for name, value in judged.trained.model.state_dict().items():
-        weights.update(name.encode() + value.cpu().numpy().tobytes())
-    parts = [verdict.data.replace("/", "-"), wishes.split, verdict.robustness.suite]
-    parts += [] if wishes.cascade else ["single"]
-    return "-".join([*parts, weights.hexdigest()[:12]]) + ".arrow"
-
-
-def _write_log(verdict: Verdict, judged: JudgedModel, path: Path) -> None:
-    from sweeps.model_evaluation import write_log
-
-    assert verdict.robustness is not None
-    facts = {"model": judged.name, "data": verdict.data, "n_images": str(verdict.n_images)}
-    try:
-        write_log(verdict.robustness, path, facts=facts)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def _print(verdict: Verdict) -> None:
-    from rich.console import Console
-
-    from sweeps.model_evaluation import accuracies_table, notes, robustness_table
-
-    # A table that goes into a file or a pipe shall not be cut at 80 columns.
-    width = None if sys.stdout.isatty() else max(100, int(os.environ.get("COLUMNS", 100)))
-    console = Console(width=width)
-    console.print(accuracies_table(verdict))
-    if verdict.robustness is not None:
-        console.print(robustness_table(verdict.robustness))
-    for note in notes(verdict):
-        console.print(note, soft_wrap=True, highlight=False, markup=False)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from sweeps._command_line import report_errors
 from sweeps.cluster.job_client import default_address
-
-if TYPE_CHECKING:
-    from ray.job_submission import JobDetails
 
 _EXAMPLES = """\
 examples:
@@ -63,29 +59,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 2 a mistake in the call; with ``logs --follow`` the job's own.
     """
     arguments = _parser().parse_args(argv)
-
-    from sweeps._command_line import report_errors
-
     return report_errors(lambda: _run(arguments))
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from sweeps.cluster.job_client import JobError, connect, explained
+    from sweeps.cluster.job_client import connect, explained
+    from sweeps.cluster.job_list import check_known, job_rows, job_table, submitted_jobs
 
     client = connect(arguments.address or default_address())
     with explained(client.get_address()):
-        # Ray also lists drivers that nobody submitted; they have neither log nor stop.
-        jobs = [job for job in client.list_jobs() if job.submission_id is not None]
-        jobs.sort(key=lambda job: job.start_time or 0)
+        jobs = submitted_jobs(client)
         if arguments.command == "list":
-            sys.stdout.write(_listing(jobs, as_json=arguments.json))
+            rows = job_rows(jobs)
+            text = json.dumps(rows, indent=2) + "\n" if arguments.json else job_table(rows)
+            sys.stdout.write(text)
             return 0
-        known = [str(job.submission_id) for job in jobs]
-        if arguments.job not in known:
-            raise JobError(
-                f"job {arguments.job} is not on {client.get_address()}: it has "
-                f"{', '.join(known) or 'none'}"
-            )
+        check_known(arguments.job, jobs, client.get_address())
         if arguments.command == "stop":
             stopped = client.stop_job(arguments.job)
             text = "is being stopped" if stopped else "had ended already"
@@ -98,38 +87,6 @@ def _run(arguments: argparse.Namespace) -> int:
     from sweeps.cluster.job_output import follow
 
     return follow(client, arguments.job)
-
-
-def _listing(jobs: Sequence[JobDetails], *, as_json: bool) -> str:
-    rows = [
-        {
-            "job": str(job.submission_id),
-            "status": str(job.status.value),
-            "started": _when(job.start_time),
-            "ended": _when(job.end_time),
-            "sweep": (job.metadata or {}).get("sweep"),
-            "storage": (job.metadata or {}).get("storage"),
-        }
-        for job in jobs
-    ]
-    if as_json:
-        return json.dumps(rows, indent=2) + "\n"
-    names = ("job", "status", "started", "ended", "storage")
-    table = [names, *(tuple(row[name] or "-" for name in names) for row in rows)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(names))]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        for line in table
-    )
-    return "".join(f"{line.rstrip()}\n" for line in lines)
-
-
-def _when(time_ms: int | None) -> str | None:
-    """Write a time of Ray's, milliseconds since 1970, in UTC."""
-    if not time_ms:
-        return None
-    when = datetime.datetime.fromtimestamp(time_ms / 1000, tz=datetime.UTC)
-    return when.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 if __name__ == "__main__":

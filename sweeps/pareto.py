@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
-
-from rich.console import Console
 
 from hsplid_core.errors import ConfigError, SaliencyError
 from sweeps._command_line import open_named, report_errors, sweep_parser
-from sweeps.fronts.export import selection_table
-from sweeps.fronts.importances import importance_rows, importances
-from sweeps.fronts.selection import Selection, select
-from sweeps.study.stored_sweep import StoredSweep
-from sweeps.terminal.trial_table import pareto_table, rich_table
-from sweeps.trials.feasibility import check_constraints, parse_constraints
-from sweeps.trials.labels import metric_label, metric_text
-from sweeps.trials.objective import Goal
-from sweeps.trials.table_file import FORMATS, write_table
 
 _EXAMPLES = """\
 examples:
@@ -36,12 +23,6 @@ examples:
 
 The columns of an export are documented in sweeps/fronts/export.py.
 """
-_DIRECTIONS: Mapping[str | None, Literal["maximize", "minimize"]] = {
-    None: "maximize",
-    "max": "maximize",
-    "min": "minimize",
-}
-_METRIC = re.compile(r"(?P<name>[^:,\s]+)(:(?P<direction>max|min))?")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         "worst share (0 or 1), or the worst value of a feasible trial",
     )
     parser.add_argument(
-        "--export", type=Path, metavar="FILE", help=f"write all trials ({', '.join(FORMATS)})"
+        "--export", type=Path, metavar="FILE", help="write all trials (.parquet, .csv)"
     )
     parser.add_argument(
         "--importances",
@@ -91,8 +72,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from sweeps.fronts.export import export_selection, selection_json
+    from sweeps.fronts.importances import importances
+    from sweeps.fronts.selection import select
+    from sweeps.terminal.front_text import print_front, print_importances
+    from sweeps.trials.feasibility import check_constraints, parse_constraints
+    from sweeps.trials.objective import parse_goals
+
     sweep = open_named(arguments)
-    objectives = parse_metrics(arguments.metrics) if arguments.metrics else sweep.objectives
+    objectives = parse_goals(arguments.metrics) if arguments.metrics else sweep.objectives
     constraints = parse_constraints(arguments.feasible) if arguments.feasible else []
     check_constraints(constraints, sweep.records)
     selection = select(
@@ -101,51 +89,25 @@ def _run(arguments: argparse.Namespace) -> int:
         constraints=constraints,
         reference=_parse_reference(arguments.reference),
     )
+    decides = importances(sweep.study, sweep.objectives) if arguments.importances else None
     if arguments.export is not None:
-        _export(selection, arguments.export)
+        export_selection(selection, arguments.export)
+    is_demo = sweep.about.is_demo if sweep.about else None
     if arguments.json:
-        found = described(sweep, selection)
-        if arguments.importances:
-            found["importances"] = asdict(importances(sweep.study, sweep.objectives))
+        found = {"sweep": sweep.name, "is_demo": is_demo, **selection_json(selection)}
+        if decides is not None:
+            found["importances"] = asdict(decides)
         sys.stdout.write(json.dumps(found, allow_nan=False) + "\n")
     else:
-        _print(sweep, selection, show_all=arguments.all)
-        if arguments.importances:
-            _print_importances(sweep)
+        print_front(selection, show_all=arguments.all, is_demo=bool(is_demo))
+        if decides is not None:
+            print_importances(decides)
         if arguments.export is not None:
             sys.stdout.write(f"Trials  {arguments.export}\n")
     if not selection.front:
-        raise SaliencyError(f"{sweep.folder}: no trial is feasible; {_first_reason(selection)}")
+        number, reason = next(iter(selection.infeasible.items()))
+        raise SaliencyError(f"{sweep.folder}: no trial is feasible; trial {number} {reason}")
     return 0
-
-
-def _export(selection: Selection, path: Path) -> None:
-    try:
-        write_table(selection_table(selection), path)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def parse_metrics(text: str) -> tuple[Goal, ...]:
-    """Read metrics with their directions.
-
-    Args:
-        text: For instance ``val/accuracy:max,hsplid/salient_dims:min``; without a direction more
-            is better.
-
-    Raises:
-        ConfigError: A part is malformed, or a metric is given twice.
-    """
-    goals = []
-    for part in text.split(","):
-        match = _METRIC.fullmatch(part.strip())
-        if match is None:
-            raise ConfigError(f"metrics {part!r}: write NAME:max or NAME:min, joined by commas")
-        goals.append(Goal(metric=match["name"], direction=_DIRECTIONS[match["direction"]]))
-    names = [goal.metric for goal in goals]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"metrics is {text}: give each metric once")
-    return tuple(goals)
 
 
 def _parse_reference(text: str | None) -> tuple[float, ...] | None:
@@ -155,85 +117,6 @@ def _parse_reference(text: str | None) -> tuple[float, ...] | None:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"reference is {text}: give numbers joined by commas") from error
-
-
-def described(sweep: StoredSweep, selection: Selection) -> dict[str, object]:
-    """Return a selection as plain JSON data."""
-    names = [objective.metric for objective in selection.objectives]
-    failures = {
-        record.number: record.failure for record in selection.records if record.state == "failed"
-    }
-    return {
-        "sweep": sweep.name,
-        "is_demo": sweep.about.is_demo if sweep.about else None,
-        "objectives": [
-            {"metric": objective.metric, "direction": objective.direction}
-            for objective in selection.objectives
-        ],
-        "reference": list(selection.reference),
-        "hypervolume": selection.hypervolume,
-        "knee": selection.knee,
-        "ends": dict(selection.ends),
-        "ties": [list(group) for group in selection.ties],
-        "front": [
-            {
-                "trial": record.number,
-                "values": dict(zip(names, record.values or (), strict=True)),
-                "parameters": dict(record.parameters),
-            }
-            for record in selection.front
-        ],
-        "ranks": {str(number): rank for number, rank in selection.ranks.items()},
-        "infeasible": {str(number): reason for number, reason in selection.infeasible.items()},
-        "failed": {str(number): reason for number, reason in failures.items()},
-    }
-
-
-def _print(sweep: StoredSweep, selection: Selection, *, show_all: bool) -> None:
-    console = Console()
-    console.print(
-        pareto_table(
-            selection.records, selection.objectives, max_dominated=None if show_all else 10
-        )
-    )
-    for line in _lines(selection):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
-    if sweep.about is not None and sweep.about.is_demo:
-        console.print("Demo data: these figures say nothing about the real data set.")
-
-
-def _print_importances(sweep: StoredSweep) -> None:
-    found = importances(sweep.study, sweep.objectives)
-    console = Console()
-    if found.shares:
-        console.print(rich_table("Importances (PED-ANOVA)", *importance_rows(found)))
-    if found.warning is not None:
-        console.print(
-            f"Importances {found.warning}", soft_wrap=True, markup=False, highlight=False
-        )
-
-
-def _lines(selection: Selection) -> list[str]:
-    objectives = selection.objectives
-    reference = ", ".join(
-        f"{metric_label(objective.metric)} {metric_text(objective.metric, value)}"
-        for objective, value in zip(objectives, selection.reference, strict=True)
-    )
-    lines = [f"Hypervolume {selection.hypervolume:.6g}, from the reference point {reference}"]
-    if selection.knee is not None:
-        lines.append(f"Knee        trial {selection.knee}, the dearest to leave")
-    for metric, number in selection.ends.items():
-        lines.append(f"Best        trial {number} in {metric_label(metric)}")
-    for group in selection.ties:
-        lines.append(f"Tied        trials {', '.join(map(str, group))} have equal values")
-    for number, reason in selection.infeasible.items():
-        lines.append(f"Infeasible  trial {number}: {reason}")
-    return lines
-
-
-def _first_reason(selection: Selection) -> str:
-    number, reason = next(iter(selection.infeasible.items()))
-    return f"trial {number} {reason}"
 
 
 if __name__ == "__main__":

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from sweeps._command_line import report_errors
 from sweeps.cluster.job_client import default_address
-
-if TYPE_CHECKING:
-    from ray.job_submission import JobDetails, JobSubmissionClient
-
-    from sweeps.spec.sweep_spec import SweepSpec
 
 _EXAMPLES = """\
 examples:
@@ -28,6 +22,7 @@ Sends this folder along, without what .gitignore names, and runs python -m sweep
 Ray job. The same command again, after a stop or a crash or on another cluster with the same
 storage, goes on from the study. A token is read from RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN.
 """
+_PASSED_ON = ("fresh", "allow-changed", "json")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,19 +82,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         the job's own.
     """
     arguments = _parser().parse_intermixed_args(argv)
-
-    from sweeps._command_line import report_errors
-
     return report_errors(lambda: _run(arguments))
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from sweeps.cluster.job_client import connect, explained
+    from sweeps.cluster.job_client import connect
     from sweeps.cluster.job_environment import read_secrets, runtime_environment
+    from sweeps.cluster.job_submission import check_job, submit_job
     from sweeps.cluster.token import cluster_token
 
     # All that can be wrong here is told before the cluster is asked.
-    sweep, spec = _checked(arguments)
+    job = check_job(arguments.sweep, arguments.overrides, arguments.working_dir)
     environment = runtime_environment(
         arguments.working_dir.absolute(),
         excludes=arguments.exclude,
@@ -108,106 +101,21 @@ def _run(arguments: argparse.Namespace) -> int:
         token=cluster_token() if secrets else None,
     )
     client = connect(arguments.address or default_address())
-    with explained(client.get_address()):
-        jobs = client.list_jobs()
-        metadata = {"sweep": spec.name, "storage": str(spec.storage)}
-        _check_free(jobs, metadata, client)
-        job = client.submit_job(
-            entrypoint=_entrypoint(arguments, sweep, sealed=bool(secrets)),
-            submission_id=_next_id(spec.name, jobs),
-            runtime_env=environment,
-            metadata=metadata,
-        )
-    _announce(job, client, as_json=arguments.json)
+    flags = [
+        flag
+        for flag in _PASSED_ON
+        if getattr(arguments, flag.removeprefix("--").replace("-", "_"))
+    ]
+    number = submit_job(client, job, environment, flags=flags, sealed=bool(secrets))
+    _announce(number, client.get_address(), as_json=arguments.json)
     if not arguments.follow:
         return 0
     from sweeps.cluster.job_output import follow
 
-    return follow(client, job)
+    return follow(client, number)
 
 
-def _checked(arguments: argparse.Namespace) -> tuple[str, SweepSpec]:
-    """Check the sweep as ``sweeps.run`` will, and what only a job asks for.
-
-    Returns:
-        The sweep's name, or its file as the job sees it; and its spec.
-
-    Raises:
-        ConfigError: Something is wrong.
-    """
-    from hsplid_core.errors import ConfigError
-    from sweeps.search.checks import check_sweep
-    from sweeps.spec.overrides import parse_overrides
-    from sweeps.spec.registry import SWEEPS
-
-    overrides = parse_overrides(arguments.overrides)
-    spec = check_sweep(arguments.sweep, overrides).spec
-    if any(override.path.split(".")[0] == "cluster" for override in overrides):
-        raise ConfigError("override cluster: a job runs on the cluster of --address; leave it out")
-    for field, path in (("storage", spec.storage), ("data.root", spec.data.root)):
-        if isinstance(path, Path) and not path.is_absolute():
-            raise ConfigError(
-                f"{field} is {path}, which on the cluster would be a folder that vanishes with "
-                "the job: give the whole path of one that all nodes share, "
-                f"{field}=/shared/{path.name}"
-            )
-    folder = arguments.working_dir.absolute()
-    if not folder.is_dir():
-        raise ConfigError(f"--working-dir is {arguments.working_dir}: there is no such folder")
-    if arguments.sweep in SWEEPS:
-        return arguments.sweep, spec
-    file = Path(arguments.sweep).expanduser().absolute()
-    if not file.is_relative_to(folder):
-        raise ConfigError(
-            f"{arguments.sweep} lies outside of {folder}, which is all that the job gets: "
-            "--working-dir names another folder"
-        )
-    return str(file.relative_to(folder)), spec
-
-
-def _check_free(
-    jobs: Sequence[JobDetails], metadata: dict[str, str], client: JobSubmissionClient
-) -> None:
-    from sweeps.cluster.job_client import JobError
-
-    for job in jobs:
-        if job.metadata and metadata.items() <= job.metadata.items():
-            if job.status.is_terminal():
-                continue
-            address = client.get_address()
-            raise JobError(
-                f"the job {job.submission_id} runs this sweep already: python -m sweeps.jobs logs "
-                f"{job.submission_id} --follow --address {address} shows it, stop instead of "
-                "logs ends it"
-            )
-
-
-def _next_id(name: str, jobs: Sequence[JobDetails]) -> str:
-    """Number the jobs of a sweep: Ray refuses an id that it has seen before."""
-    taken = {job.submission_id for job in jobs}
-    number = 1
-    while f"{name}-{number}" in taken:
-        number += 1
-    return f"{name}-{number}"
-
-
-def _entrypoint(arguments: argparse.Namespace, sweep: str, *, sealed: bool) -> str:
-    flags = [
-        flag
-        for flag, given in (
-            ("--fresh", arguments.fresh),
-            ("--allow-changed", arguments.allow_changed),
-            ("--json", arguments.json),
-        )
-        if given
-    ]
-    run = ["python", "-m", "sweeps.run", sweep, *arguments.overrides, "cluster.address=auto"]
-    opened = ["python", "-m", "sweeps.cluster.job_secrets"] if sealed else []
-    return shlex.join([*opened, *run, *flags])
-
-
-def _announce(job: str, client: JobSubmissionClient, *, as_json: bool) -> None:
-    address = client.get_address()
+def _announce(job: str, address: str, *, as_json: bool) -> None:
     if as_json:
         line = json.dumps({"event": "submitted", "job": job, "address": address})
         sys.stdout.write(line + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from hsplid_core.errors import ConfigError, SaliencyError
@@ -70,11 +70,12 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _sync(folder: Path) -> int:
     """Complete one sweep in MLflow and say so in lines; an error does not stop the others."""
+    from sweeps.outputs.late_delivery import deliver
     from sweeps.study.study import SweepBusyError, sole_driver
 
     try:
         with sole_driver(folder):
-            for line in _completed(folder):
+            for line in deliver(folder):
                 sys.stdout.write(f"{folder.name}: {line}\n")
     except SweepBusyError:
         sys.stderr.write(
@@ -86,47 +87,6 @@ def _sync(folder: Path) -> int:
         sys.stderr.write(f"error: {folder.name}: {error}\n")
         return 2
     return 0
-
-
-def _completed(folder: Path) -> Iterator[str]:
-    """Deliver a sweep's journal, and register the front of one that has all its trials.
-
-    Yields:
-        What was done, and what remains for which command.
-    """
-    from sweeps.tracking.journal_replay import replay
-
-    done = replay(folder)
-    if done.delivered:
-        yield f"{done.delivered} entries delivered to {done.uri}"
-    else:
-        yield "nothing is left to deliver"
-    from sweeps.study.sweep_info import command_again, read_about
-
-    about = read_about(folder)
-    if not done.uri or about is None or about.is_pretraining:
-        return
-    import optuna
-
-    from sweeps.study.study import load_study, missing_trials
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    command = command_again(folder, about, fresh=False)
-    if missing := missing_trials(load_study(folder), about.spec.trials):
-        yield f"{missing} of {about.spec.trials} trials have not ended; this goes on: {command}"
-        return
-    if not done.is_complete:
-        yield f"report and table were not written; this writes them: {command}"
-    from sweeps.study.stored_sweep import open_sweep
-
-    sweep = open_sweep(str(folder))
-    if done.registered == frozenset(r.number for r in sweep.records if r.on_front):
-        return
-    from sweeps.outputs.registered_models import register_front
-
-    versions = register_front(sweep)
-    told = ", ".join(f"{alias} is version {number}" for alias, number in versions.items())
-    yield f"models of the front in the registry: {told or 'none'}"
 
 
 if __name__ == "__main__":

@@ -5,12 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from sweeps._command_line import open_named, report_errors, sweep_parser
-
-if TYPE_CHECKING:
-    from sweeps.trials.record import TrialRecord
 
 _EXAMPLES = """\
 examples:
@@ -53,13 +49,14 @@ def _run(arguments: argparse.Namespace) -> int:
     from sweeps.tracking.tracking_uri import is_server
     from sweeps.tracking.ui_server import running_ui
     from sweeps.tracking.ui_view import share_view
+    from sweeps.trials.labels import shared_parameters
 
     sweep = open_named(arguments, complete=False)
     uri = sweep.recording.uri
     page = share_view(
         sweep.recording,
         objectives=[objective.metric for objective in sweep.objectives],
-        parameters=_shared_parameters(sweep.records),
+        parameters=shared_parameters(sweep.records),
     )
 
     def show(base: str) -> None:
@@ -76,18 +73,6 @@ def _run(arguments: argparse.Namespace) -> int:
         sys.stderr.write("MLflow's UI runs until you press Control-C.\n")
         ui.wait()
     return 0
-
-
-def _shared_parameters(records: Sequence[TrialRecord]) -> list[str]:
-    """List what tells trials apart and all of them have: without a value a line has no end."""
-    from sweeps.trials.labels import differing_parameters
-
-    complete = [record for record in records if record.values is not None]
-    return [
-        path
-        for path in differing_parameters(complete)
-        if all(path in record.parameters for record in complete)
-    ]
 
 
 if __name__ == "__main__":

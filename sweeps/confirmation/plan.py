@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hsplid_core.config.analyses import ConfirmationConfig
 from hsplid_core.errors import ConfigError
+from hsplid_core.evaluation import find_suite
 from hsplid_core.methods import CrossEntropyConfig
 from sweeps.confirmation.statistics import CROSS_ENTROPY
 from sweeps.fronts.selection import select
@@ -16,8 +17,10 @@ from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.storage.bucket_mirror import shared_place
 from sweeps.study.stored_sweep import StoredSweep
 from trainables.config import ParameterValue
+from trainables.confirmation import OWN_SUITE
 
 FOLDER = "confirm"
+_DEMO_IMAGES = 60
 _METHOD = "cross_entropy"
 
 
@@ -128,6 +131,26 @@ def make_plan(
         ),
         seeds=seeds,
     )
+
+
+def make_suite(suite: str | None, max_images: int | None, *, is_demo: bool) -> ConfirmationConfig:
+    """Say how models are judged: on demo data so that it takes minutes of a CPU, not hours.
+
+    Args:
+        suite: Name of an attack suite; None takes the standard one, on demo data the sweep's own
+            radii.
+        max_images: Attack only so many test images; None takes all, on demo data a few where no
+            suite was named.
+        is_demo: Whether the sweep's images are the stand-in.
+
+    Raises:
+        ConfigError: There is no such suite, or the number of images is not positive.
+    """
+    name = suite or (OWN_SUITE if is_demo else "standard")
+    if name != OWN_SUITE:
+        find_suite(name, or_else=[OWN_SUITE])
+    few = _DEMO_IMAGES if is_demo and suite is None else None
+    return ConfirmationConfig(suite=name, max_images=max_images or few)
 
 
 def _chosen(sweep: StoredSweep, trials: Sequence[int]) -> list[Configuration]:

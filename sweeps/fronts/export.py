@@ -1,7 +1,7 @@
-"""The trials under a selection as a table for pandas, polars, DuckDB and spreadsheets.
+"""Exports of a selection: a table for pandas, polars, DuckDB and spreadsheets, and JSON.
 
-The columns are those of :mod:`sweeps.trials.table_file`, where ``objective/NAME`` are the values
-that the trials were ranked by, and behind them:
+The table's columns are those of :mod:`sweeps.trials.table_file`, where ``objective/NAME`` are the
+values that the trials were ranked by, and behind them:
 
 =============  =======  ====================================================================
 column         type     meaning
@@ -18,11 +18,13 @@ CSV has no types and no metadata: numbers are written in full, null as nothing, 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 
+from hsplid_core.errors import ConfigError
 from sweeps.fronts.selection import Selection
-from sweeps.trials.table_file import to_table
+from sweeps.trials.table_file import to_table, write_table
 
 
 def selection_table(selection: Selection) -> pa.Table:
@@ -42,3 +44,46 @@ def selection_table(selection: Selection) -> pa.Table:
             "reference": json.dumps(list(selection.reference)),
         }
     )
+
+
+def export_selection(selection: Selection, path: Path) -> None:
+    """Write all trials, ranked, into a file whose ending names the format.
+
+    Raises:
+        ConfigError: The ending is unknown, or the file cannot be written.
+    """
+    try:
+        write_table(selection_table(selection), path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def selection_json(selection: Selection) -> dict[str, object]:
+    """Return a selection as plain JSON data."""
+    names = [objective.metric for objective in selection.objectives]
+    return {
+        "objectives": [
+            {"metric": objective.metric, "direction": objective.direction}
+            for objective in selection.objectives
+        ],
+        "reference": list(selection.reference),
+        "hypervolume": selection.hypervolume,
+        "knee": selection.knee,
+        "ends": dict(selection.ends),
+        "ties": [list(group) for group in selection.ties],
+        "front": [
+            {
+                "trial": record.number,
+                "values": dict(zip(names, record.values or (), strict=True)),
+                "parameters": dict(record.parameters),
+            }
+            for record in selection.front
+        ],
+        "ranks": {str(number): rank for number, rank in selection.ranks.items()},
+        "infeasible": {str(number): reason for number, reason in selection.infeasible.items()},
+        "failed": {
+            str(record.number): record.failure
+            for record in selection.records
+            if record.state == "failed"
+        },
+    }

@@ -1,25 +1,19 @@
 """Judging saved models: finding one, measuring it on a data set, and showing what was found."""
 
-from sweeps.model_evaluation.find_model import JudgedModel, open_judged
-from sweeps.model_evaluation.image_log import ENDINGS, write_log
-from sweeps.model_evaluation.measure import Verdict, Wishes, judge
-from sweeps.model_evaluation.text_tables import (
-    accuracies_table,
-    notes,
-    radius_text,
-    robustness_table,
-)
+from sweeps.model_evaluation.find_model import open_judged
+from sweeps.model_evaluation.image_log import check_log_file, log_verdict
+from sweeps.model_evaluation.measure import Verdict, Wishes, data_sets_of, find_device, judge
+from sweeps.model_evaluation.text_tables import print_verdict, tell_progress
 
 __all__ = [
-    "ENDINGS",
-    "JudgedModel",
     "Verdict",
     "Wishes",
-    "accuracies_table",
+    "check_log_file",
+    "data_sets_of",
+    "find_device",
     "judge",
-    "notes",
+    "log_verdict",
     "open_judged",
-    "radius_text",
-    "robustness_table",
-    "write_log",
+    "print_verdict",
+    "tell_progress",
 ]

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from hsplid_core.attacks import Model, find_region
-from hsplid_core.corruptions import SEVERITIES
-from hsplid_core.data import ImageSet, Split, load
+from hsplid_core.config import check
+from hsplid_core.corruptions import SEVERITIES, find_corruption
+from hsplid_core.data import DATA_SETS, ImageSet, Split, load
 from hsplid_core.data.evaluation_batches import choose_positions
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean
 from hsplid_core.evaluation import RobustnessTable, Suite, Told, evaluate_robustness, judged_on
 from hsplid_core.evaluation.accuracy import (
     accuracy,
@@ -23,6 +24,7 @@ from hsplid_core.evaluation.accuracy import (
     swapped_background_accuracy,
 )
 from hsplid_core.models.trained import TrainedModel
+from hsplid_core.training import pick_device
 from trainables.robustness import cell_name
 
 _BLUR = 0.05  # of the image's side: a standard deviation that leaves colours and nothing else
@@ -55,6 +57,18 @@ class Wishes:
     batch_size: int = 256
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError where a number is too small or a corruption unknown."""
+        check(
+            (number is None or number >= 1, f"{name} is {number}: use at least 1")
+            for name, number in (
+                ("batch_size", self.batch_size),
+                ("max_images", self.max_images),
+            )
+        )
+        for kind in self.corruptions:
+            find_corruption(kind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +130,38 @@ class Verdict:
                 "warnings": [dataclasses.asdict(finding) for finding in table.warnings],
             },
         }
+
+
+def find_device(name: str) -> torch.device:
+    """Return a device by its name, or the best one for ``auto``.
+
+    Raises:
+        ConfigError: There is no such device.
+    """
+    try:
+        return pick_device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device is {name}: use auto, cpu, cuda, cuda:0 and so on") from error
+
+
+def data_sets_of(name: str) -> list[str]:
+    """Find a data set, or all variants of one; those of ImageNet's own classes are left out.
+
+    Raises:
+        ConfigError: There is no such data set.
+    """
+    if name in DATA_SETS:
+        return [name]
+    variants = [
+        variant
+        for variant in DATA_SETS
+        if variant.startswith(f"{name}/") and not variant.endswith("_fine")
+    ]
+    if not variants:
+        raise ConfigError(
+            f"data is {name}: use one of {', '.join(DATA_SETS)}{did_you_mean(name, DATA_SETS)}"
+        )
+    return variants
 
 
 def judge(

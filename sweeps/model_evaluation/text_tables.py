@@ -1,15 +1,42 @@
-"""What a model's evaluation found, as tables in the terminal."""
+"""Tables of a model's evaluation in the terminal, and its progress."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from hsplid_core.attacks import Norm
-from hsplid_core.evaluation import Cell, RobustnessTable
+from hsplid_core.evaluation import Cell, Progress, RobustnessTable
 from sweeps.model_evaluation.measure import Verdict
+
+
+def tell_progress(done: Progress) -> None:
+    """Say on stderr how far it is: a strong suite takes minutes a batch."""
+    radii = ", ".join(
+        f"{count} at {radius_text(done.norm, epsilon)}"
+        for count, epsilon in zip(done.standing, done.epsilons, strict=True)
+    )
+    sys.stderr.write(
+        f"images from {done.n_done + 1} of {done.n_images}: {done.attack}, {done.region} "
+        f"({done.norm}): {radii} stand\n"
+    )
+
+
+def print_verdict(verdict: Verdict) -> None:
+    """Print what was measured on a data set, and what must be known to read it."""
+    # A table that goes into a file or a pipe shall not be cut at 80 columns.
+    width = None if sys.stdout.isatty() else max(100, int(os.environ.get("COLUMNS", 100)))
+    console = Console(width=width)
+    console.print(accuracies_table(verdict))
+    if verdict.robustness is not None:
+        console.print(robustness_table(verdict.robustness))
+    for note in notes(verdict):
+        console.print(note, soft_wrap=True, highlight=False, markup=False)
 
 
 def accuracies_table(verdict: Verdict) -> Table:

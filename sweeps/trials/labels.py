@@ -81,6 +81,16 @@ def differing_parameters(records: Sequence[TrialRecord]) -> dict[str, str]:
     )
 
 
+def shared_parameters(records: Sequence[TrialRecord]) -> list[str]:
+    """List the parameters that tell complete trials apart and that all of them have."""
+    complete = [record for record in records if record.values is not None]
+    return [
+        path
+        for path in differing_parameters(complete)
+        if all(path in record.parameters for record in complete)
+    ]
+
+
 def parameters_text(parameters: Mapping[str, ParameterValue], names: Mapping[str, str]) -> str:
     """Write parameters in one line, such as ``rho_s=0.5 lr=5e-4``.
 

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from hsplid_core.errors import ConfigError
+
+_DIRECTIONS: Mapping[str | None, Literal["maximize", "minimize"]] = {
+    None: "maximize",
+    "max": "maximize",
+    "min": "minimize",
+}
+_GOAL = re.compile(r"(?P<metric>[^:,\s]+)(:(?P<direction>max|min))?")
 
 
 class Objective(Protocol):
@@ -36,3 +46,24 @@ class Goal:
 
     metric: str
     direction: Literal["maximize", "minimize"]
+
+
+def parse_goals(text: str) -> tuple[Goal, ...]:
+    """Read metrics with their directions.
+
+    Args:
+        text: For instance ``val/accuracy:max,hsplid/salient_dims:min``; without a direction more
+            is better.
+
+    Raises:
+        ConfigError: A part is malformed, or a metric is given twice.
+    """
+    goals = []
+    for part in text.split(","):
+        match = _GOAL.fullmatch(part.strip())
+        if match is None:
+            raise ConfigError(f"metrics {part!r}: write NAME:max or NAME:min, joined by commas")
+        goals.append(Goal(metric=match["metric"], direction=_DIRECTIONS[match["direction"]]))
+    if len({goal.metric for goal in goals}) < len(goals):
+        raise ConfigError(f"metrics is {text}: give each metric once")
+    return tuple(goals)

@@ -1,17 +1,21 @@
-"""What every command on a stored sweep does with a sweep that it cannot work with."""
+"""All commands: what --help and --list import, and what is told of a sweep that cannot be used."""
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from sweeps import confirm as confirm
-from sweeps import pareto, ui
-from sweeps import report as report
+from sweeps import confirm, pareto, report, ui
 from tests.sweeps.studies import failed_trial, write_study
 
+ALL = ("run", "submit", "jobs", "pareto", "confirm", "report", "evaluate", "ui", "sync", "data")
+HEAVY = {"torch", "ray", "optuna", "mlflow", "plotly", "pyarrow", "pydantic", "rich", "PIL"}
+ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {
     "pareto": pareto.main,
     "report": report.main,
@@ -23,6 +27,37 @@ CASES = {
     "empty": "the study has no trials yet; run the sweep first",
     "hopeless": "all 2 trials failed (no memory)",
 }
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [*((name, "--help") for name in ALL), ("run", "--list"), ("run", "--list --json")],
+)
+def test_help_and_the_list_import_nothing_heavy(
+    command: str, options: str, record_property: Callable[[str, object], None]
+) -> None:
+    code = (
+        f"import sys\nfrom sweeps.{command} import main\n"
+        f"try:\n    main({options.split()!r})\nexcept SystemExit as ended:\n"
+        "    assert ended.code == 0\n"
+        "sys.stderr.write(' '.join(sys.modules))\n"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    record_property("cpu_seconds", round(seconds, 2))
+    if options == "--help":
+        assert done.stdout.startswith(f"usage: python -m sweeps.{command} ")
+        assert f"examples:\n  python -m sweeps.{command} " in done.stdout
+    assert HEAVY.isdisjoint(done.stderr.split())
+
+
+def test_every_command_is_tested() -> None:
+    files = {path.stem for path in (ROOT / "sweeps").glob("*.py")}
+    assert files - {"__init__", "_command_line"} == set(ALL)
 
 
 @pytest.fixture(scope="module")

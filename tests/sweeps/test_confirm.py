@@ -22,8 +22,8 @@ from optuna.trial import FrozenTrial, create_trial
 from hsplid_core.config.analyses import ConfirmationConfig
 from hsplid_core.data.demo.coco import write_coco_demo
 from hsplid_core.errors import ConfigError
-from sweeps.confirm import judging, main, make_parser
-from sweeps.confirmation.plan import make_plan
+from sweeps.confirm import main
+from sweeps.confirmation.plan import make_plan, make_suite
 from sweeps.spec.loading import load_spec
 from sweeps.study.location import SQLITE_FILE
 from sweeps.study.stored_sweep import open_sweep
@@ -186,27 +186,26 @@ def test_the_front_is_what_is_planned(storage: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "is_demo", "suite", "max_images"),
+    ("suite", "max_images", "is_demo", "expected"),
     [
-        ([], True, "objective", 60),
-        ([], False, "standard", None),
-        (["--max-images=7"], True, "objective", 7),
-        (["--suite=standard"], True, "standard", None),
-        (["--suite=objective"], False, "objective", None),
+        (None, None, True, ("objective", 60)),
+        (None, None, False, ("standard", None)),
+        (None, 7, True, ("objective", 7)),
+        ("standard", None, True, ("standard", None)),
+        ("objective", None, False, ("objective", None)),
     ],
 )
 def test_demo_data_are_judged_in_minutes(
-    arguments: list[str], is_demo: bool, suite: str, max_images: int | None
+    suite: str | None, max_images: int | None, is_demo: bool, expected: tuple[str, int | None]
 ) -> None:
-    given = make_parser().parse_intermixed_args(["tiny", *arguments])
-    found = judging(given, is_demo=is_demo)
-    assert (found.suite, found.max_images) == (suite, max_images)
+    found = make_suite(suite, max_images, is_demo=is_demo)
+    assert (found.suite, found.max_images) == expected
 
 
 def test_a_misspelt_suite_is_told_with_all_that_there_are() -> None:
     says = r"suite is 'objektive': use one of \['objective', 'paper', .*; did you mean objective\?"
     with pytest.raises(ConfigError, match=says):
-        judging(make_parser().parse_intermixed_args(["tiny", "--suite=objektive"]), is_demo=False)
+        make_suite("objektive", None, is_demo=False)
 
 
 def test_its_own_suite_has_the_radii_of_the_search_and_strong_attacks(storage: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,6 @@ from tests.hsplid_core.data.archived import zip_bytes
 from tests.hsplid_core.data.bad_server import BadServer, drops_after, served, status
 from tests.hsplid_core.data.test_contract import small_demo
 from tests.hsplid_core.data.test_fetch import ANNOTATIONS, unpublished
-
-HEAVY = ("torch", "ray", "mlflow", "optuna", "pyarrow", "PIL", "requests", "rich")
 
 
 @pytest.fixture(autouse=True)
@@ -63,23 +59,6 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 def parsed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
     code, out, _ = told(capsys, *arguments, "--json")
     return code, json.loads(out)
-
-
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys\nfrom sweeps.data import main\n"
-        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        f"print('|', *(set(sys.modules) & set({HEAVY!r})))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert "python -m sweeps.data fetch coco_animals root=/data/coco" in done.stdout
-    assert done.stdout.rpartition("|")[2].strip() == ""
 
 
 def test_the_list_names_every_data_set(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

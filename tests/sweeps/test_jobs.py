@@ -176,15 +176,6 @@ def test_a_sweep_file_has_to_be_in_the_folder_that_is_sent(
     assert "lies outside of" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["submit", "jobs", "sealed"])
-def test_help_imports_nothing_heavy(command: str) -> None:
-    shown = f"import sys, sweeps.{command}; print({{'ray', 'torch', 'mlflow'}} & set(sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-c", shown], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "set()\n"
-
-
 def test_a_token_file_that_is_not_there_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,13 +68,6 @@ def imported_by(arguments: str) -> tuple[subprocess.CompletedProcess[str], set[s
     return done, set(done.stderr.rpartition("|")[2].split())
 
 
-@pytest.mark.parametrize("arguments", ["--help", "--list", "--list --json"])
-def test_help_and_the_list_import_nothing_heavy(arguments: str) -> None:
-    done, heavy = imported_by(arguments)
-    assert done.returncode == 0
-    assert heavy == set()
-
-
 def test_a_wrong_spec_is_told_before_ray_and_mlflow_are_imported() -> None:
     done, heavy = imported_by("coco_hsplid training.epoch=3 training.batch_size=0")
     assert done.returncode == 2
@@ -90,13 +83,6 @@ def test_list_names_every_sweep(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in lines] == list(SWEEPS)
     assert main(["--list", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)) == set(SWEEPS)
-
-
-def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(["--help"])
-    assert caught.value.code == 0
-    assert "python -m sweeps.run coco_hsplid trials=30" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", sorted(SWEEPS))

@@ -1,0 +1,48 @@
+"""Delivery to MLflow of what a killed sweep left in its journal, its front's models included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+
+from sweeps.study.stored_sweep import open_sweep
+from sweeps.study.study import load_study, missing_trials
+from sweeps.study.sweep_info import command_again, read_about
+from sweeps.tracking.journal_replay import replay
+
+
+def deliver(folder: Path) -> Iterator[str]:
+    """Deliver a sweep's journal, and register the front of one that has all its trials.
+
+    Args:
+        folder: The sweep's folder, held by the caller.
+
+    Yields:
+        What was done, and what remains for which command.
+    """
+    done = replay(folder)
+    if done.delivered:
+        yield f"{done.delivered} entries delivered to {done.uri}"
+    else:
+        yield "nothing is left to deliver"
+    about = read_about(folder)
+    if not done.uri or about is None or about.is_pretraining:
+        return
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    command = command_again(folder, about, fresh=False)
+    if missing := missing_trials(load_study(folder), about.spec.trials):
+        yield f"{missing} of {about.spec.trials} trials have not ended; this goes on: {command}"
+        return
+    if not done.is_complete:
+        yield f"report and table were not written; this writes them: {command}"
+    sweep = open_sweep(str(folder))
+    if done.registered == frozenset(r.number for r in sweep.records if r.on_front):
+        return
+    # Opens models, and so imports torch: most deliveries end before.
+    from sweeps.outputs.registered_models import register_front
+
+    versions = register_front(sweep)
+    told = ", ".join(f"{alias} is version {number}" for alias, number in versions.items())
+    yield f"models of the front in the registry: {told or 'none'}"

@@ -79,7 +79,7 @@ def no_database(place: StudyPlace, error: Exception) -> StorageError:
     """Say that a database does not open, why, and what to do."""
     cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
     hint = (
-        "pip install 'saliency-sweeps[postgres]'"
+        "pip install '.[postgres]'"
         if isinstance(error, ImportError)
         else "start the database, or set PGPASSWORD"
     )

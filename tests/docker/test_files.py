@@ -43,7 +43,7 @@ def test_the_dockerfile_copies_what_there_is_and_what_is_not_ignored() -> None:
     ignored = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE.read_text(), re.M)
     sources = [source for line in copied for source in line.split()]
-    assert len(sources) == 10
+    assert len(sources) == 11
     for source in sources:
         assert (ROOT / source).exists()
         assert f"!{source}" in ignored
@@ -60,8 +60,9 @@ def test_the_last_stage_has_no_build_tools_and_another_user_than_root() -> None:
 def test_the_lock_is_split_as_the_dockerfile_says() -> None:
     """Run its two awk programs: only torch and torchvision lose their hashes, uv keeps its own."""
     tool, constraints = re.findall(r"awk '([^']+)'", DOCKERFILE.read_text())
-    lock = (ROOT / "requirements.lock").read_text()
-    only_uv = run("awk", tool, input=lock).stdout
+    tools = (ROOT / "requirements-dev.lock").read_text()
+    lock = (ROOT / "requirements.lock").read_text() + tools
+    only_uv = run("awk", tool, input=tools).stdout
     assert re.match(r"uv==\S+ \\\n    --hash=sha256:", only_uv)
     assert len(re.findall(r"^\S+==", only_uv, re.M)) == 1
     made = run("awk", constraints, input=lock).stdout

@@ -13,11 +13,12 @@ from typing import Any
 import yaml
 
 from hsplid_core.errors import ConfigError
-from sweeps.spec.yaml_reader import parse_yaml
+from sweeps.spec.yaml_reader import parse_yaml, yaml_problem
 from trainables.config import ParameterValue, split_path
 
 # One colon may stand in the name of a method from outside: package.module:Class.
 _KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?")
+_BEGINS_OTHER_THAN_PLAIN_TEXT = "'\"[{&*!|>"
 _SEARCHABLE = ("data.pixel", "model", "method", "recipe", "training", "evaluation", "seed")
 
 
@@ -73,10 +74,13 @@ def _parse(text: str) -> Override:
         )
     if not value.strip():
         raise ConfigError(f"override {text!r}: there is no value; write {path}=null for none")
+    # A command line has no comments, which YAML sees in the experiment's name "run #3".
+    if re.search(r"(^|\s)#", value) and value.strip()[0] not in _BEGINS_OTHER_THAN_PLAIN_TEXT:
+        return Override(path, value.strip())
     try:
         return Override(path, parse_yaml(value))
     except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or error
+        problem = yaml_problem(error)
         raise ConfigError(f"override {text!r}: the value is not YAML ({problem})") from error
 
 

@@ -15,6 +15,11 @@ from hsplid_core.errors import DataError
 
 _READ_BYTES = 2**20
 _END_MARK_BYTES = 1024
+_ENCRYPTED = 0x1  # bit of a zip member's flags
+# No published data set unpacks to so many times its size: pictures hardly compress, and text in
+# JSON does by about ten. More is a bomb, or the wrong file.
+_MAX_RATIO = 64
+_ALWAYS_ALLOWED_BYTES = 16 * 2**20
 
 FilesDone = Callable[[int, int | None], None]
 """Is told how many files are unpacked, and how many there are if that is known."""
@@ -32,8 +37,9 @@ def unpack(
         progress: Told about every file.
 
     Raises:
-        DataError: The archive is damaged or half-downloaded, holds names that lead out of the
-            folder, or the disk is full. The folder is not there then.
+        DataError: The archive is damaged, encrypted or half-downloaded, holds names that lead out
+            of the folder or far more than its size lets expect, or the disk is full. The folder is
+            not there then.
     """
     shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
     folder.mkdir(parents=True)
@@ -51,6 +57,7 @@ def unpack(
         zlib.error,
         EOFError,
         NotImplementedError,
+        KeyError,  # a hard link to what the archive does not hold
     ) as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise DataError(
@@ -94,6 +101,10 @@ def _unzip(
             for member in opened.infolist()
             if _wanted(archive, member.filename, prefixes) and not member.is_dir()
         ]
+        if any(member.flag_bits & _ENCRYPTED for member in members):
+            raise DataError(f"{archive} is encrypted: unpack it by hand, with its password")
+        # What a member says of its size holds: the reader stops there.
+        _check_size(archive, sum(member.file_size for member in members))
         for number, member in enumerate(members, start=1):
             opened.extract(member, folder)
             yield number, len(members)
@@ -107,9 +118,11 @@ def _untar(
     with opener(archive, "rb") as opened:
         content = _Tail(cast(IO[bytes], opened))
         with tarfile.open(fileobj=cast(IO[bytes], content), mode="r|") as members:
-            number = 0
+            number = size = 0
             for member in members:
                 if _wanted(archive, member.name, prefixes) and not member.isdir():
+                    size += member.size
+                    _check_size(archive, size)
                     # Refuses links that lead out, devices and rights beyond the user's own.
                     members.extract(member, folder, filter="data")
                     number += 1
@@ -117,6 +130,15 @@ def _untar(
         content.check_end()
         if number:
             yield number, number
+
+
+def _check_size(archive: Path, unpacked: int) -> None:
+    allowed = max(_ALWAYS_ALLOWED_BYTES, _MAX_RATIO * archive.stat().st_size)
+    if unpacked > allowed:
+        raise DataError(
+            f"{archive} would unpack to more than {_MAX_RATIO} times its size "
+            f"({unpacked / 2**20:.0f} MiB): do not trust it, or unpack it by hand"
+        )
 
 
 class _Tail:

@@ -90,9 +90,9 @@ def read_image_names(path: Path) -> list[str]:
         path: COCO's `instances_train2017.json` or `instances_val2017.json`.
 
     Raises:
-        DataError: The file is no valid JSON or lacks a field.
+        DataError: The file is no valid JSON, lacks a field, or names a file outside the folder.
     """
-    return [_field(path, "image", image, "file_name") for image in _load(path)["images"]]
+    return [_file_name(path, image) for image in _load(path)["images"]]
 
 
 def _load(path: Path) -> Json:
@@ -147,13 +147,24 @@ def _animal_image(path: Path, image: Json, label: int, annotations: list[Json]) 
         )
     return AnimalImage(
         image_id=image["id"],
-        file_name=_field(path, "image", image, "file_name"),
+        file_name=_file_name(path, image),
         height=height,
         width=width,
         label=label,
         annotations=tuple(annotations),
         url=image.get("coco_url"),
     )
+
+
+def _file_name(path: Path, image: Json) -> str:
+    name = str(_field(path, "image", image, "file_name"))
+    place = Path(name)
+    if not place.name or place.is_absolute() or ".." in place.parts:
+        raise DataError(
+            f"{path}: image {image.get('id')} must have a file_name in the image folder, got "
+            f"{name!r}: nothing outside of it is read"
+        )
+    return name
 
 
 def _field(path: Path, kind: str, node: Json, name: str) -> Any:

@@ -39,14 +39,16 @@ def read_picture(path: Path) -> Image.Image:
         path: Its file.
 
     Raises:
-        DataError: The file is missing (then with a `FileNotFoundError` as its cause), truncated or
-            no picture.
+        DataError: The file is missing (then with a `FileNotFoundError` as its cause), truncated,
+            no picture, or too large to be one.
     """
     content = read_file(path)
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
             return image
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path} is too large a picture ({error}): scale it down") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(
             f"{path} must be a readable picture ({error}): download it again"

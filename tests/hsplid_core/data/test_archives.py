@@ -132,3 +132,34 @@ def test_what_is_there_is_replaced_file_by_file(tmp_path: Path) -> None:
     place(out, root)
     assert contents(root) == {**FILES, "a/own.txt": b"mine"}
     assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tgz"])
+def test_a_bomb_is_not_unpacked(tmp_path: Path, name: str) -> None:
+    files = {"a.txt": b"", "bomb.txt": bytes(20 * 2**20)}
+    content = zip_bytes(files) if name == "x.zip" else tar_bytes(files, "w:gz")
+    with pytest.raises(DataError, match=r"more than 64 times its size \(20 MiB\): do not trust"):
+        unpacked(tmp_path, name, content)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_encrypted_member(tmp_path: Path) -> None:
+    content = bytearray(zip_bytes(FILES))
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = content.find(signature)
+        while at >= 0:
+            content[at + offset] |= 1
+            at = content.find(signature, at + 1)
+    with pytest.raises(DataError, match="is encrypted: unpack it by hand"):
+        unpacked(tmp_path, "x.zip", bytes(content))
+
+
+def test_a_hard_link_to_what_is_not_there(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        link = tarfile.TarInfo("a")
+        link.type, link.linkname = tarfile.LNKTYPE, "gone"
+        archive.addfile(link)
+    with pytest.raises(DataError, match="must be a whole archive"):
+        unpacked(tmp_path, "x.tar", buffer.getvalue())
+    assert not (tmp_path / "out").exists()

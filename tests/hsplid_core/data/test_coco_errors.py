@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -237,3 +239,26 @@ def test_png_named_jpg_is_fine(whole: CocoRoot) -> None:
     path = whole.path / "train2017" / "000000000002.jpg"
     Image.fromarray(np.zeros((32, 32, 3), dtype=np.uint8)).save(path, format="PNG")
     assert len(build_or_open(whole.source(), whole.path.parent / "cache")) == 3
+
+
+def test_a_picture_too_large_to_decode_is_named(whole: CocoRoot) -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
+    file = next(iter((whole.path / "train2017").iterdir()))
+    file.write_bytes(content + chunk(b"IEND", b""))
+    with pytest.raises(DataError, match=f"{file.name} is too large a picture .*: scale it down"):
+        build_or_open(whole.source(), whole.path.parent / "cache")
+
+
+@pytest.mark.parametrize("name", ["../secret.jpg", "/etc/secret.jpg", "a/../../secret.jpg", ""])
+def test_a_file_name_that_leads_out_of_the_folder(tmp_path: Path, name: object) -> None:
+    root = CocoRoot(tmp_path)
+    root.animal(root.image(), BEAR, box(2, 2, 20, 20))
+    root.images[0]["file_name"] = name
+    source = root.source()
+    with pytest.raises(DataError, match="must have a file_name in the image folder, got"):
+        len(source)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import uuid
@@ -12,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TypeVar
+
+from filelock import FileLock, Timeout
 
 from hsplid_core.errors import DataError
 
@@ -41,7 +42,7 @@ def make_folder(folder: Path, setting: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, setting: str = "cache_dir") -> Iterator[None]:
+def locked(path: Path, setting: str = "cache_dir", *, wait: bool = True) -> Iterator[None]:
     """Hold an exclusive lock between processes; the kernel frees a dead holder's lock.
 
     The lock file stays behind: deleting it would let two processes hold "the" lock at once.
@@ -49,24 +50,32 @@ def locked(path: Path, setting: str = "cache_dir") -> Iterator[None]:
     Args:
         path: The lock file; its folder must exist.
         setting: The argument that names the folder, for the error's text.
+        wait: Wait for a process that holds it, instead of raising.
 
     Raises:
         DataError: The lock file can't be written.
+        Timeout: Another process holds it, and nobody shall wait.
     """
+    lock = FileLock(path)
     try:
-        handle = path.open("a")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            if not wait:
+                raise
+            logger.info("waiting for another process that holds %s", path)
+            lock.acquire()
+    except Timeout:
+        raise
     except OSError as error:
         raise DataError(
             f"{path.parent} must be writable to hold {path.name} ({error.strerror}): "
             f"choose another {setting}"
         ) from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.info("waiting for another process that holds %s", path)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
@@ -74,10 +83,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Write a file so that others see the old one or the whole new one, never a part.
 
     Args:
-        path: The file's final name. The content first goes to a name beside it, which is
+        path: The file's final name. The content first goes to a hidden name beside it, which is
             removed if the writing fails.
     """
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         with temporary.open("wb") as handle:
             yield handle

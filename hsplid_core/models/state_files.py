@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 
 from hsplid_core.bucket_path import AnyPath, BucketPath
 from hsplid_core.errors import CheckpointError
+from hsplid_core.files import replacing
 
 STATE_FILE = "state.pt"
 _CHECKSUM_SUFFIX = ".sha256"
@@ -64,12 +64,5 @@ def _write_atomically(path: AnyPath, content: bytes) -> None:
     if isinstance(path, BucketPath):
         path.write_bytes(content)
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(content)

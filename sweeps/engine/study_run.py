@@ -21,7 +21,12 @@ from sweeps.spec.find_space import find_space
 from sweeps.storage.bucket_mirror import publish
 from sweeps.study.provenance import provenance_tags
 from sweeps.study.resume_check import check_origin, origin_of
-from sweeps.study.study import interrupted_trials, missing_trials, open_study
+from sweeps.study.study import (
+    interrupted_trials,
+    missing_trials,
+    open_study,
+    reopened_trials,
+)
 from sweeps.study.sweep_info import About, write_about
 from sweeps.terminal.progress import ProgressView
 from sweeps.tracking import MlflowTracker
@@ -124,6 +129,7 @@ def run_trials(
             study,
             plan,
             total=total,
+            interrupted=reopened_trials(context.folder, study),
             find_checkpoint=lambda number: find_checkpoint(context.folder, number),
             on_told=announcer.trial_ended,
         )

@@ -19,15 +19,25 @@ from ray.tune.search import Searcher
 from hsplid_core.bucket_path import AnyPath
 from search_spaces import ParameterValue, SearchSpace
 from sweeps.spec.sweep_spec import ConstraintSpec, FailuresSpec
-from sweeps.study.driver_storage import one_step
-from sweeps.study.study import interrupted_trials
-from sweeps.trials.attributes import ATTEMPTS, FAILURE, PARAMETERS, RESOURCES, RUNGS
+from sweeps.trials.attributes import (
+    ATTEMPTS,
+    CAUSE,
+    FAILURE,
+    INFEASIBLE,
+    PARAMETERS,
+    RESOURCES,
+    RUNGS,
+    TRACEBACK,
+)
 from sweeps.trials.outcome import TrialOutcome, lost_worker, outcome_of
 from trainables.result_keys import ASSIGNMENT
 from trainables.trainable import Assignment
 
 # Losses of a trial that was told to give up, after which no other can be expected to run.
 _LOSSES_WITHOUT_WORK = 3
+
+# What only some ends leave in a trial.
+_OF_SOME_ENDS = (FAILURE, CAUSE, TRACEBACK, INFEASIBLE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +68,7 @@ class StudySearcher(Searcher):
         study: The study.
         plan: What all trials have in common.
         total: Trials that the study shall hold in all.
+        interrupted: Trials that an earlier driver never finished, handed out first.
         find_checkpoint: Newest whole checkpoint file of a trial by its number, None without.
         on_told: Called with a trial's number after the study knows its outcome.
 
@@ -71,6 +82,7 @@ class StudySearcher(Searcher):
         plan: TrialPlan,
         *,
         total: int,
+        interrupted: Sequence[optuna.Trial] = (),
         find_checkpoint: Callable[[int], AnyPath | None],
         on_told: Callable[[int], None],
     ) -> None:
@@ -80,7 +92,7 @@ class StudySearcher(Searcher):
         self._total = total
         self._find_checkpoint = find_checkpoint
         self._on_told = on_told
-        self._interrupted = deque(interrupted_trials(study))
+        self._interrupted = deque(interrupted)
         # A waiting trial (an enqueued first one) is still to be asked for.
         self._n_asked = sum(
             trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)
@@ -109,14 +121,12 @@ class StudySearcher(Searcher):
         """Hand out an interrupted trial, else a new one, else say that the sweep is complete."""
         if self.stop_reason is not None or not self.remaining:
             return cast(dict[str, Any], Searcher.FINISHED)  # a string, by Ray's convention
-        # A worker must never run a trial that the study does not know: it is written whole here.
-        with one_step(self._study):
-            return {ASSIGNMENT: self._hand_out(trial_id)}
+        return {ASSIGNMENT: self._hand_out(trial_id)}
 
     def _hand_out(self, trial_id: str) -> Assignment:
         checkpoint: AnyPath | None = None
         if self._interrupted:
-            trial = self._reopened(self._interrupted.popleft())
+            trial = self._interrupted.popleft()
             checkpoint = self._find_checkpoint(trial.number)
         else:
             trial = self._study.ask()
@@ -133,10 +143,6 @@ class StudySearcher(Searcher):
             memory_retries=self._plan.failures.memory_retries,
             memory_share=resources["gpu"] if 0 < resources["gpu"] < 1 else None,
         )
-
-    def _reopened(self, number: int) -> optuna.Trial:
-        """Return the handle of a trial that another driver asked for."""
-        return optuna.Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
 
     def _parameters(self, trial: optuna.Trial) -> dict[str, ParameterValue]:
         # A driver that died between asking and writing them down left a trial without; the
@@ -221,13 +227,15 @@ class StudySearcher(Searcher):
         self._on_told(trial.number)
 
     def _tell(self, trial: optuna.Trial, outcome: TrialOutcome) -> None:
-        with one_step(self._study):
-            # Before tell: a finished trial's attributes cannot be changed any more.
-            for key, value in outcome.attributes.items():
-                trial.set_user_attr(key, value)
-            for name, excess in outcome.constraints.items():
-                trial.set_constraint(name, excess)
-            self._study.tell(trial, outcome.values, state=outcome.state)
+        # A driver that was killed here may have left part of another end.
+        attributes = {key: None for key in _OF_SOME_ENDS if key in trial.user_attrs}
+        constraints = dict.fromkeys(trial.constraints, 0.0)
+        # Before tell: a finished trial's attributes cannot be changed any more.
+        for key, value in {**attributes, **outcome.attributes}.items():
+            trial.set_user_attr(key, value)
+        for name, excess in {**constraints, **outcome.constraints}.items():
+            trial.set_constraint(name, excess)
+        self._study.tell(trial, outcome.values, state=outcome.state)
         self._judge_start(outcome.attributes.get(FAILURE) if outcome.counts_as_failure else None)
 
     def _judge_start(self, failure: str | None) -> None:

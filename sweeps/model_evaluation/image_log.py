@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 
 from hsplid_core.errors import ConfigError
 from hsplid_core.evaluation import RobustnessTable
+from hsplid_core.files import replacing
 from sweeps.model_evaluation.find_model import JudgedModel
 from sweeps.model_evaluation.measure import Verdict, Wishes
 
@@ -84,16 +84,9 @@ def write_log(table: RobustnessTable, path: Path, *, facts: Mapping[str, str]) -
     metadata = {**(table.to_arrow().schema.metadata or {}), **facts}
     log = table.log.replace_schema_metadata(metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as file:
         if path.suffix == ".parquet":
-            pq.write_table(log, temporary)
+            pq.write_table(log, file)
         else:
-            with (
-                pa.OSFile(str(temporary), "wb") as file,
-                pa.ipc.new_file(file, log.schema) as sink,
-            ):
+            with pa.ipc.new_file(file, log.schema) as sink:
                 sink.write_table(log)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from hsplid_core.files import replacing
 from sweeps.plots.front_points import (
     BASELINE_COLOUR,
     BASELINE_LABEL,
@@ -109,7 +110,8 @@ def write_front(
         is_demo=is_demo,
         paper_trial=paper_trial,
     )
-    figure.savefig(path)
+    with replacing(path) as file:
+        figure.savefig(file, format="png")
 
 
 def _dress_axes(axes: Axes, picture: Picture) -> None:

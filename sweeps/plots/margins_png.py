@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from hsplid_core.files import replacing
 from hsplid_core.frequency import FILTERS
 from sweeps.plots.front_points import DEMO_NOTE
 from sweeps.spec.sweep_spec import SweepSpec
@@ -80,7 +81,8 @@ def write_margins(
         return []
     trials = read_trials(table, spec, records)
     picture = folder / "margins.png"
-    margins_figure(trials, title=spec.name, is_demo=is_demo).savefig(picture)
+    with replacing(picture) as file:
+        margins_figure(trials, title=spec.name, is_demo=is_demo).savefig(file, format="png")
     return [picture]
 
 

@@ -17,6 +17,7 @@ from hsplid_core.attacks import frozen
 from hsplid_core.bucket_path import AnyPath
 from hsplid_core.config.analyses import SaliencyConfig
 from hsplid_core.errors import SaliencyError
+from hsplid_core.files import replacing
 from hsplid_core.saliency import agg_clip, attribute
 from sweeps.plots.saliency_rows import draw_maps, example_positions
 from sweeps.trials.checkpoint_files import find_checkpoint
@@ -63,12 +64,8 @@ def write_panel(
     }
     figure = draw_maps(batch, maps, images.class_names, title=title)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}")
-    try:
-        figure.savefig(temporary, format="png")
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(file) as picture:
+        figure.savefig(picture, format="png")
 
 
 def write_panels(base: TrialConfig, records: Sequence[TrialRecord], folder: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +11,6 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GridSampler, PartialFixedSampler, RandomSampler
-from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace, _SearchSpaceGroup
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -22,7 +20,6 @@ from sweeps.spec.find_space import find_space
 from sweeps.spec.sweep_spec import SearchSpec, SweepSpec
 
 _TRIES = 20
-_OF_INTEREST = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class _Grid(GridSampler):
@@ -38,40 +35,11 @@ class _Grid(GridSampler):
         """Do nothing: who asks knows the size of the grid, and there is no loop to stop."""
 
 
-class _Groups(_GroupDecomposedSearchSpace):
-    """Optuna's groups of parameters, to which each trial is added once.
-
-    Added again it changes nothing, but Optuna does so with all trials each time it is asked, which
-    costs more with every trial.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(include_pruned=True)
-        self._n_seen = 0  # of the first trials, all of which have ended
-        self._known: set[frozenset[str]] = set()
-
-    def calculate(self, study: Study, use_cache: bool = False) -> _SearchSpaceGroup:
-        """Return the groups of all complete and stopped trials."""
-        trials = study.get_trials(deepcopy=False)
-        for trial in itertools.islice(trials, self._n_seen, None):
-            names = frozenset(trial.distributions)
-            if trial.state in _OF_INTEREST and names not in self._known:
-                self._known.add(names)
-                self._search_space.add_distributions(trial.distributions)
-        while self._n_seen < len(trials) and trials[self._n_seen].state.is_finished():
-            self._n_seen += 1
-        return self._search_space
-
-
 class _Tpe(optuna.samplers.TPESampler):
     """Optuna's TPE, which among a finite number of points asks for none a second time.
 
     A training with the same parameters and the same seed would only be repeated.
     """
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._group_decomposed_search_space = _Groups()
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hsplid_core.errors import ConfigError, did_you_mean
 
-if TYPE_CHECKING:
-    pass
-
-
-_KINDS = ("sqlite", "journal")
-
-
+FILE_KINDS = ("journal", "sqlite")
 _POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
 
 
@@ -23,13 +15,13 @@ def check_storage(text: str) -> str:
         ConfigError: It is neither a known kind nor the URL of a PostgreSQL database, or holds a
             password.
     """
-    if text in _KINDS:
+    if text in FILE_KINDS:
         return text
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in _POSTGRES:
         raise ConfigError(
-            f"storage is {_without_password(text)}: use sqlite, journal or "
-            f"postgresql://user@host/database{did_you_mean(text, _KINDS)}"
+            f"storage is {_without_password(text)}: use journal, sqlite or "
+            f"postgresql://user@host/database{did_you_mean(text, FILE_KINDS)}"
         )
     user, at, _ = rest.rpartition("@")
     if (at and ":" in user) or "password=" in rest:

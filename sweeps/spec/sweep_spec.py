@@ -35,6 +35,10 @@ from sweeps.spec.study_url import check_storage
 from sweeps.storage.bucket_mirror import local_folder
 from trainables.config import TrialConfig, check_recipe
 
+# What they stand for is in sweeps.search: samplers and schedulers.
+SamplerName = Literal["tpe", "nsga2", "nsga3", "gp", "random", "qmc", "grid"]
+SchedulerName = Literal["none", "mo_asha", "asha", "median"]
+
 
 def absolute(path: Path) -> Path:
     """Return a path that means the same in every process; ``~`` is the user's home."""
@@ -120,12 +124,12 @@ class SearchSpec(_Section):
     """
 
     space: str
-    sampler: Literal["tpe", "nsga2", "nsga3", "gp", "random", "qmc", "grid"] = "tpe"
+    sampler: SamplerName = "tpe"
     seed: int = Field(default=0, ge=0)
     startup_trials: int = Field(default=10, ge=0)
     paper_first: bool = True
     constraints: tuple[ConstraintSpec, ...] = ()
-    scheduler: Literal["none", "mo_asha", "asha", "median"] = "none"
+    scheduler: SchedulerName = "none"
     grace_epochs: int | None = Field(default=None, ge=1)
     reduction_factor: int = Field(default=3, ge=2)
 
@@ -177,17 +181,18 @@ class StudySpec(_Section):
     """Where the study is kept, which only the driver writes.
 
     Attributes:
-        storage: ``sqlite`` or ``journal`` for a file in the sweep's folder, or the URL of a
+        storage: ``journal`` or ``sqlite`` for a file in the sweep's folder, or the URL of a
             PostgreSQL database: ``postgresql://user@host/database``. Its password comes from
-            PGPASSWORD or a password file, for the spec is logged.
+            PGPASSWORD or a password file, for the spec is logged. None is what the sweep was
+            begun with, and a journal for a new one.
     """
 
-    storage: str = "sqlite"
+    storage: str | None = None
 
     @field_validator("storage")
     @classmethod
-    def _storage_is_known(cls, value: str) -> str:
-        return check_storage(value)
+    def _storage_is_known(cls, value: str | None) -> str | None:
+        return None if value is None else check_storage(value)
 
 
 class ClusterSpec(_Section):
@@ -314,9 +319,9 @@ class SweepSpec(_Section):
     def _bucket_has_servers(self) -> Self:
         # Neither can be kept in a bucket, and beside one nobody would find them again.
         if isinstance(self.storage, BucketPath):
-            if "://" not in self.study.storage:
+            if "://" not in (self.study.storage or ""):
                 raise ConfigError(
-                    f"study.storage is {self.study.storage}, a file, and storage is "
+                    f"study.storage is {self.study.storage or 'journal'}, a file, and storage is "
                     f"{self.storage}, where no process can lock one: use a database, "
                     "study.storage=postgresql://user@host/database"
                 )

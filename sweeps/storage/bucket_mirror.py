@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath, PurePosixPath
 
 from hsplid_core.bucket_path import SCHEME, AnyPath, BucketPath
+from hsplid_core.files import replacing
 
 CHECKPOINTS = "ray"
 
@@ -102,14 +103,11 @@ def _fetch(place: BucketPath) -> None:
         if file.is_file() and file.stat().st_mtime >= changed:
             continue
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        try:
-            temporary.write_bytes((place / name).read_bytes())
+        with replacing(file) as written:
+            written.write((place / name).read_bytes())
+            written.flush()
             # The bucket's own time: this machine's clock may be another.
-            os.utime(temporary, (changed, changed))
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
+            os.utime(written.fileno(), (changed, changed))
 
 
 def _outputs(folder: Path) -> Iterator[Path]:

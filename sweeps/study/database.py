@@ -1,19 +1,18 @@
-"""Databases of a study: sqlite, a journal file or PostgreSQL, opened."""
+"""Storages of a study, opened: Optuna's journal file, sqlite or PostgreSQL."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sweeps.storage.local_disk import is_local
+from sweeps.study.location import JOURNAL_FILE, SQLITE_FILE, StorageError, StudyPlace
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+    from optuna.storages.journal import JournalFileOpenLock
     from sqlalchemy import Engine
     from sqlalchemy.engine.interfaces import DBAPIConnection
-from sweeps.study.location import SQLITE_FILE, StorageError, StudyPlace
-
-JOURNAL_FILE = "study.log"
 
 
 def open_storage(folder: Path, place: StudyPlace, *, writes: bool) -> BaseStorage:
@@ -39,7 +38,7 @@ def open_storage(folder: Path, place: StudyPlace, *, writes: bool) -> BaseStorag
         file = folder / JOURNAL_FILE
         if writes:
             _cut_torn_line(file)
-        backend = JournalFileBackend(str(file), lock_obj=_held_by_driver())
+        backend = JournalFileBackend(str(file), lock_obj=_held_by_driver(file))
         return optuna.storages.JournalStorage(backend)
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.pool import NullPool
@@ -97,11 +96,15 @@ def _cut_torn_line(file: Path) -> None:
             opened.truncate(whole)
 
 
-def _held_by_driver() -> Any:
-    from optuna.storages.journal._file import BaseJournalFileLock
+def _held_by_driver(file: Path) -> JournalFileOpenLock:
+    from optuna.storages.journal import JournalFileOpenLock
 
-    class HeldByDriver(BaseJournalFileLock):
-        """Locks nothing: the one process that writes holds the sweep's lock all the time."""
+    class HeldByDriver(JournalFileOpenLock):
+        """Locks nothing: the one process that writes holds the sweep's lock all the time.
+
+        Optuna's own is a file that a killed driver leaves behind, for which the next one would
+        wait half a minute.
+        """
 
         def acquire(self) -> bool:
             return True
@@ -109,4 +112,4 @@ def _held_by_driver() -> Any:
         def release(self) -> None:
             pass
 
-    return HeldByDriver()
+    return HeldByDriver(str(file))

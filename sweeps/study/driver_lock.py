@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from filelock import Timeout
 
 from hsplid_core.errors import SaliencyError
+from hsplid_core.files import locked
 from sweeps.study.database import database_url, no_database
-
-if TYPE_CHECKING:
-    pass
-from sweeps.study.location import StudyPlace, find_place
+from sweeps.study.location import StudyPlace, expected_place
 
 
 class SweepBusyError(SaliencyError):
@@ -21,31 +19,29 @@ class SweepBusyError(SaliencyError):
 
 
 @contextmanager
-def sole_driver(folder: Path, storage: str = "sqlite") -> Iterator[None]:
+def sole_driver(folder: Path, storage: str | None = None) -> Iterator[None]:
     """Hold a sweep's lock; the system lets go of it when the process ends, however it ends.
 
     A study in a database is locked there as well: two machines may share it without a folder.
 
     Args:
         folder: The sweep's folder; created where there is none.
-        storage: Where the spec keeps the study.
+        storage: Where the spec keeps the study, where it says so.
 
     Raises:
         SweepBusyError: Another process holds it.
         StorageError: The database does not answer.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    place = find_place(folder) or StudyPlace(storage, folder.name)
-    with (folder / "driver.lock").open("a") as lock:
+    place = expected_place(folder, storage)
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(locked(folder / "driver.lock", "storage", wait=False))
+        except Timeout:
             raise _busy(str(folder)) from None
-        if not place.in_database:
-            yield
-            return
-        with _locked_in_database(place):
-            yield
+        if place.in_database:
+            stack.enter_context(_locked_in_database(place))
+        yield
 
 
 @contextmanager

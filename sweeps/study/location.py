@@ -9,14 +9,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hsplid_core.errors import ConfigError, SaliencyError
-from sweeps.spec.study_url import _KINDS
+from sweeps.spec.study_url import FILE_KINDS
+from sweeps.storage.whole_files import replace_text
 
-if TYPE_CHECKING:
-    pass
-
+JOURNAL_FILE = "study.log"
 SQLITE_FILE = "study.db"
 _PLACE_FILE = "study.json"
 
@@ -40,7 +38,7 @@ class StudyPlace:
     @property
     def in_database(self) -> bool:
         """Whether the study is in a database server instead of a file."""
-        return self.storage not in _KINDS
+        return self.storage not in FILE_KINDS
 
 
 def find_place(folder: Path) -> StudyPlace | None:
@@ -59,25 +57,32 @@ def find_place(folder: Path) -> StudyPlace | None:
     return StudyPlace("sqlite", folder.name) if (folder / SQLITE_FILE).is_file() else None
 
 
-def claim_place(folder: Path, storage: str) -> StudyPlace:
+def expected_place(folder: Path, storage: str | None) -> StudyPlace:
+    """Return the place of a folder's study, or where a new one would be.
+
+    Args:
+        folder: The sweep's folder.
+        storage: What the spec says; None is a journal for a new study.
+    """
+    return find_place(folder) or StudyPlace(storage or "journal", folder.name)
+
+
+def claim_place(folder: Path, storage: str | None) -> StudyPlace:
     """Return the place of a folder's study, and note it down for a new one.
 
     Args:
         folder: The sweep's folder, which exists.
-        storage: What the spec says.
+        storage: What the spec says; None goes on with what the folder has.
 
     Raises:
         ConfigError: The study is somewhere else already.
     """
-    place = find_place(folder)
-    if place is None:
-        place = StudyPlace(storage, folder.name)
-        temporary = folder / f".{_PLACE_FILE}"
-        temporary.write_text(json.dumps(asdict(place)))
-        temporary.replace(folder / _PLACE_FILE)
-    if place.storage != storage:
+    place = expected_place(folder, storage)
+    if storage not in (None, place.storage):
         raise ConfigError(
             f"study.storage is {storage}, but the study in {folder} is kept in {place.storage}: "
             f"set study.storage={place.storage}, or add --fresh to start another study"
         )
+    if find_place(folder) is None:
+        replace_text(folder / _PLACE_FILE, json.dumps(asdict(place)))
     return place

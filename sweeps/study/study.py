@@ -14,7 +14,6 @@ from sweeps.search.samplers import build_sampler, experimental
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.study.database import open_storage
 from sweeps.study.driver_lock import SweepBusyError, sole_driver
-from sweeps.study.driver_storage import driven
 from sweeps.study.location import StorageError, claim_place, find_place
 
 __all__ = [
@@ -25,6 +24,7 @@ __all__ = [
     "load_study",
     "missing_trials",
     "open_study",
+    "reopened_trials",
     "sole_driver",
     "study_folders",
     "sweep_folder",
@@ -83,7 +83,6 @@ def open_study(
         directions=directions,
         load_if_exists=True,
     )
-    study = driven(study)
     metrics = [objective.metric for objective in spec.objectives]
     _check_objectives(study, metrics, directions)
     n_trials = len(study.get_trials(deepcopy=False))
@@ -143,3 +142,22 @@ def missing_trials(study: optuna.Study, total: int) -> int:
 def interrupted_trials(study: optuna.Study) -> list[int]:
     """Return the numbers of trials that an earlier driver asked for and never finished."""
     return [trial.number for trial in study.get_trials(states=[TrialState.RUNNING])]
+
+
+def reopened_trials(folder: Path, study: optuna.Study) -> list[optuna.Trial]:
+    """Return handles of the trials that an earlier driver asked for and never finished.
+
+    Args:
+        folder: The sweep's folder.
+        study: Its study, open for writing.
+    """
+    numbers = interrupted_trials(study)
+    place = find_place(folder)
+    if not numbers or place is None:
+        return []
+    # A study does not tell its storage, nor a trial its id there: both are asked of the storage.
+    storage = open_storage(folder, place, writes=False)
+    of_study = storage.get_study_id_from_name(study.study_name)
+    ids = [storage.get_trial_id_from_study_id_trial_number(of_study, n) for n in numbers]
+    storage.remove_session()
+    return [optuna.Trial(study, trial_id) for trial_id in ids]

@@ -6,7 +6,6 @@ request names its run; MLflow's fluent interface and its global state are not us
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import json
 import logging
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hsplid_core.errors import SaliencyError
+from hsplid_core.files import locked
 from sweeps.storage.local_disk import is_local
 from sweeps.tracking.tracking_uri import sqlite_file
 
@@ -114,8 +114,7 @@ def create_database(uri: str) -> None:
     if file is None:
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    with (file.parent / f".{file.name}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(file.parent / f".{file.name}.lock", "tracking.uri"):
         is_new = not file.exists()
         connect(uri)
         if is_new and is_local(file.parent):

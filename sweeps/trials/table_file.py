@@ -24,15 +24,16 @@ The metadata holds ``schema_version`` and ``objectives`` (JSON: metric and direc
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
 from hsplid_core.errors import ConfigError
+from hsplid_core.files import replacing
 from sweeps.trials.from_study import _WARNING
 from sweeps.trials.objective import Objective
 from sweeps.trials.record import TrialRecord
@@ -107,25 +108,13 @@ def write_table(table: pa.Table, path: Path) -> None:
     if writer is None:
         raise ConfigError(f"{path} has no known ending: use {' or '.join(FORMATS)}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        writer(table, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        writer(table, file)
 
 
-def _write_parquet(table: pa.Table, path: Path) -> None:
-    pq.write_table(table, path)
-
-
-def _write_csv(table: pa.Table, path: Path) -> None:
-    csv.write_csv(table, path)
-
-
-_WRITERS: Mapping[str, Callable[[pa.Table, Path], None]] = {
-    ".parquet": _write_parquet,
-    ".csv": _write_csv,
+_WRITERS: dict[str, Callable[[pa.Table, IO[bytes]], None]] = {
+    ".parquet": pq.write_table,
+    ".csv": csv.write_csv,
 }
 FORMATS = tuple(_WRITERS)
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -25,8 +24,8 @@ from hsplid_core.errors import ConfigError
 from sweeps.confirm import main
 from sweeps.confirmation.plan import make_plan, make_suite
 from sweeps.spec.loading import load_spec
-from sweeps.study.location import SQLITE_FILE
 from sweeps.study.stored_sweep import open_sweep
+from sweeps.study.study import load_study
 from sweeps.study.sweep_info import About, write_about
 from tests.sweeps.studies import complete_trial, write_study
 from trainables.confirmation import suite_for
@@ -122,8 +121,7 @@ def run(storage: Path) -> Iterator[Any]:
 
 
 def trials_of(storage: Path, seed: int) -> list[FrozenTrial]:
-    file = storage / "tiny" / "confirm" / f"tiny-seed-{seed}-search" / SQLITE_FILE
-    return optuna.load_study(study_name=None, storage=f"sqlite:///{file}").trials
+    return load_study(storage / "tiny" / "confirm" / f"tiny-seed-{seed}-search").trials
 
 
 def test_a_front_is_confirmed_seed_by_seed(storage: Path, run: Any) -> None:

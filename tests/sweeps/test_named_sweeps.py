@@ -22,6 +22,7 @@ from sweeps.spec.loading import load_pretrain_spec, load_spec
 from sweeps.spec.overrides import parse_overrides
 from sweeps.spec.registry import SWEEPS
 from sweeps.spec.sweep_spec import SweepSpec
+from sweeps.study.study import load_study
 from trainables.trial import Trial
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,9 +170,7 @@ def test_a_method_of_ones_own_through_ray(tmp_path: Path) -> None:
         assert says in refused.stderr
     done = sweep(f"{path}=0.25")
     assert done.returncode == 0, done.stdout + done.stderr
-    trials = optuna.load_study(
-        study_name=None, storage=f"sqlite:///{tmp_path}/runs/own/study.db"
-    ).trials
+    trials = load_study(tmp_path / "runs" / "own").trials
     assert [trial.state.name for trial in trials] == ["COMPLETE", "COMPLETE"]
     for trial in trials:
         assert trial.user_attrs["parameters"][path] == 0.25

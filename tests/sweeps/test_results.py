@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import IO
 
 import optuna
 import pandas as pd
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from optuna.trial import TrialState
 
+from sweeps.trials import table_file
 from sweeps.trials.from_study import records_of
 from sweeps.trials.record import TrialRecord
 from sweeps.trials.table_file import to_table, write_parquet
@@ -163,11 +165,11 @@ def test_a_failed_write_leaves_the_old_file(
     write_parquet(records(), GOALS, path)
     before = path.read_bytes()
 
-    def half_written(_table: pa.Table, where: Path) -> None:
-        where.write_bytes(b"PAR1")
+    def half_written(_table: pa.Table, file: IO[bytes]) -> None:
+        file.write(b"PAR1")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("sweeps.trials.table_file.pq.write_table", half_written)
+    monkeypatch.setitem(table_file._WRITERS, ".parquet", half_written)
     with pytest.raises(OSError, match="no space"):
         write_parquet([], GOALS, path)
     assert path.read_bytes() == before

@@ -31,6 +31,7 @@ from sweeps.study.study import (
     interrupted_trials,
     load_study,
     open_study,
+    reopened_trials,
     sole_driver,
     study_folders,
     sweep_folder,
@@ -107,11 +108,15 @@ def test_a_study_is_kept_in_postgresql(tmp_path: Path, postgres: str) -> None:
 
 
 def test_the_study_of_a_folder_stays_where_it_is(tmp_path: Path) -> None:
-    opened(tmp_path / "tiny", "study.storage=journal")
-    with pytest.raises(ConfigError, match=r"is sqlite, but the study in .* is kept in journal"):
-        opened(tmp_path / "tiny")
+    opened(tmp_path / "tiny", "study.storage=sqlite")
+    with pytest.raises(ConfigError, match=r"is journal, but the study in .* is kept in sqlite"):
+        opened(tmp_path / "tiny", "study.storage=journal")
+    opened(tmp_path / "tiny")
+    assert not (tmp_path / "tiny" / "study.log").exists()
+    opened(tmp_path / "new")
+    assert find_place(tmp_path / "new") == StudyPlace("journal", "new")
     with pytest.raises(ConfigError, match=r"objectives are maximize val/accuracy, but .* has max"):
-        opened(tmp_path / "tiny", "study.storage=journal", "objectives=[{metric: val/accuracy}]")
+        opened(tmp_path / "tiny", "objectives=[{metric: val/accuracy}]")
 
 
 def test_a_line_that_a_killed_driver_left_unfinished_is_cut_off(tmp_path: Path) -> None:
@@ -130,8 +135,8 @@ def test_a_line_that_a_killed_driver_left_unfinished_is_cut_off(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("storage", "says"),
     [
-        ("sqlit", "storage is sqlit: use sqlite, journal or postgresql.*did you mean sqlite"),
-        ("mysql://host/db", "storage is mysql://host/db: use sqlite"),
+        ("sqlit", "storage is sqlit: use journal, sqlite or postgresql.*did you mean sqlite"),
+        ("mysql://host/db", "storage is mysql://host/db: use journal"),
         ("postgresql://me:secret@host/db", "storage is postgresql://me@host/db, with a password"),
         ("postgresql://me@host/db?password=secret", "me@host/db, with a password"),
     ],
@@ -355,6 +360,7 @@ def searcher_of(
     total: int,
     told: list[int] | None = None,
     constraints: Sequence[ConstraintSpec] = (),
+    interrupted: Sequence[optuna.Trial] = (),
     **failures: Any,
 ) -> StudySearcher:
     plan = TrialPlan(
@@ -367,6 +373,7 @@ def searcher_of(
         study,
         plan,
         total=total,
+        interrupted=interrupted,
         find_checkpoint=lambda number: Path(f"/checkpoints/{number}"),
         on_told=(told if told is not None else []).append,
     )
@@ -396,7 +403,8 @@ def test_trials_are_handed_out_told_and_handed_out_again() -> None:
     first.on_trial_complete("a", done())
     first.on_trial_complete("b")  # the user stopped the sweep
     assert (told, first.remaining) == ([0], 1)
-    second = searcher_of(study, 3, told)
+    # In memory a trial's id is its number.
+    second = searcher_of(study, 3, told, interrupted=[optuna.Trial(study, 1)])
     assert second.remaining == 2
     again = handed(second, "x")
     assert (again["number"], again["resume_from"]) == (1, "/checkpoints/1")
@@ -477,7 +485,7 @@ def test_a_killed_drivers_trials_are_found_again(tmp_path: Path, kind: str) -> N
     killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "3\n")
     study = opened(tmp_path / "tiny", f"study.storage={kind}")
-    searcher = searcher_of(study, 5)
+    searcher = searcher_of(study, 5, interrupted=reopened_trials(tmp_path / "tiny", study))
     assert [handed(searcher, name)["number"] for name in "abcde"] == [0, 1, 2, 3, 4]
     for name in "abcde":
         searcher.on_trial_complete(name, done())

@@ -6,7 +6,34 @@ Every message names the rule that was broken, the value that broke it, and what 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+from typing import NamedTuple, Self
+
+# A rule's text begins with the field that it is about: "epochs is 0: use at least 1".
+_SUBJECT = re.compile(r"(?P<field>[A-Za-z_][\w.]*) (?P<text>(?:is|has) .*)", re.DOTALL)
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with a configuration.
+
+    Attributes:
+        field: Dotted path of the field, below the section that found the fault; empty where it is
+            about no single field.
+        text: The rest of the sentence: ``is 0: use at least 1``.
+    """
+
+    field: str
+    text: str
+
+    @classmethod
+    def of(cls, sentence: str) -> Self:
+        """Make a fault of a sentence, which may begin with ``FIELD is`` or ``FIELD has``."""
+        found = _SUBJECT.fullmatch(sentence)
+        return cls("", sentence) if found is None else cls(found["field"], found["text"])
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.text}" if self.field else self.text
 
 
 class SaliencyError(Exception):
@@ -14,7 +41,21 @@ class SaliencyError(Exception):
 
 
 class ConfigError(SaliencyError, ValueError):
-    """A configured value is out of range, of the wrong kind, or clashes with another."""
+    """A configured value is out of range, of the wrong kind, or clashes with another.
+
+    Args:
+        faults: What is wrong, each as a fault or as a sentence.
+
+    Attributes:
+        faults: All of them; the error's text joins their sentences.
+    """
+
+    def __init__(self, *faults: Fault | str) -> None:
+        super().__init__(*faults)
+        self.faults = tuple(Fault.of(f) if isinstance(f, str) else f for f in faults)
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.faults))
 
 
 class DataError(SaliencyError, ValueError):

@@ -6,11 +6,10 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
 
 import torch
 
-from hsplid_core.config import STRICT
+from hsplid_core.config import Section
 from hsplid_core.methods import ForwardPass, Shape, Summand, Term
 
 
@@ -39,10 +38,8 @@ class _Faulty(Term):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FaultyConfig:
+class FaultyConfig(Section):
     """Which fault, and from which epoch on (from 0)."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     from_epoch: int = 0
     max_images: int = 10**6
@@ -75,15 +72,13 @@ class _Gate(Term):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateConfig:
+class GateConfig(Section):
     """A method that writes down each epoch it begins, and waits until a test lets it.
 
     Attributes:
         folder: Where ``diary.txt`` is written: trial, process and epoch (from 0). A file with the
             trial's name, or else ``all``, says before which epoch to wait.
     """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     folder: str
 

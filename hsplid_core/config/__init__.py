@@ -7,7 +7,7 @@ from hsplid_core.config.analyses import (
     SaliencyConfig,
     SinglePixelConfig,
 )
-from hsplid_core.config.rules import STRICT, check
+from hsplid_core.config.rules import Section, check
 from hsplid_core.config.trial import (
     AugmentationConfig,
     DataConfig,
@@ -17,7 +17,6 @@ from hsplid_core.config.trial import (
 )
 
 __all__ = [
-    "STRICT",
     "AugmentationConfig",
     "ConfirmationConfig",
     "DataConfig",
@@ -26,6 +25,7 @@ __all__ = [
     "ModelConfig",
     "PixelConfig",
     "SaliencyConfig",
+    "Section",
     "SinglePixelConfig",
     "TrainingConfig",
     "check",

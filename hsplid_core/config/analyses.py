@@ -7,13 +7,13 @@ instance ``evaluation.saliency``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from hsplid_core.config.rules import STRICT, check
+from hsplid_core.config.rules import Section, at_least, check
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaliencyConfig:
+class SaliencyConfig(Section):
     """Attributions of a trial's model, scored against the object masks.
 
     Metrics are ``val/saliency/METHOD/SCORE``, means over the images, and
@@ -35,8 +35,6 @@ class SaliencyConfig:
         patches: Patches along a side of the image, for the structure over patches.
         ridge: Weight decay of the probes, relative to the number of images.
     """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     methods: tuple[str, ...] = ("gradient", "integrated_gradients")
     scores: tuple[str, ...] = (
@@ -65,27 +63,21 @@ class SaliencyConfig:
         check(
             [
                 (len(self.methods) > 0, "methods is empty: name at least one attribution"),
-                (
-                    self.max_images is None or self.max_images >= 1,
-                    f"max_images is {self.max_images}: use at least 1, or null for all",
-                ),
-                (
-                    self.probe_images is None or self.probe_images >= 2,
-                    f"probe_images is {self.probe_images}: use at least 2, or null for all",
-                ),
-                (self.batch_size >= 1, f"batch_size is {self.batch_size}: use at least 1"),
-                (self.steps >= 2, f"steps is {self.steps}: use at least 2"),
-                (self.samples >= 1, f"samples is {self.samples}: use at least 1"),
+                *at_least(self, 1, "max_images", null="all"),
+                *at_least(self, 2, "probe_images", null="all"),
+                *at_least(self, 1, "batch_size"),
+                *at_least(self, 2, "steps"),
+                *at_least(self, 1, "samples"),
                 (self.noise > 0, f"noise is {self.noise}: use a share above 0, such as 0.15"),
                 (0 < self.window <= 1, f"window is {self.window}: use a share in (0, 1]"),
-                (self.patches >= 2, f"patches is {self.patches}: use at least 2"),
+                *at_least(self, 2, "patches"),
                 (self.ridge > 0, f"ridge is {self.ridge}: use a value above 0"),
             ]
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class SinglePixelConfig:
+class SinglePixelConfig(Section):
     """The single-pixel benchmark: do attributions find the pixel that decides?
 
     Needs images with a planted pixel (``data.pixel``). See ``hsplid_core.saliency.single_pixel``.
@@ -96,8 +88,6 @@ class SinglePixelConfig:
         max_images: Validation images (a fixed subset); None takes all of them.
         batch_size: Images per forward pass; does not change the result.
     """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     jitters: tuple[tuple[float, float], ...] = (
         (0.0, 0.0),
@@ -117,18 +107,15 @@ class SinglePixelConfig:
                     len(self.jitters) > 0 and all(min(pair) >= 0 for pair in self.jitters),
                     f"jitters is {self.jitters}: give pairs of standard deviations of 0 or more",
                 ),
-                (self.steps >= 2, f"steps is {self.steps}: use at least 2"),
-                (
-                    self.max_images is None or self.max_images >= 1,
-                    f"max_images is {self.max_images}: use at least 1, or null for all",
-                ),
-                (self.batch_size >= 1, f"batch_size is {self.batch_size}: use at least 1"),
+                *at_least(self, 2, "steps"),
+                *at_least(self, 1, "max_images", null="all"),
+                *at_least(self, 1, "batch_size"),
             ]
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class MarginsConfig:
+class MarginsConfig(Section):
     """Distances to the decision boundary in subspaces of frequencies, by DeepFool.
 
     Metrics are ``val/margin/LABEL``, the median over the images in the subspace of that label,
@@ -147,8 +134,6 @@ class MarginsConfig:
         batch_size: Images in one pass through the model; does not change the result.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     subspaces: Literal["blocks", "grid", "bands"] = "blocks"
     size: int = 8
     step: int = 4
@@ -160,24 +145,16 @@ class MarginsConfig:
     def __post_init__(self) -> None:
         check(
             [
-                (self.size >= 1, f"size is {self.size}: use at least 1 frequency"),
-                (self.step >= 1, f"step is {self.step}: use at least 1 frequency"),
-                (
-                    self.max_images is None or self.max_images >= 1,
-                    f"max_images is {self.max_images}: use at least 1, or null for all",
-                ),
-                (self.num_classes >= 2, f"num_classes is {self.num_classes}: use at least 2"),
-                (
-                    self.max_iterations >= 1,
-                    f"max_iterations is {self.max_iterations}: use at least 1",
-                ),
-                (self.batch_size >= 1, f"batch_size is {self.batch_size}: use at least 1"),
+                *at_least(self, 1, "size", "step"),
+                *at_least(self, 1, "max_images", null="all"),
+                *at_least(self, 2, "num_classes"),
+                *at_least(self, 1, "max_iterations", "batch_size"),
             ]
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class PixelConfig:
+class PixelConfig(Section):
     """A pixel planted into every image, whose place and colour give the class away.
 
     Attributes:
@@ -188,8 +165,6 @@ class PixelConfig:
         condition: ``same``: the image's class's pixel; ``diff``: another class's; ``nopix``: none.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     seed: int = 0
     position_sd: float = 0.0
     colour_sd: float = 0.0
@@ -199,16 +174,14 @@ class PixelConfig:
     def __post_init__(self) -> None:
         check(
             [
-                (self.seed >= 0, f"seed is {self.seed}: use 0 or more"),
-                (self.position_sd >= 0, f"position_sd is {self.position_sd}: use 0 or more"),
-                (self.colour_sd >= 0, f"colour_sd is {self.colour_sd}: use 0 or more"),
-                (self.side >= 1, f"side is {self.side}: use at least 1"),
+                *at_least(self, 0, "seed", "position_sd", "colour_sd"),
+                *at_least(self, 1, "side"),
             ]
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfirmationConfig:
+class ConfirmationConfig(Section):
     """Robustness on the test split, for models whose choice is over; ``sweeps.confirm`` sets it.
 
     It leaves the table ``confirmation`` and no metric, so that no search can make an objective of
@@ -222,8 +195,6 @@ class ConfirmationConfig:
         batch_size: Images per forward pass; does not change the result.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     suite: str = "standard"
     max_images: int | None = None
     batch_size: int = 256
@@ -231,10 +202,7 @@ class ConfirmationConfig:
     def __post_init__(self) -> None:
         check(
             [
-                (
-                    self.max_images is None or self.max_images >= 1,
-                    f"max_images is {self.max_images}: use at least 1, or null for the suite's",
-                ),
-                (self.batch_size >= 1, f"batch_size is {self.batch_size}: use at least 1"),
+                *at_least(self, 1, "max_images", null="the suite's"),
+                *at_least(self, 1, "batch_size"),
             ]
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from hsplid_core.config.analyses import (
     ConfirmationConfig,
@@ -18,12 +18,11 @@ from hsplid_core.config.analyses import (
     SaliencyConfig,
     SinglePixelConfig,
 )
-from hsplid_core.config.rules import STRICT as STRICT
-from hsplid_core.config.rules import check as check
+from hsplid_core.config.rules import Section, at_least, check
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class DataConfig(Section):
     """Which images a trial sees.
 
     Attributes:
@@ -42,8 +41,6 @@ class DataConfig:
         bandwidth: Frequencies that lowpass and highpass keep along either axis.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     name: str = "coco_animals"
     root: Path | None = None
     image_size: int = 224
@@ -58,7 +55,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         check(
             [
-                (self.image_size >= 8, f"image_size is {self.image_size}: use at least 8 pixels"),
+                *at_least(self, 8, "image_size"),
                 (
                     0 < self.val_fraction < 1,
                     f"val_fraction is {self.val_fraction}: use a share between 0 and 1",
@@ -73,7 +70,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(Section):
     """Which network is trained.
 
     Attributes:
@@ -93,8 +90,6 @@ class ModelConfig:
             one of the papers' authors.
         new_head: Leave the checkpoint's classification layer out, for other classes.
     """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     name: str = "resnet18"
     width: float = 1.0
@@ -122,7 +117,7 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentationConfig:
+class AugmentationConfig(Section):
     """How training images vary from epoch to epoch; each on its own, masks along with them.
 
     Nothing varies by default, as in most of the papers' own code. Changes follow one another in
@@ -141,8 +136,6 @@ class AugmentationConfig:
         saturation: Largest relative change of saturation.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     rotation: float = 0.0
     crop_scale: tuple[float, float] | None = None
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
@@ -154,7 +147,6 @@ class AugmentationConfig:
 
     def __post_init__(self) -> None:
         scale, ratio = self.crop_scale, self.crop_ratio
-        strengths = ("brightness", "contrast", "saturation")
         check(
             [
                 (
@@ -170,19 +162,13 @@ class AugmentationConfig:
                     0 < ratio[0] <= 1 <= ratio[1],
                     f"crop_ratio is {ratio}: use two positive numbers with 1 between them",
                 ),
-                (self.padding >= 0, f"padding is {self.padding}: use 0 or more"),
+                *at_least(self, 0, "padding"),
                 (
                     self.padding == 0 or scale is None,
                     f"padding is {self.padding} and crop_scale is {scale}: use one kind of crop",
                 ),
                 (0 <= self.flip <= 1, f"flip is {self.flip}: use a probability from 0 to 1"),
-                *(
-                    (
-                        getattr(self, name) >= 0,
-                        f"{name} is {getattr(self, name)}: use 0 or more",
-                    )
-                    for name in strengths
-                ),
+                *at_least(self, 0, "brightness", "contrast", "saturation"),
             ]
         )
 
@@ -193,7 +179,7 @@ class AugmentationConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
+class TrainingConfig(Section):
     """How the parameters are optimised (defaults: H-SPLID on COCO, 2510.20627, Table 9).
 
     Attributes:
@@ -211,8 +197,6 @@ class TrainingConfig:
         augmentation: How the images vary; not at all by default.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     epochs: int = 200
     batch_size: int = 256
     accumulation: int = 1
@@ -228,8 +212,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         check(
             [
-                (self.epochs >= 1, f"epochs is {self.epochs}: use at least 1"),
-                (self.batch_size >= 2, f"batch_size is {self.batch_size}: use at least 2"),
+                *at_least(self, 1, "epochs"),
+                *at_least(self, 2, "batch_size"),
                 (
                     1 <= self.accumulation <= max(1, self.batch_size // 2),
                     f"accumulation is {self.accumulation}: use 1 to half the batch_size, "
@@ -239,7 +223,7 @@ class TrainingConfig:
                     0 < self.learning_rate <= 10,
                     f"learning_rate is {self.learning_rate}: use a value in (0, 10]",
                 ),
-                (self.weight_decay >= 0, f"weight_decay is {self.weight_decay}: use 0 or more"),
+                *at_least(self, 0, "weight_decay"),
                 (0 <= self.beta1 < 1, f"beta1 is {self.beta1}: use a value in [0, 1)"),
                 (self.clip_norm > 0, f"clip_norm is {self.clip_norm}: use a value above 0"),
             ]
@@ -252,7 +236,7 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
+class EvaluationConfig(Section):
     """How robustness is measured inside a trial: PGD in the L-infinity ball on one region.
 
     The second objective, ``val/robust_accuracy``, is the mean over the epsilons.
@@ -277,8 +261,6 @@ class EvaluationConfig:
         margins: Distances to the decision boundary along frequencies, likewise.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     suite: Literal["search", "paper", "standard"] | None = None
     region: str = "background"
     epsilons_255: tuple[float, ...] = (1.0, 2.0, 3.0)
@@ -301,14 +283,10 @@ class EvaluationConfig:
                     len(self.epsilons_255) > 0 and all(0 < e <= 255 for e in self.epsilons_255),
                     f"epsilons_255 is {self.epsilons_255}: give one or more values in (0, 255]",
                 ),
-                (self.steps >= 1, f"steps is {self.steps}: use at least 1"),
+                *at_least(self, 1, "steps"),
                 (self.relative_step > 0, f"relative_step is {self.relative_step}: use above 0"),
-                (self.restarts >= 1, f"restarts is {self.restarts}: use at least 1"),
-                (
-                    self.max_images is None or self.max_images >= 1,
-                    f"max_images is {self.max_images}: use at least 1, or null for all",
-                ),
-                (self.every >= 1, f"every is {self.every}: use at least 1"),
-                (self.batch_size >= 1, f"batch_size is {self.batch_size}: use at least 1"),
+                *at_least(self, 1, "restarts"),
+                *at_least(self, 1, "max_images", null="all"),
+                *at_least(self, 1, "every", "batch_size"),
             ]
         )

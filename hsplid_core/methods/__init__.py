@@ -1,11 +1,18 @@
 """The training methods of the papers: one file each, found by name."""
 
-from hsplid_core.methods.adversarial import AdversarialConfig
-from hsplid_core.methods.cross_entropy import CrossEntropyConfig
-from hsplid_core.methods.hbar import HbarConfig
-from hsplid_core.methods.hsplid import HsplidConfig, HsplidTerm
-from hsplid_core.methods.human_attention import HumanAttentionConfig
-from hsplid_core.methods.norm_adversarial import NormAdversarialConfig
+from hsplid_core.config.methods import (
+    METHODS,
+    AdversarialConfig,
+    CrossEntropyConfig,
+    HbarConfig,
+    HsplidConfig,
+    HumanAttentionConfig,
+    NormAdversarialConfig,
+    SibConfig,
+    SparsityConfig,
+    method_class,
+)
+from hsplid_core.methods.hsplid import HsplidTerm
 from hsplid_core.methods.objective import (
     ForwardPass,
     MethodConfig,
@@ -15,11 +22,8 @@ from hsplid_core.methods.objective import (
     Step,
     Summand,
     Term,
-    build_objective,
 )
-from hsplid_core.methods.registry import METHODS, method_class
-from hsplid_core.methods.sib import SibConfig
-from hsplid_core.methods.sparsity import SparsityConfig
+from hsplid_core.methods.registry import build_objective, build_part
 
 __all__ = [
     "METHODS",
@@ -41,5 +45,6 @@ __all__ = [
     "Summand",
     "Term",
     "build_objective",
+    "build_part",
     "method_class",
 ]

@@ -14,17 +14,16 @@ in z only.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hsplid_core.config.methods import CollapsedDims
 from hsplid_core.errors import DataError
 
 INITIAL_COUNT = 100.0
-
-CollapsedDims = Literal["nonsalient", "closed_form"]
 
 
 class Centres(NamedTuple):

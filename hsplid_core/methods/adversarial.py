@@ -18,88 +18,17 @@ once; with the released code's networks the two modes differ only there.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from hsplid_core.attacks import PGD, L2Ball, Scorer, frozen
-from hsplid_core.config import STRICT, check
+from hsplid_core.config.methods import AdversarialConfig
 from hsplid_core.data.batch import Batch
 from hsplid_core.frequency.dykstra import project_onto_ball_and_box
 from hsplid_core.methods.objective import Shape
 from hsplid_core.models.masked import MaskedClassifier
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdversarialConfig:
-    """Strength and kind of the attack that is trained against.
-
-    Attributes:
-        epsilon: Radius of the ball in pixel units; 0 leaves the images alone. In L2 over all of
-            an image's values, so larger images take larger ones.
-        norm: Norm of the ball.
-        steps: Gradient steps for each batch: training takes so many times longer, and once more.
-        relative_step: Length of a step as a share of epsilon; None for 2.5 / steps.
-        random_start: Begin at a random point of the ball.
-        projection: ``clip``, or ``dykstra`` for the nearest point (L2 only).
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
-    epsilon: float = 1.0
-    norm: Literal["l2", "linf"] = "l2"
-    steps: int = 7
-    relative_step: float | None = None
-    random_start: bool = True
-    projection: Literal["clip", "dykstra"] = "clip"
-
-    def __post_init__(self) -> None:
-        step = self.relative_step
-        check(
-            [
-                (
-                    0 <= self.epsilon < math.inf,
-                    f"epsilon is {self.epsilon}: use 0 or more, in pixel units",
-                ),
-                (self.norm in ("l2", "linf"), f"norm is {self.norm}: use l2 or linf"),
-                (
-                    self.norm != "linf" or not self.epsilon > 1,
-                    f"epsilon is {self.epsilon}: pixels lie in [0, 1], so use at most 1 for linf "
-                    "(8/255, not 8)",
-                ),
-                (self.steps >= 1, f"steps is {self.steps}: use at least 1"),
-                (
-                    step is None or 0 < step < math.inf,
-                    f"relative_step is {step}: use a share above 0, or null",
-                ),
-                (
-                    self.projection in ("clip", "dykstra"),
-                    f"projection is {self.projection}: use clip or dykstra",
-                ),
-                (
-                    self.projection != "dykstra" or self.norm == "l2",
-                    f"projection is {self.projection}: use clip with linf, where clipping already "
-                    "finds the nearest point",
-                ),
-            ]
-        )
-
-    def build(self, shape: Shape) -> AdversarialImages | None:
-        """Make the perturbation; None where epsilon is 0."""
-        return AdversarialImages(self) if self.epsilon else None
-
-    def attack(self) -> PGD:
-        """Return the attack's settings."""
-        return PGD(
-            epsilon=self.epsilon,
-            norm=self.norm,
-            steps=self.steps,
-            relative_step=self.relative_step,
-            random_start=self.random_start,
-        )
 
 
 class AdversarialImages:
@@ -110,7 +39,7 @@ class AdversarialImages:
     """
 
     def __init__(self, config: AdversarialConfig) -> None:
-        self._attack = config.attack()
+        self._attack = _attack(config)
         self._search = self._nearest if config.projection == "dykstra" else self._clipped
 
     def __call__(self, model: MaskedClassifier, batch: Batch) -> Batch:
@@ -146,3 +75,19 @@ class AdversarialImages:
             image = project_onto_ball_and_box(moved, origin, epsilon)
         scorer.verify()
         return image.clamp(0, 1)  # of what rounding leaves outside
+
+
+def build(config: AdversarialConfig, shape: Shape) -> AdversarialImages | None:
+    """Make the perturbation; None where epsilon is 0."""
+    return AdversarialImages(config) if config.epsilon else None
+
+
+def _attack(config: AdversarialConfig) -> PGD:
+    """Return the attack's settings."""
+    return PGD(
+        epsilon=config.epsilon,
+        norm=config.norm,
+        steps=config.steps,
+        relative_step=config.relative_step,
+        random_start=config.random_start,
+    )

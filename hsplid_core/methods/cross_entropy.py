@@ -9,14 +9,11 @@ class (HBaR's smoothing, where torch's own spreads e over all K).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hsplid_core.config import STRICT, check
+from hsplid_core.config.methods import CrossEntropyConfig
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods.objective import ForwardPass, Shape, Summand, Term, full_precision
 
@@ -83,72 +80,38 @@ def cross_entropy(
     return (weights * losses).sum() / weights.sum()
 
 
-@dataclass(frozen=True, kw_only=True)
-class CrossEntropyConfig:
-    """Weight and kind of the cross-entropy.
+def build(config: CrossEntropyConfig, shape: Shape) -> CrossEntropyTerm | None:
+    """Make the term; None where its weight is 0.
 
-    Attributes:
-        weight: Factor on the mean cross-entropy; 0 leaves it out.
-        label_smoothing: Share of the probability that goes to the wrong classes, in equal
-            parts; below 1 - 1/K, where nothing would be left to learn.
-        class_weights: For imbalanced data: ``balanced`` weighs a class by N / (K times its
-            images), a list gives one weight above 0 for each class.
+    Raises:
+        ConfigError: The smoothing or the class weights do not fit the number of classes, or
+            balanced weights are wanted and nobody counted the classes.
     """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
-    weight: float = 1.0
-    label_smoothing: float = 0.0
-    class_weights: Literal["none", "balanced"] | tuple[float, ...] = "none"
-
-    def __post_init__(self) -> None:
-        given = self.class_weights
-        check(
-            [
-                (self.weight >= 0, f"weight is {self.weight}: use 0 or more"),
-                (
-                    0 <= self.label_smoothing < 1,
-                    f"label_smoothing is {self.label_smoothing}: use a share in [0, 1)",
-                ),
-                (
-                    given in ("none", "balanced")
-                    or (not isinstance(given, str) and all(weight > 0 for weight in given)),
-                    f"class_weights is {given}: use none, balanced or weights above 0",
-                ),
-            ]
+    if not config.weight:
+        return None
+    if config.label_smoothing >= 1 - 1 / shape.num_classes:
+        raise ConfigError(
+            f"label_smoothing is {config.label_smoothing}: with {shape.num_classes} classes use "
+            f"less than {1 - 1 / shape.num_classes:g}"
         )
+    return CrossEntropyTerm(config.weight, config.label_smoothing, _class_weights(config, shape))
 
-    def build(self, shape: Shape) -> CrossEntropyTerm | None:
-        """Make the term; None where its weight is 0.
 
-        Raises:
-            ConfigError: The smoothing or the class weights do not fit the number of classes, or
-                balanced weights are wanted and nobody counted the classes.
-        """
-        if not self.weight:
-            return None
-        if self.label_smoothing >= 1 - 1 / shape.num_classes:
+def _class_weights(config: CrossEntropyConfig, shape: Shape) -> Tensor | None:
+    if config.class_weights == "none":
+        return None
+    if config.class_weights == "balanced":
+        if shape.class_counts is None:
             raise ConfigError(
-                f"label_smoothing is {self.label_smoothing}: with {shape.num_classes} classes use "
-                f"less than {1 - 1 / shape.num_classes:g}"
+                "class_weights is balanced, but the images of each class were not counted: "
+                "give the weights as a list"
             )
-        return CrossEntropyTerm(self.weight, self.label_smoothing, self._class_weights(shape))
-
-    def _class_weights(self, shape: Shape) -> Tensor | None:
-        if self.class_weights == "none":
-            return None
-        if self.class_weights == "balanced":
-            if shape.class_counts is None:
-                raise ConfigError(
-                    "class_weights is balanced, but the images of each class were not counted: "
-                    "give the weights as a list"
-                )
-            counts = torch.tensor(shape.class_counts, dtype=torch.float64)
-            # A class without images is never a target, so its weight is never used.
-            return (counts.sum() / (len(counts) * counts.clamp_min(1))).float()
-        if len(self.class_weights) != shape.num_classes:
-            raise ConfigError(
-                f"class_weights has {len(self.class_weights)} values: give one for each of the "
-                f"{shape.num_classes} classes"
-            )
-        return torch.tensor(self.class_weights)
+        counts = torch.tensor(shape.class_counts, dtype=torch.float64)
+        # A class without images is never a target, so its weight is never used.
+        return (counts.sum() / (len(counts) * counts.clamp_min(1))).float()
+    if len(config.class_weights) != shape.num_classes:
+        raise ConfigError(
+            f"class_weights has {len(config.class_weights)} values: give one for each of the "
+            f"{shape.num_classes} classes"
+        )
+    return torch.tensor(config.class_weights)

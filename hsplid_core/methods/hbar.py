@@ -15,62 +15,13 @@ Deviation: the released loss starts at -1, a leftover without any gradient; here
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hsplid_core.config import STRICT, check
-from hsplid_core.hsic import KernelName, normalised_operator, operator_product
+from hsplid_core.config.methods import HbarConfig
+from hsplid_core.hsic import normalised_operator, operator_product
 from hsplid_core.methods.objective import ForwardPass, Shape, Summand, Term
-
-
-@dataclass(frozen=True, kw_only=True)
-class HbarConfig:
-    """Hyperparameters of HBaR; the defaults are H-SPLID's for COCO.
-
-    Attributes:
-        lambda_x: Weight of HSIC(h_l, x), the information that layers keep of the image.
-        lambda_y: Weight of -HSIC(h_l, y), the information that layers keep of the label.
-        layer_decay: Factor r from each layer to the one before it, in [0, 1]; the last layer
-            has full weight. 0 gives all layers full weight, as published (so does 1).
-        sigma: Bandwidth of the Gaussian kernels; None takes the median.
-        label_kernel: Kernel of the one-hot labels.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
-    lambda_x: float = 0.001
-    lambda_y: float = 0.1
-    layer_decay: float = field(default=0.0, metadata={"released_name": "hsic_layer_decay"})
-    sigma: float | None = 5.0
-    label_kernel: KernelName = field(default="linear", metadata={"released_name": "k_type_y"})
-
-    def __post_init__(self) -> None:
-        check(
-            [
-                (self.lambda_x >= 0, f"lambda_x is {self.lambda_x}: use 0 or more"),
-                (self.lambda_y >= 0, f"lambda_y is {self.lambda_y}: use 0 or more"),
-                (
-                    0 <= self.layer_decay <= 1,
-                    f"layer_decay is {self.layer_decay}: use a factor in [0, 1]",
-                ),
-                (
-                    self.sigma is None or self.sigma > 0,
-                    f"sigma is {self.sigma}: use a value above 0, or null for the median",
-                ),
-                (
-                    self.label_kernel in ("linear", "gaussian"),
-                    f"label_kernel is {self.label_kernel}: use linear or gaussian",
-                ),
-            ]
-        )
-
-    def build(self, shape: Shape) -> HbarTerm | None:
-        """Make the term; None where both weights are 0."""
-        return HbarTerm(self) if self.lambda_x or self.lambda_y else None
 
 
 class HbarTerm(Term):
@@ -123,3 +74,8 @@ def _weighted_products(hidden: list[Tensor], other: Tensor, shares: list[float])
         share * operator_product(layer, other) for layer, share in zip(hidden, shares, strict=True)
     ]
     return torch.stack(products).sum()
+
+
+def build(config: HbarConfig, shape: Shape) -> HbarTerm | None:
+    """Make the term; None where both weights are 0."""
+    return HbarTerm(config) if config.lambda_x or config.lambda_y else None

@@ -24,21 +24,19 @@ information on the image out of the salient features.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hsplid_core.config import STRICT, check
+from hsplid_core.config.methods import HsplidConfig
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError
-from hsplid_core.hsic import KernelName, normalised_operator, operator_product
+from hsplid_core.hsic import normalised_operator, operator_product
 from hsplid_core.methods._hsplid_split import (
     Centres,
-    CollapsedDims,
     compression,
     initial_centres,
     require_all_classes,
@@ -49,120 +47,6 @@ from hsplid_core.methods._hsplid_split import (
 )
 from hsplid_core.methods.objective import ForwardPass, Shape, Summand, Term
 from hsplid_core.models.masked import MaskedClassifier
-
-
-def _released(name: str) -> dict[str, str]:
-    """Name a field's counterpart in the released configuration, for help and error texts."""
-    return {"released_name": name}
-
-
-@dataclass(frozen=True, kw_only=True)
-class HsplidConfig:
-    """Hyperparameters of H-SPLID; the defaults are the paper's COCO values (Table 9).
-
-    The HSIC weights are described as the paper pairs them with terms; ``hsic_pairing`` says which
-    pairing holds, and its default is the released code's.
-
-    Attributes:
-        lambda_s: Weight of the salient compression L_s.
-        lambda_n: Weight of the non-salient compression L_n.
-        rho_s: Weight of HSIC(z_s, x), the information that salient features keep of the image.
-        rho_n: Weight of HSIC(z_n, y), the information that non-salient features keep of labels.
-        salient_label_weight: Weight of -HSIC(z_s, y).
-        nonsalient_input_weight: Weight of -HSIC(z_n, x).
-        cross_space_weight: Weight of HSIC(z_n, z_s).
-        beta_step: Share of the old value when betas are averaged; in [0, 1).
-        beta_update_fraction: Share of an epoch's images after which the averaged betas move.
-        update_betas: Once per that fraction of an epoch, or at each step.
-        variation: Margin above 1/2 that a dimension's beta must clear to be salient.
-        hard_split: Separate columns (True) or scale all of them by beta (False).
-        hsic_warmup: Epochs before the HSIC terms act, or ``hard_split``: from the first epoch
-            that starts with more than one salient dimension under a hard split.
-        beta_warmup_epochs: Epochs before a hard split may be used.
-        init_fraction: Share of the training images that initialise centres and betas.
-        sigma: Bandwidth of the Gaussian kernels.
-        label_kernel: Kernel of the one-hot labels.
-        hsic_pairing: Which terms the HSIC weights multiply: as the released code computes them,
-            or as the paper writes them (see above).
-        collapsed_dims: Fate of dimensions without scatter (see ``salient_betas``).
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
-    lambda_s: float = field(default=0.1, metadata=_released("lambda_cluster"))
-    lambda_n: float = field(default=0.2, metadata=_released("lambda_shared"))
-    rho_s: float = field(default=0.5, metadata=_released("l_cluster_hsicx_weight"))
-    rho_n: float = field(default=0.05, metadata=_released("l_shared_hsicy_weight"))
-    salient_label_weight: float = field(default=0.0, metadata=_released("lambda_y_cluster"))
-    nonsalient_input_weight: float = field(default=0.0, metadata=_released("lambda_x_shared"))
-    cross_space_weight: float = field(default=0.0, metadata=_released("l_hsic_z_z_weight"))
-    beta_step: float = 0.8
-    beta_update_fraction: float = field(
-        default=1.0, metadata=_released("beta_update_step_fraction")
-    )
-    update_betas: Literal["per_epoch", "per_step"] = field(
-        default="per_epoch", metadata=_released("update_betas_per_epoch")
-    )
-    variation: float = field(default=0.025, metadata=_released("shared_space_variation"))
-    hard_split: bool = field(default=True, metadata=_released("hard_space_split"))
-    hsic_warmup: int | Literal["hard_split"] = field(
-        default="hard_split", metadata=_released("hsic_warmup_epochs")
-    )
-    beta_warmup_epochs: int = 0
-    init_fraction: float = field(default=1.0, metadata=_released("beta_init_sample_fraction"))
-    sigma: float | None = 5.0
-    label_kernel: KernelName = field(default="linear", metadata=_released("k_type_y"))
-    hsic_pairing: Literal["released", "paper"] = "released"
-    collapsed_dims: CollapsedDims = "nonsalient"
-
-    def __post_init__(self) -> None:
-        weights = (
-            "lambda_s",
-            "lambda_n",
-            "rho_s",
-            "rho_n",
-            "salient_label_weight",
-            "nonsalient_input_weight",
-            "cross_space_weight",
-        )
-        check(
-            [
-                (getattr(self, name) >= 0, f"{name} is {getattr(self, name)}: use 0 or more")
-                for name in weights
-            ]
-            + [
-                (0 <= self.beta_step < 1, f"beta_step is {self.beta_step}: use a value in [0, 1)"),
-                (
-                    0 < self.beta_update_fraction <= 1,
-                    f"beta_update_fraction is {self.beta_update_fraction}: use a value in (0, 1]",
-                ),
-                (
-                    0 <= self.variation < 0.5,
-                    f"variation is {self.variation}: use a value in [0, 0.5)",
-                ),
-                (
-                    self.hsic_warmup == "hard_split"
-                    or (isinstance(self.hsic_warmup, int) and self.hsic_warmup >= 0),
-                    f"hsic_warmup is {self.hsic_warmup}: use a number of epochs or hard_split",
-                ),
-                (
-                    self.beta_warmup_epochs >= 0,
-                    f"beta_warmup_epochs is {self.beta_warmup_epochs}: use 0 or more",
-                ),
-                (
-                    0 < self.init_fraction <= 1,
-                    f"init_fraction is {self.init_fraction}: use a share in (0, 1]",
-                ),
-                (
-                    self.sigma is None or self.sigma > 0,
-                    f"sigma is {self.sigma}: use a value above 0, or null for the median",
-                ),
-            ]
-        )
-
-    def build(self, shape: Shape) -> HsplidTerm:
-        """Make the term."""
-        return HsplidTerm(self, shape)
 
 
 class _Pairing(NamedTuple):
@@ -423,3 +307,8 @@ class HsplidTerm(Term):
             "nonsalient_dims": float(len(self.beta) - self.salient_dims),
             "beta_mean": float(self.beta.mean()),
         }
+
+
+def build(config: HsplidConfig, shape: Shape) -> HsplidTerm:
+    """Make the term."""
+    return HsplidTerm(config, shape)

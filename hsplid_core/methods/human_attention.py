@@ -8,37 +8,15 @@ the batch in place; here it makes a new one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
 
-from hsplid_core.config import STRICT, check
+from hsplid_core.config.methods import HumanAttentionConfig
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import DataError
 from hsplid_core.methods._norm_attack import away_from_the_object
 from hsplid_core.methods.norm_adversarial import InputPerturbation
 from hsplid_core.methods.objective import Shape
 from hsplid_core.models.masked import MaskedClassifier
-
-
-@dataclass(frozen=True, kw_only=True)
-class HumanAttentionConfig:
-    """Strength of the perturbation; the default is the authors' for CUB.
-
-    Attributes:
-        epsilon: L2 length of the step over an image, in normalised units; 0 leaves images alone.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
-    epsilon: float = 0.5
-
-    def __post_init__(self) -> None:
-        check([(self.epsilon >= 0, f"epsilon is {self.epsilon}: use 0 or more")])
-
-    def build(self, shape: Shape) -> HumanAttention | None:
-        """Make the perturbation; None where epsilon is 0."""
-        return HumanAttention(self.epsilon) if self.epsilon else None
 
 
 class HumanAttention:
@@ -68,3 +46,8 @@ class HumanAttention:
             )
         ascent = partial(away_from_the_object, epsilon=self._epsilon, mask=batch.mask)
         return InputPerturbation(ascent)(model, batch)
+
+
+def build(config: HumanAttentionConfig, shape: Shape) -> HumanAttention | None:
+    """Make the perturbation; None where epsilon is 0."""
+    return HumanAttention(config.epsilon) if config.epsilon else None

@@ -13,14 +13,13 @@ A batch holds pixels, so the perturbed images are turned back into pixels, where
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from hsplid_core.config import STRICT, check
+from hsplid_core.config.methods import NormAdversarialConfig
 from hsplid_core.data.batch import Batch
 from hsplid_core.methods._input_gradient import input_gradient
 from hsplid_core.methods._norm_attack import (
@@ -37,77 +36,6 @@ from hsplid_core.models.masked import MaskedClassifier
 
 Ascent = Callable[[Tensor, Gradient], Tensor]
 """Normalised images and their gradient to perturbed normalised images, [B, C, H, W] each."""
-
-_MODES = ("standard", "l1", "elastic", "group")
-
-
-@dataclass(frozen=True, kw_only=True)
-class NormAdversarialConfig:
-    """Hyperparameters; the defaults are the authors' example for Imagenette.
-
-    Attributes:
-        mode: Norm that regularises the change; ``standard`` trains on clean images.
-        training: One step (fast) or several (iterative).
-        epsilon: Size of the change in normalised units: per value (l1, elastic) or per patch
-            and channel as an L2 norm (group). 0 leaves the images alone, except for elastic.
-        epsilon2: Weight of the gradient itself (elastic only); above 0 where it is iterative.
-        patch: Side length in pixels of the patches that belong together (group only); it must
-            divide the image's sides. The authors' 14 cuts 224 pixels into 16.
-        iterations: Steps where training is iterative.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
-    mode: Literal["standard", "l1", "elastic", "group"] = "elastic"
-    training: Literal["fast", "iterative"] = "fast"
-    epsilon: float = 0.01
-    epsilon2: float = 0.05
-    patch: int = 14
-    iterations: int = 7
-
-    def __post_init__(self) -> None:
-        check(
-            [
-                (self.mode in _MODES, f"mode is {self.mode}: use one of {', '.join(_MODES)}"),
-                (
-                    self.training in ("fast", "iterative"),
-                    f"training is {self.training}: use fast or iterative",
-                ),
-                (self.epsilon >= 0, f"epsilon is {self.epsilon}: use 0 or more"),
-                (self.epsilon2 >= 0, f"epsilon2 is {self.epsilon2}: use 0 or more"),
-                (
-                    (self.mode, self.training) != ("elastic", "iterative") or self.epsilon2 > 0,
-                    f"epsilon2 is {self.epsilon2}: iterative elastic training divides by it, "
-                    "use a value above 0 or mode l1",
-                ),
-                (self.patch >= 1, f"patch is {self.patch}: use at least 1 pixel"),
-                (self.iterations >= 1, f"iterations is {self.iterations}: use at least 1"),
-            ]
-        )
-
-    def build(self, shape: Shape) -> InputPerturbation | None:
-        """Make the perturbation; None where the images stay as they are."""
-        strength = max(self.epsilon, self.epsilon2) if self.mode == "elastic" else self.epsilon
-        if self.mode == "standard" or not strength:
-            return None
-        return InputPerturbation(self.ascent())
-
-    def ascent(self) -> Ascent:
-        """Bind this configuration to its formula; not for ``standard``, which has none."""
-        eps, eps2, patch, steps = self.epsilon, self.epsilon2, self.patch, self.iterations
-        ascents: dict[tuple[str, str], Ascent] = {
-            ("l1", "fast"): partial(l1_fast, epsilon=eps),
-            ("l1", "iterative"): partial(l1_iterative, epsilon=eps, iterations=steps),
-            ("elastic", "fast"): partial(elastic_fast, epsilon=eps, epsilon2=eps2),
-            ("elastic", "iterative"): partial(
-                elastic_iterative, epsilon=eps, epsilon2=eps2, iterations=steps
-            ),
-            ("group", "fast"): partial(group_fast, epsilon=eps, patch=patch),
-            ("group", "iterative"): partial(
-                group_iterative, epsilon=eps, patch=patch, iterations=steps
-            ),
-        }
-        return ascents[self.mode, self.training]
 
 
 class InputPerturbation:
@@ -146,3 +74,29 @@ def loss_gradient(model: MaskedClassifier, target: Tensor) -> Gradient:
         return input_gradient(loss, inputs)
 
     return gradient
+
+
+def build(config: NormAdversarialConfig, shape: Shape) -> InputPerturbation | None:
+    """Make the perturbation; None where the images stay as they are."""
+    strength = max(config.epsilon, config.epsilon2) if config.mode == "elastic" else config.epsilon
+    if config.mode == "standard" or not strength:
+        return None
+    return InputPerturbation(ascent(config))
+
+
+def ascent(config: NormAdversarialConfig) -> Ascent:
+    """Bind this configuration to its formula; not for ``standard``, which has none."""
+    eps, eps2, patch, steps = config.epsilon, config.epsilon2, config.patch, config.iterations
+    ascents: dict[tuple[str, str], Ascent] = {
+        ("l1", "fast"): partial(l1_fast, epsilon=eps),
+        ("l1", "iterative"): partial(l1_iterative, epsilon=eps, iterations=steps),
+        ("elastic", "fast"): partial(elastic_fast, epsilon=eps, epsilon2=eps2),
+        ("elastic", "iterative"): partial(
+            elastic_iterative, epsilon=eps, epsilon2=eps2, iterations=steps
+        ),
+        ("group", "fast"): partial(group_fast, epsilon=eps, patch=patch),
+        ("group", "iterative"): partial(
+            group_iterative, epsilon=eps, patch=patch, iterations=steps
+        ),
+    }
+    return ascents[config.mode, config.training]

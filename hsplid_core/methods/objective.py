@@ -1,8 +1,9 @@
 """A training objective: a sum of terms over one forward pass, after an optional perturbation.
 
-A method of a paper is one file beside this one: a frozen dataclass of its hyperparameters whose
-``build`` makes a :class:`Term` (something to add to the loss) or a :class:`Perturbation`
-(something to do to the images first). Methods compose because an objective just adds them up.
+A method of a paper is one file beside this one, whose ``build`` makes of its settings (a section
+of ``hsplid_core.config.methods``) a :class:`Term`, something to add to the loss, or a
+:class:`Perturbation`, something to do to the images first. Methods compose because an objective
+just adds them up.
 
 One step runs in a fixed order: perturb, encode, ``after_encode`` of every term (which may change
 the model's feature mask), predict, then the terms themselves. What costs extra, such as the
@@ -13,13 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from hsplid_core.data.batch import Batch
-from hsplid_core.errors import ConfigError
 from hsplid_core.models.masked import MaskedClassifier
 
 
@@ -117,7 +117,7 @@ class Shape(NamedTuple):
 
 @runtime_checkable
 class MethodConfig(Protocol):
-    """The hyperparameters of one method."""
+    """The settings of a method from outside this package."""
 
     def build(self, shape: Shape) -> Term | Perturbation | None:
         """Make the method's part of an objective; None where its weights switch it off."""
@@ -188,37 +188,3 @@ class Objective(nn.Module):
             for name, term in zip(self.terms, self._terms(), strict=True)
             for key, value in term.metrics().items()
         }
-
-
-def build_objective(methods: Mapping[str, Any], shape: Shape) -> Objective:
-    """Add up the parts that some method configurations build.
-
-    Args:
-        methods: Method name to its configuration, a :class:`MethodConfig`. A method from outside,
-            ``package.module:Class``, goes by its class in state dicts and among logged values,
-            where dots and colons are not allowed.
-        shape: Sizes of the model and of an epoch.
-
-    Raises:
-        ConfigError: Nothing is left to minimise, two methods both perturb the images, or two go
-            by the same name.
-    """
-    labels = [name.rpartition(":")[2] for name in methods]
-    if len(set(labels)) < len(labels):
-        raise ConfigError(f"method is {sorted(methods)}: two classes have the same name")
-    parts = {
-        label: config.build(shape) for label, config in zip(labels, methods.values(), strict=True)
-    }
-    terms = {name: part for name, part in parts.items() if isinstance(part, Term)}
-    perturbations = {
-        name: part
-        for name, part in parts.items()
-        if part is not None and not isinstance(part, Term)
-    }
-    if not terms:
-        raise ConfigError(
-            f"method is {sorted(methods)}: nothing is left to minimise; add cross_entropy"
-        )
-    if len(perturbations) > 1:
-        raise ConfigError(f"method has two perturbations {sorted(perturbations)}: keep one")
-    return Objective(terms, next(iter(perturbations.values()), None))

@@ -1,51 +1,78 @@
-"""Which configuration class a method's name stands for."""
+"""Objectives from settings: what each method's settings build, and the sum of several."""
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from hsplid_core.errors import ConfigError, did_you_mean
-from hsplid_core.methods.adversarial import AdversarialConfig
-from hsplid_core.methods.cross_entropy import CrossEntropyConfig
-from hsplid_core.methods.hbar import HbarConfig
-from hsplid_core.methods.hsplid import HsplidConfig
-from hsplid_core.methods.human_attention import HumanAttentionConfig
-from hsplid_core.methods.norm_adversarial import NormAdversarialConfig
-from hsplid_core.methods.sib import SibConfig
-from hsplid_core.methods.sparsity import SparsityConfig
+from hsplid_core.config import methods as settings
+from hsplid_core.errors import ConfigError
+from hsplid_core.methods import (
+    adversarial,
+    cross_entropy,
+    hbar,
+    hsplid,
+    human_attention,
+    norm_adversarial,
+    sib,
+    sparsity,
+)
+from hsplid_core.methods.objective import Objective, Perturbation, Shape, Term
 
-METHODS: dict[str, type[Any]] = {
-    "adversarial": AdversarialConfig,
-    "cross_entropy": CrossEntropyConfig,
-    "hbar": HbarConfig,
-    "hsplid": HsplidConfig,
-    "human_attention": HumanAttentionConfig,
-    "norm_adversarial": NormAdversarialConfig,
-    "sib": SibConfig,
-    "sparsity": SparsityConfig,
+BUILDERS: dict[type[Any], Callable[[Any, Shape], Term | Perturbation | None]] = {
+    settings.AdversarialConfig: adversarial.build,
+    settings.CrossEntropyConfig: cross_entropy.build,
+    settings.HbarConfig: hbar.build,
+    settings.HsplidConfig: hsplid.build,
+    settings.HumanAttentionConfig: human_attention.build,
+    settings.NormAdversarialConfig: norm_adversarial.build,
+    settings.SibConfig: sib.build,
+    settings.SparsityConfig: sparsity.build,
 }
 
 
-def method_class(name: str) -> type[Any]:
-    """Find the configuration class of a method.
+def build_part(config: Any, shape: Shape) -> Term | Perturbation | None:
+    """Make a method's part of an objective; None where its weights switch it off.
 
     Args:
-        name: A name in :data:`METHODS`, or ``package.module:Class`` for a method that lives
-            outside this package.
+        config: Its settings: a section of ``hsplid_core.config.methods``, or a
+            :class:`~hsplid_core.methods.MethodConfig` from outside.
+        shape: Sizes of the model and of an epoch.
+    """
+    build = BUILDERS.get(type(config))
+    return config.build(shape) if build is None else build(config, shape)
+
+
+def build_objective(methods: Mapping[str, Any], shape: Shape) -> Objective:
+    """Add up the parts that some method configurations build.
+
+    Args:
+        methods: Method name to its settings. A method from outside,
+            ``package.module:Class``, goes by its class in state dicts and among logged values,
+            where dots and colons are not allowed.
+        shape: Sizes of the model and of an epoch.
 
     Raises:
-        ConfigError: No such name, module or class.
+        ConfigError: Nothing is left to minimise, two methods both perturb the images, or two go
+            by the same name.
     """
-    if name in METHODS:
-        return METHODS[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
+    labels = [name.rpartition(":")[2] for name in methods]
+    if len(set(labels)) < len(labels):
+        raise ConfigError(f"method is {sorted(methods)}: two classes have the same name")
+    parts = {
+        label: build_part(config, shape)
+        for label, config in zip(labels, methods.values(), strict=True)
+    }
+    terms = {name: part for name, part in parts.items() if isinstance(part, Term)}
+    perturbations = {
+        name: part
+        for name, part in parts.items()
+        if part is not None and not isinstance(part, Term)
+    }
+    if not terms:
         raise ConfigError(
-            f"method {name} is unknown: use one of {sorted(METHODS)}{did_you_mean(name, METHODS)}"
+            f"method is {sorted(methods)}: nothing is left to minimise; add cross_entropy"
         )
-    try:
-        found: type[Any] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"method {name} cannot be imported: {error}") from error
-    return found
+    if len(perturbations) > 1:
+        raise ConfigError(f"method has two perturbations {sorted(perturbations)}: keep one")
+    return Objective(terms, next(iter(perturbations.values()), None))

@@ -20,70 +20,14 @@ and, unlike in the released code, which divides by 1e-12 there, passes no gradie
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
 import torch
 from torch import Tensor
 
-from hsplid_core.config import STRICT, check
+from hsplid_core.config.methods import SibConfig
 from hsplid_core.hsic import hsic_linear
 from hsplid_core.methods._input_gradient import input_gradient
 from hsplid_core.methods._sib_mask import density_mask
 from hsplid_core.methods.objective import ForwardPass, Shape, Summand, Term, full_precision
-
-
-@dataclass(frozen=True, kw_only=True)
-class SibConfig:
-    """Hyperparameters of S-IB; the defaults are the authors'.
-
-    Attributes:
-        lambda_fg: Weight of the foreground term; 0 leaves it out.
-        lambda_bg: Weight of the background term; 0 leaves it out.
-        window: Side length in pixels of the square whose density decides; odd.
-        temperature: Softness of the quantiles, in ranks.
-        slope: Steepness of the mask's sigmoids.
-        random_features: Width of a random projection of R * M and x * M before HSIC, drawn anew
-            in each step; None takes them as they are. It costs C H W times this many numbers, and
-            pays only if it is far below the batch size.
-        objective: As the README writes it, or as the training scripts compute it.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
-    lambda_fg: float = 0.01
-    lambda_bg: float = 1000.0
-    window: int = 31
-    temperature: float = 0.1
-    slope: float = 10.0
-    random_features: int | None = None
-    objective: Literal["linear", "exp"] = "linear"
-
-    def __post_init__(self) -> None:
-        check(
-            [
-                (self.lambda_fg >= 0, f"lambda_fg is {self.lambda_fg}: use 0 or more"),
-                (self.lambda_bg >= 0, f"lambda_bg is {self.lambda_bg}: use 0 or more"),
-                (
-                    self.window >= 1 and self.window % 2 == 1,
-                    f"window is {self.window}: use an odd number of pixels",
-                ),
-                (self.temperature > 0, f"temperature is {self.temperature}: use above 0"),
-                (self.slope > 0, f"slope is {self.slope}: use a value above 0"),
-                (
-                    self.random_features is None or self.random_features >= 1,
-                    f"random_features is {self.random_features}: use at least 1, or null for none",
-                ),
-                (
-                    self.objective in ("linear", "exp"),
-                    f"objective is {self.objective}: use linear or exp",
-                ),
-            ]
-        )
-
-    def build(self, shape: Shape) -> SibTerm | None:
-        """Make the term; None where both weights are 0."""
-        return SibTerm(self) if self.lambda_fg or self.lambda_bg else None
 
 
 class SibTerm(Term):
@@ -202,3 +146,8 @@ def background_variance(reconstruction: Tensor, mask: Tensor) -> Tensor:
         V, a scalar.
     """
     return (reconstruction * (1 - mask)).var(dim=(1, 2, 3)).mean()
+
+
+def build(config: SibConfig, shape: Shape) -> SibTerm | None:
+    """Make the term; None where both weights are 0."""
+    return SibTerm(config) if config.lambda_fg or config.lambda_bg else None

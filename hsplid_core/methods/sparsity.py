@@ -17,21 +17,12 @@ in the paper's COCO runs, both agree.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
 import torch
 from torch import Tensor, nn
 
-from hsplid_core.config import STRICT, check
+from hsplid_core.config.methods import ParameterChoice, SparsityConfig, SparsityKind
 from hsplid_core.methods.objective import ForwardPass, Shape, Summand, Term, full_precision
 
-SparsityKind = Literal[
-    "l1_weights", "group_lasso_weights", "l1_activations", "group_lasso_activations"
-]
-ParameterChoice = Literal["modules", "published"]
-
-_KINDS = ("l1_weights", "group_lasso_weights", "l1_activations", "group_lasso_activations")
 _NORMALISATIONS = (
     nn.BatchNorm1d,
     nn.BatchNorm2d,
@@ -44,43 +35,6 @@ _NORMALISATIONS = (
     nn.LayerNorm,
     nn.RMSNorm,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class SparsityConfig:
-    """Which sparsity penalty, and how much of it.
-
-    Attributes:
-        kind: What is penalised. The released weights for COCO are 1e-5 (l1_weights), 1e-3
-            (group_lasso_weights), 1e-6 (l1_activations) and 1e-5 (group_lasso_activations).
-        weight: Factor on the penalty; 0 leaves it out.
-        parameter_choice: Which weights count: all but those of normalisation ``modules``, or
-            those whose name contains "weight" and not "bn", as ``published``.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
-    kind: SparsityKind = "l1_weights"
-    weight: float = 1e-5
-    parameter_choice: ParameterChoice = "modules"
-
-    def __post_init__(self) -> None:
-        check(
-            [
-                (self.kind in _KINDS, f"kind is {self.kind}: use one of {', '.join(_KINDS)}"),
-                (self.weight >= 0, f"weight is {self.weight}: use 0 or more"),
-                (
-                    self.parameter_choice in ("modules", "published"),
-                    f"parameter_choice is {self.parameter_choice}: use modules or published",
-                ),
-            ]
-        )
-
-    def build(self, shape: Shape) -> SparsityTerm | None:
-        """Make the term; None where the weight is 0."""
-        if not self.weight:
-            return None
-        return SparsityTerm(self.kind, self.weight, self.parameter_choice)
 
 
 class SparsityTerm(Term):
@@ -147,3 +101,10 @@ def _lengths(rows: Tensor) -> Tensor:
     """Sum the L2 norms of rows; a row of zeros has gradient zero."""
     total: Tensor = torch.linalg.vector_norm(rows, dim=1).sum()
     return total
+
+
+def build(config: SparsityConfig, shape: Shape) -> SparsityTerm | None:
+    """Make the term; None where the weight is 0."""
+    if not config.weight:
+        return None
+    return SparsityTerm(config.kind, config.weight, config.parameter_choice)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError
 from hsplid_core.frequency import FrequencyFilter, project_onto_ball_and_box
-from hsplid_core.methods import AdversarialConfig, Shape
+from hsplid_core.methods import AdversarialConfig, Shape, build_part
 from hsplid_core.models import MaskedClassifier
 from tests.hsplid_core.frequency.plain import flip
 
@@ -33,7 +33,7 @@ def batch() -> Batch:
 
 
 def attacked(config: AdversarialConfig, net: MaskedClassifier, seed: int = 0) -> Tensor:
-    change = config.build(SHAPE)
+    change = build_part(config, SHAPE)
     assert change is not None
     clean = batch()
     torch.manual_seed(seed)
@@ -101,7 +101,7 @@ def test_dykstra_finds_what_clipping_misses() -> None:
     sizes = {}
     for projection in ("clip", "dykstra"):
         config = AdversarialConfig(projection=projection, random_start=False, steps=5)
-        change = config.build(SHAPE)
+        change = build_part(config, SHAPE)
         assert change is not None
         sizes[projection] = change(net, dark).image.flatten(1).norm(dim=1)
     assert (sizes["dykstra"] > sizes["clip"]).all()
@@ -109,7 +109,7 @@ def test_dykstra_finds_what_clipping_misses() -> None:
 
 
 def test_without_a_radius_nothing_is_built() -> None:
-    assert AdversarialConfig(epsilon=0.0).build(SHAPE) is None
+    assert build_part(AdversarialConfig(epsilon=0.0), SHAPE) is None
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from hsplid_core.methods import (
     Summand,
     Term,
     build_objective,
+    build_part,
     hbar,
     method_class,
 )
@@ -174,7 +175,7 @@ def test_a_restored_run_takes_the_same_next_step(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_the_defaults_build(name: str) -> None:
-    assert METHODS[name]().build(SHAPE) is not None
+    assert build_part(METHODS[name](), SHAPE) is not None
 
 
 OFF: dict[str, Any] = {
@@ -210,7 +211,7 @@ def test_what_is_switched_off_costs_nothing() -> None:
     assert counted_forward_passes(plain) == (1, 0, False)
     for name, config in OFF.items():
         if name != "cross_entropy":
-            assert config.build(SHAPE) is None
+            assert build_part(config, SHAPE) is None
             assert counted_forward_passes({**plain, name: config}) == (1, 0, False)
     assert counted_forward_passes({**plain, "sib": CONFIGS["sib"]}) == (1, 0, True)
     assert counted_forward_passes({**plain, "hbar": CONFIGS["hbar"]}) == (1, 3, False)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods import CrossEntropyConfig, Shape
-from hsplid_core.methods.cross_entropy import CrossEntropyTerm, cross_entropy
+from hsplid_core.methods.cross_entropy import CrossEntropyTerm, build, cross_entropy
 
 LOGITS = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 TARGET = torch.tensor([0, 0, 0, 1, 1, 2])
@@ -16,8 +16,8 @@ def shape(counts: tuple[int, ...] | None = None) -> Shape:
     return Shape(3, 5, 1, 6, counts)
 
 
-def build(config: CrossEntropyConfig, counts: tuple[int, ...] | None = None) -> CrossEntropyTerm:
-    term = config.build(shape(counts))
+def built(config: CrossEntropyConfig, counts: tuple[int, ...] | None = None) -> CrossEntropyTerm:
+    term = build(config, shape(counts))
     assert term is not None
     return term
 
@@ -39,7 +39,7 @@ def test_class_weights_weigh_images() -> None:
 
 
 def test_balanced_weights_make_classes_count_alike() -> None:
-    term = build(CrossEntropyConfig(class_weights="balanced"), (3, 2, 1))
+    term = built(CrossEntropyConfig(class_weights="balanced"), (3, 2, 1))
     assert term.class_weights is not None
     torch.testing.assert_close(term.class_weights, torch.tensor([6 / 9, 6 / 6, 6 / 3]))
     losses = F.cross_entropy(LOGITS, TARGET, reduction="none")
@@ -54,20 +54,20 @@ def test_balanced_weights_make_classes_count_alike() -> None:
 
 
 def test_a_class_without_images_does_no_harm() -> None:
-    term = build(CrossEntropyConfig(class_weights="balanced"), (3, 0, 1))
+    term = built(CrossEntropyConfig(class_weights="balanced"), (3, 0, 1))
     assert term.class_weights is not None
     assert term.class_weights.isfinite().all()
 
 
 def test_given_weights() -> None:
-    term = build(CrossEntropyConfig(class_weights=(1.0, 2.0, 3.0)))
+    term = built(CrossEntropyConfig(class_weights=(1.0, 2.0, 3.0)))
     assert term.class_weights is not None
     assert term.class_weights.tolist() == [1.0, 2.0, 3.0]
 
 
 def test_by_default_there_are_no_class_weights() -> None:
-    assert build(CrossEntropyConfig()).class_weights is None
-    assert CrossEntropyConfig(weight=0.0).build(shape()) is None
+    assert built(CrossEntropyConfig()).class_weights is None
+    assert build(CrossEntropyConfig(weight=0.0), shape()) is None
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_does_not_fit_the_classes_is_refused(
     config: CrossEntropyConfig, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        config.build(shape())
+        build(config, shape())
 
 
 def test_impossible_values_are_refused() -> None:

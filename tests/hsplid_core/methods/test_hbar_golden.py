@@ -8,7 +8,14 @@ from torch import Tensor, nn
 
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError
-from hsplid_core.methods import CrossEntropyConfig, ForwardPass, HbarConfig, Shape, Term
+from hsplid_core.methods import (
+    CrossEntropyConfig,
+    ForwardPass,
+    HbarConfig,
+    Shape,
+    Term,
+    build_part,
+)
 from hsplid_core.methods.hbar import layer_shares
 from hsplid_core.models import LeNet3Encoder, MaskedClassifier, ResNetEncoder
 from tests.golden import load
@@ -53,7 +60,7 @@ class StoredPass:
                 label_kernel=params["k_type_y"],
             ),
         ]
-        return [term for config in configs if isinstance(term := config.build(shape), Term)]
+        return [term for config in configs if isinstance(term := build_part(config, shape), Term)]
 
 
 @pytest.mark.parametrize("precision", ["f64", "f32"])

@@ -8,8 +8,12 @@ import pytest
 import torch
 
 from hsplid_core.data.batch import Batch
-from hsplid_core.methods import CrossEntropyConfig, Shape, build_objective
-from hsplid_core.methods.norm_adversarial import NormAdversarialConfig
+from hsplid_core.methods import (
+    CrossEntropyConfig,
+    NormAdversarialConfig,
+    Shape,
+    build_objective,
+)
 from hsplid_core.models import MaskedClassifier
 from hsplid_core.training import train_step
 from tests.hsplid_core.methods.test_composition import (

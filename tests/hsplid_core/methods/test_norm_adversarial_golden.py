@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError, DataError
-from hsplid_core.methods import HumanAttentionConfig, NormAdversarialConfig, Shape
+from hsplid_core.methods import HumanAttentionConfig, NormAdversarialConfig, Shape, build_part
 from hsplid_core.methods._norm_attack import away_from_the_object, group_fast
-from hsplid_core.methods.norm_adversarial import Ascent, loss_gradient
+from hsplid_core.methods.norm_adversarial import Ascent, ascent, loss_gradient
 from hsplid_core.models import MaskedClassifier
 from tests.golden import load
 from tests.hsplid_core.methods.comparing import DTYPES, distance, tensor
@@ -45,12 +45,14 @@ def stored_ascent(name: str, dtype: torch.dtype) -> Ascent:
     if params["mode"] == "cub":
         mask = tensor(COMMON["seg"], dtype)[:, None]
         return partial(away_from_the_object, epsilon=params["eps"], mask=mask)
-    return NormAdversarialConfig(
-        mode=params["mode"],
-        training=params["training"],
-        epsilon=params["eps"],
-        epsilon2=params["eps2"],
-    ).ascent()
+    return ascent(
+        NormAdversarialConfig(
+            mode=params["mode"],
+            training=params["training"],
+            epsilon=params["eps"],
+            epsilon2=params["eps2"],
+        )
+    )
 
 
 def statistics(delta: Tensor) -> Tensor:
@@ -120,7 +122,7 @@ def test_without_any_gradient_the_images_stay(mode: Any, training: Any) -> None:
     model = toy_model()
     nn.init.zeros_(model.head.weight)
     config = NormAdversarialConfig(mode=mode, training=training, patch=4)
-    perturbation = config.build(SHAPE)
+    perturbation = build_part(config, SHAPE)
     assert perturbation is not None
     batch = toy_batch()
     torch.testing.assert_close(perturbation(model, batch).image, batch.image)
@@ -139,7 +141,7 @@ def test_a_patch_without_gradient_stays_and_the_others_move_by_epsilon() -> None
 def test_group_iterative_keeps_every_patch_within_epsilon() -> None:
     config = NormAdversarialConfig(mode="group", training="iterative", epsilon=0.3, patch=4)
     model, batch = toy_model(), toy_batch()
-    perturbation = config.build(SHAPE)
+    perturbation = build_part(config, SHAPE)
     assert perturbation is not None
     change = model.normalise(perturbation(model, batch).image) - model.normalise(batch.image)
     norms = change.reshape(2, 3, 2, 4, 2, 4).norm(dim=(3, 5))
@@ -147,7 +149,7 @@ def test_group_iterative_keeps_every_patch_within_epsilon() -> None:
 
 
 def test_patches_must_tile_the_image() -> None:
-    perturbation = NormAdversarialConfig(mode="group").build(SHAPE)
+    perturbation = build_part(NormAdversarialConfig(mode="group"), SHAPE)
     assert perturbation is not None
     with pytest.raises(ConfigError, match=r"patch is 14, but images are 8x8"):
         perturbation(toy_model(), toy_batch())
@@ -159,7 +161,7 @@ def test_human_attention_climbs_outside_and_descends_inside(soft: bool) -> None:
     mask[..., :4] = True
     batch = toy_batch(mask.float() if soft else mask)
     model = toy_model()
-    perturbation = HumanAttentionConfig(epsilon=0.5).build(SHAPE)
+    perturbation = build_part(HumanAttentionConfig(epsilon=0.5), SHAPE)
     assert perturbation is not None
     before = batch.image.clone()
     moved = perturbation(model, batch)
@@ -173,24 +175,24 @@ def test_human_attention_climbs_outside_and_descends_inside(soft: bool) -> None:
 
 
 def test_an_undecided_mask_leaves_pixels_alone() -> None:
-    perturbation = HumanAttentionConfig().build(SHAPE)
+    perturbation = build_part(HumanAttentionConfig(), SHAPE)
     assert perturbation is not None
     batch = toy_batch(torch.full((2, 1, 8, 8), 0.5))
     torch.testing.assert_close(perturbation(toy_model(), batch).image, batch.image)
 
 
 def test_human_attention_without_masks_is_refused() -> None:
-    perturbation = HumanAttentionConfig().build(SHAPE)
+    perturbation = build_part(HumanAttentionConfig(), SHAPE)
     assert perturbation is not None
     with pytest.raises(DataError, match="masks"):
         perturbation(toy_model(), toy_batch())
 
 
 def test_switched_off_it_is_not_there() -> None:
-    assert NormAdversarialConfig(mode="standard").build(SHAPE) is None
-    assert NormAdversarialConfig(mode="l1", epsilon=0.0).build(SHAPE) is None
-    assert NormAdversarialConfig(mode="elastic", epsilon=0.0).build(SHAPE) is not None
-    assert HumanAttentionConfig(epsilon=0.0).build(SHAPE) is None
+    assert build_part(NormAdversarialConfig(mode="standard"), SHAPE) is None
+    assert build_part(NormAdversarialConfig(mode="l1", epsilon=0.0), SHAPE) is None
+    assert build_part(NormAdversarialConfig(mode="elastic", epsilon=0.0), SHAPE) is not None
+    assert build_part(HumanAttentionConfig(epsilon=0.0), SHAPE) is None
 
 
 def test_impossible_values_are_refused() -> None:
@@ -202,7 +204,7 @@ def test_impossible_values_are_refused() -> None:
 
 def test_the_models_mode_stays_as_it_is() -> None:
     model, batch = toy_model(), toy_batch()
-    perturbation = NormAdversarialConfig(mode="l1").build(SHAPE)
+    perturbation = build_part(NormAdversarialConfig(mode="l1"), SHAPE)
     assert perturbation is not None
     for training in (True, False):
         model.train(training)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError
-from hsplid_core.methods import Shape, SibConfig, Step, build_objective, sib
+from hsplid_core.methods import Shape, SibConfig, Step, build_objective, build_part, sib
 from hsplid_core.methods._sib_mask import box_sum, density_mask
 from hsplid_core.models import MaskedClassifier
 from tests.benchmarks.bench_sib import published_mask
@@ -177,7 +177,7 @@ def test_only_terms_with_a_weight_are_computed(monkeypatch: pytest.MonkeyPatch) 
         calls.clear()
         build_objective({"sib": config}, SHAPE)(tiny_model(), tiny_batch())
         assert calls == expected
-    assert SibConfig(lambda_fg=0.0, lambda_bg=0.0).build(SHAPE) is None
+    assert build_part(SibConfig(lambda_fg=0.0, lambda_bg=0.0), SHAPE) is None
 
 
 def test_random_features_are_new_in_each_step_and_reproducible() -> None:

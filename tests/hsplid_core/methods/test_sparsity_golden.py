@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hsplid_core.config.methods import SparsityKind
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods import ForwardPass, Shape, SparsityConfig, Summand
-from hsplid_core.methods.sparsity import SparsityKind, group_penalty, penalised_weights
+from hsplid_core.methods.sparsity import build, group_penalty, penalised_weights
 from hsplid_core.models import MaskedClassifier, ResNetEncoder
 from tests.golden import load
 from tests.hsplid_core.methods.comparing import DTYPES, Arrays, cases, close, tensor
@@ -50,7 +51,7 @@ def one_pass(model: nn.Module, features: Tensor) -> ForwardPass:
 
 
 def only_summand(config: SparsityConfig, step: ForwardPass) -> Summand:
-    term = config.build(Shape(5, 4, 1, 6))
+    term = build(config, Shape(5, 4, 1, 6))
     assert term is not None
     summands: list[Summand] = term(step)
     assert len(summands) == 1
@@ -125,4 +126,4 @@ def test_group_lasso_sums_filters_and_rows() -> None:
 def test_impossible_values_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"kind is l0.*weight is -1"):
         SparsityConfig(kind="l0", weight=-1.0)  # type: ignore[arg-type]
-    assert SparsityConfig(weight=0.0).build(Shape(5, 4, 1, 6)) is None
+    assert build(SparsityConfig(weight=0.0), Shape(5, 4, 1, 6)) is None

@@ -123,7 +123,6 @@ def run_trials(
             constraints=spec.search.constraints,
             resources=resources,
             failures=spec.failures,
-            max_losses=spec.max_failures,
         )
         searcher = StudySearcher(
             study,

@@ -50,7 +50,6 @@ class TrialPlan:
         constraints: Limits of usable trials.
         resources: What a trial occupies: ``cpu`` and ``gpu``.
         failures: What is done about trials that fail.
-        max_losses: Losses of its worker, without an epoch in between, that a trial survives.
     """
 
     space: SearchSpace
@@ -58,7 +57,6 @@ class TrialPlan:
     constraints: Sequence[ConstraintSpec] = ()
     resources: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1.0, "gpu": 0.0})
     failures: FailuresSpec = field(default_factory=FailuresSpec)
-    max_losses: int = 3
 
 
 class StudySearcher(Searcher):
@@ -179,13 +177,13 @@ class StudySearcher(Searcher):
         """
         self._losses[trial_id] += 1
         losses = self._losses[trial_id]
-        if losses > self._plan.max_losses + _LOSSES_WITHOUT_WORK:
+        if losses > self._plan.failures.max_losses + _LOSSES_WITHOUT_WORK:
             # A worker that would only tell of the losses did not come that far either.
             self.stop_reason = (
                 f"workers cannot be started: trial {self._handed_out[trial_id].number} lost "
                 f"{losses} in a row, the last ones before they had anything to do"
             )
-        return losses if losses > self._plan.max_losses else None
+        return losses if losses > self._plan.failures.max_losses else None
 
     def forget_losses(self, trial_id: str) -> None:
         """Count a trial's losses anew, for it has finished an epoch.

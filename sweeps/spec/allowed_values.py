@@ -11,8 +11,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel
 
 from hsplid_core.bucket_path import BucketPath
+from hsplid_core.config.methods import METHODS, method_class
 from hsplid_core.errors import ConfigError
-from hsplid_core.methods import METHODS, method_class
 from sweeps.spec.sweep_spec import SweepSpec
 
 Place = tuple[str | int, ...]

@@ -12,7 +12,7 @@ from typing import Any
 
 from hsplid_core.errors import ConfigError
 from sweeps.spec.overrides import Override, apply_overrides, merged
-from sweeps.spec.registry import spec_file
+from sweeps.spec.registry import find_sweep
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.spec.validation import validated
 from sweeps.spec.yaml_reader import read_mapping
@@ -29,11 +29,11 @@ def load_spec(name_or_file: str, overrides: Sequence[Override] = ()) -> SweepSpe
         ConfigError: The sweep is unknown, its file unreadable, or values are wrong; the message
             then has one line for each fault.
     """
-    path = spec_file(name_or_file)
-    values = read_mapping(path)
+    sweep = find_sweep(name_or_file)
+    values = merged(read_mapping(sweep.spec), sweep.values)
     demo = values.pop("demo", None) or {}
     if not isinstance(demo, Mapping):
-        raise ConfigError(f"{path}: demo is {demo!r}, write a section of values to replace")
+        raise ConfigError(f"{sweep.spec}: demo is {demo!r}, write a section of values to replace")
     if _uses_demo_data(apply_overrides(values, overrides)):
         values = merged(values, demo)
     return validated(apply_overrides(values, overrides), source=str(name_or_file))

@@ -1,18 +1,18 @@
-"""Names in a spec that stand for something in the library: do they exist?"""
+"""Names in a spec that stand for something in the library: do they exist?
+
+What the sweeps name is looked up without torch, whose import takes seconds; the library itself is
+asked for the rest.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
-from hsplid_core.attacks import find_region
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig, check
 from hsplid_core.config.analyses import MarginsConfig, SaliencyConfig
-from hsplid_core.data import DATA_SETS
+from hsplid_core.config.names import ATTRIBUTIONS, DATA_SETS, NETWORKS, REGIONS, SCORES, TEST_SETS
 from hsplid_core.errors import ConfigError, did_you_mean
-from hsplid_core.models import model_faults
-from hsplid_core.saliency import ATTRIBUTIONS, SCORES
-from trainables.robustness import robustness_metrics
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -35,11 +35,11 @@ def check_names(
             *(_rule("evaluation.saliency.scores", name, SCORES) for name in scores),
             _rule("data.name", data.name, DATA_SETS),
             (
-                data.name not in DATA_SETS or DATA_SETS[data.name].training is not None,
+                data.name not in TEST_SETS,
                 f"data.name is {data.name}, which has images to test on only: train on another "
                 "data set and evaluate on this one",
             ),
-            *((False, fault) for fault in model_faults(model)),
+            *((False, fault) for fault in _model_faults(model)),
             _region_rule(evaluation.region),
             _margins_rule(evaluation.margins, data.image_size),
             (
@@ -50,7 +50,7 @@ def check_names(
     )
 
 
-def check_measured(metrics: Iterable[str], evaluation: EvaluationConfig) -> None:
+def check_measured(metrics: Collection[str], evaluation: EvaluationConfig) -> None:
     """Refuse objectives that no analysis will measure, before a trial trains for them.
 
     Args:
@@ -66,13 +66,17 @@ def check_measured(metrics: Iterable[str], evaluation: EvaluationConfig) -> None
         "saliency": ("saliency", evaluation.saliency),
         "single_pixel": ("single_pixel", evaluation.single_pixel),
     }
-    always = ["val/accuracy", *robustness_metrics(evaluation)]
+    always = ["val/accuracy", "val/robust_accuracy"]
+    if not set(metrics) <= set(always):
+        from trainables.robustness import robustness_metrics
+
+        always += robustness_metrics(evaluation)
     for metric in metrics:
         family = metric.split("/")[1] if metric.startswith("val/") else ""
         if family in sections and metric != f"val/{family}":
             _check_analysis(metric, *sections[family])
         elif family or f"val/{metric}" in always:
-            check([_rule("objectives.metric", metric, always)])
+            check([_rule("objectives.metric", metric, set(always))])
 
 
 def _check_analysis(metric: str, name: str, section: object) -> None:
@@ -105,7 +109,21 @@ def _margins_rule(margins: MarginsConfig | None, image_size: int) -> tuple[bool,
     )
 
 
+def _model_faults(model: ModelConfig) -> list[str]:
+    weights = NETWORKS.get(model.name)
+    known = weights is not None and (model.weights is None or model.weights in weights)
+    if known and model.checkpoint is None:
+        return []
+    from hsplid_core.models import model_faults
+
+    return model_faults(model)
+
+
 def _region_rule(name: str) -> tuple[bool, str]:
+    if name in REGIONS:
+        return True, ""
+    from hsplid_core.attacks import find_region
+
     try:
         find_region(name)
     except ConfigError as error:

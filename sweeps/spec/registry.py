@@ -1,9 +1,11 @@
-"""Which sweep a name stands for."""
+"""Registry of the sweeps that come with this package, by their names."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hsplid_core.errors import ConfigError, did_you_mean
 
@@ -17,13 +19,15 @@ class SweepEntry:
     Attributes:
         spec: Its YAML file.
         summary: What it does, in one line.
+        values: What replaces the file's values, where several sweeps share one file.
     """
 
     spec: Path
     summary: str
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
-# Name to summary; each has a file of its name.
+# Name to summary; each has a file of its name, but for those on S-IB, which share one.
 _SUMMARIES = {
     "coco_hsplid": "H-SPLID on COCO animals: accuracy against robustness to changed backgrounds",
     "coco_hsplid_paper": "The same over the paper's own parameters only",
@@ -50,13 +54,44 @@ _SUMMARIES = {
     "margins": "Margins along frequencies, against training epsilon and flipped or low-pass data",
 }
 
-SWEEPS: dict[str, SweepEntry] = {
-    name: SweepEntry(_SPECS / f"{name}.yaml", summary) for name, summary in _SUMMARIES.items()
+_SMALL_IMAGES = {
+    "data": {"image_size": 32},
+    "model": {"stem": "auto"},
+    "demo": {"data": {"image_size": 32}},
+}
+_MASKS = {"evaluation": {"region": "background"}}
+
+# Data set, what it is called in a description, and what else it changes.
+_SIB: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
+    "sib_imagenette": ("imagenette", "Imagenette", {}),
+    "sib_cifar": ("cifar10", "CIFAR-10", _SMALL_IMAGES),
+    "sib_cub": ("cub", "CUB birds", _MASKS),
+    "sib_dogs": ("stanford_dogs/boxes", "Stanford Dogs", _MASKS),
+    "sib_coco": ("coco_animals", "COCO animals", _MASKS),
+    "sib_folder": ("folder", "any image folder", {}),
 }
 
 
-def spec_file(name_or_file: str) -> Path:
-    """Find the YAML file of a sweep.
+def _entry(name: str, summary: str) -> SweepEntry:
+    if name not in _SIB:
+        return SweepEntry(_SPECS / f"{name}.yaml", summary)
+    data, title, others = _SIB[name]
+    values = {
+        "name": name,
+        "description": f"S-IB on {title}, four networks",
+        **others,
+        "data": {"name": data, **others.get("data", {})},
+    }
+    return SweepEntry(_SPECS / "sib.yaml", summary, values)
+
+
+SWEEPS: dict[str, SweepEntry] = {
+    name: _entry(name, summary) for name, summary in _SUMMARIES.items()
+}
+
+
+def find_sweep(name_or_file: str) -> SweepEntry:
+    """Find a sweep.
 
     Args:
         name_or_file: A name in :data:`SWEEPS`, or the path of a YAML file.
@@ -65,11 +100,11 @@ def spec_file(name_or_file: str) -> Path:
         ConfigError: Neither such a sweep nor such a file exists.
     """
     if name_or_file in SWEEPS:
-        return SWEEPS[name_or_file].spec
+        return SWEEPS[name_or_file]
     path = Path(name_or_file).expanduser()
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():
-            return path
+            return SweepEntry(path, "")
         raise ConfigError(f"sweep file {name_or_file} does not exist: check the path")
     raise ConfigError(
         f"sweep {name_or_file} is unknown: use one of {', '.join(sorted(SWEEPS))}, "

@@ -27,8 +27,8 @@ from pydantic_core import ErrorDetails, PydanticKnownError
 
 from hsplid_core.bucket_path import AnyPath, BucketPath, any_path
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
+from hsplid_core.config.methods import method_class
 from hsplid_core.errors import ConfigError
-from hsplid_core.methods import method_class
 from sweeps.spec.find_space import find_space
 from sweeps.spec.name_checks import check_measured, check_names
 from sweeps.spec.study_url import check_storage
@@ -170,11 +170,14 @@ class FailuresSpec(_Section):
             ones do not count, for the sampler learns from them.
         stop_after: How many first trials of a run that looks at.
         memory_retries: How often a trial's batch is halved when the GPU's memory is not enough.
+        max_losses: Restarts of a trial that loses its worker again and again without finishing an
+            epoch in between; other losses do not count.
     """
 
     stop_share: float = Field(default=0.5, ge=0, le=1)
     stop_after: int = Field(default=4, ge=1)
     memory_retries: int = Field(default=3, ge=0)
+    max_losses: int = Field(default=3, ge=0)
 
 
 class StudySpec(_Section):
@@ -264,8 +267,6 @@ class SweepSpec(_Section):
         tracking: Where MLflow records.
         study: Where the study is kept.
         failures: What is done about trials that fail.
-        max_failures: Restarts of a trial that loses its worker again and again without finishing
-            an epoch in between; other losses do not count.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -287,7 +288,6 @@ class SweepSpec(_Section):
     tracking: TrackingSpec = TrackingSpec()
     study: StudySpec = StudySpec()
     failures: FailuresSpec = FailuresSpec()
-    max_failures: int = Field(default=3, ge=0)
 
     @field_validator("method", mode="before")
     @classmethod

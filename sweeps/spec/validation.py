@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +24,8 @@ _STAND_IN: Mapping[str, Any] = {
     "search": {"space": "pretrain"},
     "trials": 1,
 }
+# Keys of earlier versions.
+_RENAMED: Mapping[str, str] = {"max_failures": "failures.max_losses"}
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument", "invalid_key")
 
 
@@ -70,6 +71,20 @@ def validated(values: Mapping[str, Any], *, source: str) -> SweepSpec:
         lines = sorted(faults, key=lambda text: _rank(order, faults[text]))
         raise ConfigError("\n  ".join([f"sweep {source} has {count}:", *lines]))
     return spec
+
+
+def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what an earlier version wrote of a spec the keys of this one.
+
+    Args:
+        values: A stored spec, as it was read.
+    """
+    result = dict(values)
+    for old, new in _RENAMED.items():
+        if old in result:
+            section, key = new.split(".")
+            result = merged({section: {key: result.pop(old)}}, result)
+    return result
 
 
 def _rank(order: Sequence[str], place: Place) -> int:
@@ -118,7 +133,7 @@ def _translate(errors: Sequence[ErrorDetails], values: Mapping[str, Any]) -> Ite
         elif isinstance(cause, ConfigError) and _unknown_method(error["loc"]):
             yield _Fault(error["loc"], _unknown_key(error["loc"], error["input"]))
         elif isinstance(cause, ConfigError):
-            yield from _broken_rules(error["loc"], str(cause))
+            yield from _broken_rules(error["loc"], cause)
         else:
             yield _fault(error, values)
 
@@ -128,17 +143,16 @@ def _unknown_method(place: Place) -> bool:
     return place[:1] == ("method",) and _schema.kind_at(place) is None and not names_a_class
 
 
-def _broken_rules(place: Place, message: str) -> Iterator[_Fault]:
-    """Split the message of :func:`hsplid_core.config.check`, and give its fields their paths."""
-    for rule in re.split(r"; (?=[\w.]+ is )", message):
-        field = rule.split(" is ")[0]
-        inner = (*place, *field.split("."))
-        if place and field == place[-1]:
-            yield _Fault(place, f"{_dotted(place)}{rule[len(field) :]}")
-        elif _schema.kind_at(inner) is not None:
-            yield _Fault(inner, f"{_dotted(inner)}{rule[len(field) :]}")
+def _broken_rules(place: Place, error: ConfigError) -> Iterator[_Fault]:
+    """Give the fields of an error's faults their paths in the spec."""
+    for fault in error.faults:
+        inner = (*place, *fault.field.split("."))
+        if place and fault.field == place[-1]:
+            inner = place
+        if fault.field and _schema.kind_at(inner) is not None:
+            yield _Fault(inner, f"{_dotted(inner)} {fault.text}")
         else:
-            yield _Fault(place, rule)
+            yield _Fault(place, str(fault))
 
 
 def _fault(error: ErrorDetails, values: Mapping[str, Any]) -> _Fault:
@@ -187,6 +201,8 @@ def _unknown_key(place: Place, value: object) -> str:
 def _nearest(place: Place) -> str | None:
     """Find the key that was probably meant: here, by its released name, or elsewhere."""
     key, section = str(place[-1]), place[:-1]
+    if _dotted(place) in _RENAMED:
+        return _RENAMED[_dotted(place)]
     released = _schema.released_names(section)
     near = nearest(key, [*_schema.keys_at(section), *released])
     if near in released:

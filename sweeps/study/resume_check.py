@@ -43,7 +43,6 @@ _INDIFFERENT = (
     "study",
     "tracking",
     "failures",
-    "max_failures",
 )
 
 _CODE = (hsplid_core, trainables, search_spaces)

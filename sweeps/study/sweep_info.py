@@ -16,7 +16,7 @@ import yaml
 
 from hsplid_core.bucket_path import AnyPath, any_path
 from sweeps.spec.sweep_spec import SweepSpec
-from sweeps.spec.validation import validated
+from sweeps.spec.validation import renamed, validated
 from sweeps.spec.yaml_reader import read_mapping
 from sweeps.storage.whole_files import replace_text
 from trainables.config import ParameterValue
@@ -85,7 +85,7 @@ def read_about(folder: Path) -> About | None:
     written = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
     baseline, weights = written["baseline"], written["weights"]
     return About(
-        spec=validated(read_mapping(folder / SPEC_FILE), source=str(folder / SPEC_FILE)),
+        spec=validated(renamed(read_mapping(folder / SPEC_FILE)), source=str(folder / SPEC_FILE)),
         fixed=written["fixed"],
         is_demo=written["is_demo"],
         data_key=written["data_key"],

@@ -171,7 +171,11 @@ def test_an_origin_names_spec_data_code_and_versions() -> None:
     assert found["version torch"]
     assert len(found["code hsplid_core/methods/hsplid.py"]) == 12
     assert found == origin(
-        "training.epochs=3", "trials=99", "storage=/elsewhere", "resources.cpu=2", "max_failures=9"
+        "training.epochs=3",
+        "trials=99",
+        "storage=/elsewhere",
+        "resources.cpu=2",
+        "failures.max_losses=9",
     )
 
 

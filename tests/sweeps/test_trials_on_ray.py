@@ -143,7 +143,7 @@ def test_a_lost_worker_counts_only_against_who_gets_no_further(
         Killed,
         data={"root": str(small_coco), "image_size": 32, "cache_dir": str(tmp_path / "cache")},
         training={"epochs": 3, "batch_size": 32},
-        max_failures=1,
+        failures={"max_losses": 1},
     )
     assert trial.state == TrialState.FAIL
     # Three losses in all, but an epoch was finished after the first one.

@@ -97,7 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             sys.stdout.write(json.dumps(spec.resolved(), indent=2) + "\n")
         else:
-            sys.stdout.write(_as_yaml(spec.resolved()) + _search_notes(checked.searched, fixed))
+            sys.stdout.write(_as_yaml(spec.resolved()) + _search_notes(checked.space.names, fixed))
         return 0
     from rich.console import Console
 

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hsplid_core.errors import ConfigError
 from search_spaces import SWITCH_PREFIX, ParameterValue, optuna_parameters
-from sweeps.spec.find_space import find_space
+from sweeps.search.space_probe import SpaceProbe, probe_space
 from sweeps.spec.sweep_spec import SearchSpec, SweepSpec
 
 _TRIES = 20
@@ -126,38 +126,36 @@ def build_sampler(
     search = spec.search
     with experimental():
         if search.sampler == "grid":
-            sampler: BaseSampler = _Grid(dict(grid_of(spec, fixed)), seed=search.seed)
+            sampler: BaseSampler = _Grid(
+                dict(grid_of(spec, fixed, probe_space(spec))), seed=search.seed
+            )
         else:
             sampler = _SAMPLERS[search.sampler](search, search.seed + n_trials)
         return PartialFixedSampler(optuna_parameters(fixed), sampler) if fixed else sampler
 
 
 def grid_of(
-    spec: SweepSpec, fixed: Mapping[str, ParameterValue]
+    spec: SweepSpec, fixed: Mapping[str, ParameterValue], space: SpaceProbe
 ) -> dict[str, tuple[ParameterValue, ...]]:
     """Return the choices of every parameter that a grid goes through.
 
     Args:
         spec: The sweep, whose sampler is ``grid``.
         fixed: Config fields that are no longer searched.
+        space: What its space asks for.
 
     Raises:
         ConfigError: A parameter is a range, or the sweep has more trials than the grid points.
     """
-    space = find_space(spec.search.space)
-    study = optuna.create_study(sampler=RandomSampler(spec.search.seed))
     grid: dict[str, tuple[ParameterValue, ...]] = {}
-    for _ in range(_TRIES):
-        trial = study.ask()
-        space(trial)
-        for name, distribution in trial.distributions.items():
-            if not isinstance(distribution, CategoricalDistribution):
-                raise ConfigError(
-                    f"search.sampler is grid, but {spec.search.space} suggests {name} from a "
-                    "range: use a space of choices, such as hsplid_grid, or another sampler"
-                )
-            if name.removeprefix(SWITCH_PREFIX) not in fixed:
-                grid[name] = distribution.choices
+    for name, distribution in space.distributions.items():
+        if not isinstance(distribution, CategoricalDistribution):
+            raise ConfigError(
+                f"search.sampler is grid, but {spec.search.space} suggests {name} from a "
+                "range: use a space of choices, such as hsplid_grid, or another sampler"
+            )
+        if name.removeprefix(SWITCH_PREFIX) not in fixed:
+            grid[name] = distribution.choices
     size = math.prod(len(choices) for choices in grid.values())
     if spec.trials > size:
         raise ConfigError(
@@ -165,16 +163,6 @@ def grid_of(
             "at most as many"
         )
     return grid
-
-
-def check_sampler(spec: SweepSpec, fixed: Mapping[str, ParameterValue]) -> None:
-    """Refuse a sampler that does not fit the space, before a cluster starts.
-
-    Raises:
-        ConfigError: See :func:`grid_of`.
-    """
-    if spec.search.sampler == "grid":
-        grid_of(spec, fixed)
 
 
 @contextmanager

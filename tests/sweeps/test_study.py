@@ -18,6 +18,7 @@ from hsplid_core.errors import ConfigError
 from search_spaces import SearchSpace
 from sweeps.engine.study_searcher import StudySearcher, TrialPlan
 from sweeps.search.samplers import build_sampler, experimental, grid_of
+from sweeps.search.space_probe import probe_space
 from sweeps.spec.loading import load_spec
 from sweeps.spec.overrides import fixed_parameters, parse_overrides
 from sweeps.spec.study_url import check_storage
@@ -320,7 +321,10 @@ def test_the_papers_grid_is_gone_through_once() -> None:
     )
     spec = load_spec("coco_hsplid_grid", texts)
     fixed = fixed_parameters(spec.resolved(), texts)
-    assert {name.rpartition(".")[2]: values for name, values in grid_of(spec, fixed).items()} == {
+    assert {
+        name.rpartition(".")[2]: values
+        for name, values in grid_of(spec, fixed, probe_space(spec)).items()
+    } == {
         "lambda_n": (0.0, 0.05, 0.1, 1.0),
         "rho_s": (0.0, 0.1, 0.15, 0.5),
     }
@@ -338,10 +342,10 @@ def test_the_papers_grid_is_gone_through_once() -> None:
     with pytest.raises(
         ConfigError, match="trials is 16, but the grid of hsplid_grid has 4 points"
     ):
-        grid_of(spec, {**fixed, "method.hsplid.lambda_n": 0.1})
+        grid_of(spec, {**fixed, "method.hsplid.lambda_n": 0.1}, probe_space(spec))
     whole = load_spec("coco_hsplid_grid", parse_overrides(["data.root=/coco"]))
     assert whole.trials == 384
-    grid_of(whole, {})
+    grid_of(whole, {}, probe_space(whole))
 
 
 def _registered(name: str) -> SearchSpace:
@@ -353,7 +357,7 @@ def _registered(name: str) -> SearchSpace:
 def test_a_grid_of_ranges_is_refused() -> None:
     spec = spec_of("search.sampler=grid")
     with pytest.raises(ConfigError, match=r"suggests .* from a range: use a space of choices"):
-        grid_of(spec, {})
+        grid_of(spec, {}, probe_space(spec))
 
 
 # -- searcher -------------------------------------------------------------------------------------

@@ -6,11 +6,9 @@ import dataclasses
 
 from hsplid_core.config import EvaluationConfig
 from hsplid_core.data import load
-from hsplid_core.errors import ConfigError
 from hsplid_core.evaluation import Suite, evaluate_robustness, find_suite, strengthened
 from hsplid_core.evaluation.accuracy import swapped_background_accuracy
 from trainables.analysis import Findings, Subject, Table
-from trainables.node_folder import node_folder
 from trainables.robustness import suite_of
 
 CONFIRMATION = "confirmation"
@@ -36,19 +34,7 @@ def confirmation(subject: Subject) -> Findings:
     """
     settings = subject.config.evaluation.confirmation
     assert settings is not None
-    data = subject.config.data
-    if data.cache_dir is None:
-        raise ConfigError("data.cache_dir is null: name a folder for the Arrow caches")
-    images = load(
-        data.name,
-        root=data.root,
-        split="test",
-        image_size=data.image_size,
-        cache_dir=data.cache_dir,
-        seed=data.split_seed,
-        val_fraction=data.val_fraction,
-        node_cache=node_folder(data.node_cache),
-    )
+    images = load(subject.config.data, "test")
     table = evaluate_robustness(
         subject.model,
         images,

@@ -11,7 +11,7 @@ import torch
 
 from hsplid_core.config import DataConfig
 from hsplid_core.data import ImageSet, load
-from hsplid_core.errors import CheckpointError, ConfigError
+from hsplid_core.errors import CheckpointError
 from hsplid_core.evaluation.accuracy import accuracy
 from hsplid_core.frequency import FrequencyFilter, filtered_statistics
 from hsplid_core.methods import Shape, build_objective
@@ -22,7 +22,6 @@ from trainables.analyses import analyse, check_analyses
 from trainables.analysis import Subject, Table
 from trainables.checkpoints import read_weights
 from trainables.config import TrialConfig
-from trainables.node_folder import node_folder
 from trainables.robustness import measure_robustness
 
 
@@ -45,7 +44,7 @@ class Trial:
     def __init__(self, config: TrialConfig) -> None:
         self.config = config
         self.tables: Mapping[str, Table] = {}
-        training, self.validation = open_images(config, "train"), open_images(config, "val")
+        training, self.validation = load(config.data, "train"), load(config.data, "val")
         check_analyses(config.evaluation, self.validation)
         model = initial_model(config, training)
         batch_size = config.training.part_size
@@ -120,29 +119,6 @@ class Trial:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
         self.run.load_state_dict(dict(state))
-
-
-def open_images(config: TrialConfig, split: str) -> ImageSet:
-    """Open one split of a trial's data set.
-
-    Raises:
-        ConfigError: The configuration names no cache folder, or no such data set.
-        DataError: The data set is missing or damaged.
-    """
-    data = config.data
-    if data.cache_dir is None:
-        raise ConfigError("data.cache_dir is null: name a folder for the Arrow caches")
-    return load(
-        data.name,
-        root=data.root,
-        split=split,  # type: ignore[arg-type]
-        image_size=data.image_size,
-        cache_dir=data.cache_dir,
-        seed=data.split_seed,
-        val_fraction=data.val_fraction,
-        pixel=data.pixel,
-        node_cache=node_folder(data.node_cache),
-    )
 
 
 def initial_model(config: TrialConfig, images: ImageSet) -> MaskedClassifier:

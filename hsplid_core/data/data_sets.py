@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hsplid_core.config import DataConfig
 from hsplid_core.config.analyses import PixelConfig
 from hsplid_core.data.cache.build import build_or_open
 from hsplid_core.data.cache.image_set import ImageSet
-from hsplid_core.data.cache.node_copy import on_node
+from hsplid_core.data.cache.node_copy import node_folder, on_node
 from hsplid_core.data.demo.class_folders import (
     write_cifar10,
     write_counter_animal,
@@ -212,65 +214,64 @@ DATA_SETS: dict[str, DataSet] = {
 }
 
 
-def load(
-    name: str,
-    *,
-    root: Path | None,
-    split: Split,
-    image_size: int,
-    cache_dir: Path,
-    seed: int = 0,
-    val_fraction: float = 0.2,
-    pixel: PixelConfig | None = None,
-    node_cache: Path | None = None,
-) -> ImageSet:
+def load(data: DataConfig, split: Split) -> ImageSet:
     """Open one split of a data set, through its cache.
 
     Args:
-        name: A key of `DATA_SETS`.
-        root: The data set's folder in its own layout; None for the embedded demo.
+        data: Which data set, and what becomes of its images; its `transform` alone is the
+            network's part.
         split: `train` and `val` are parts of the training images, `test` is the data set's own
             held-out part.
-        image_size: Side of the square images, in pixels, at least 8.
-        cache_dir: Folder of the caches and of the demo.
-        seed: Of the split into `train` and `val`.
-        val_fraction: Part of the training images in `val`; 0.2 in the papers.
-        pixel: Plant a pixel that gives the class away into every image; None plants none.
-        node_cache: Folder on this machine's own disk that the cache is copied to, once, and read
-            from; None reads from `cache_dir`.
 
     Returns:
         The split's rows.
 
     Raises:
-        ConfigError: Unknown name or split, a value out of range, or a data set that is there to
-            test on only.
+        ConfigError: Unknown name or split, no folder for the caches, or a data set that is there
+            to test on only.
         DataError: The data set is missing or damaged, or the cache can't be written.
     """
-    entry = _entry(name)
+    entry = _entry(data.name)
     if split not in SPLITS:
         raise ConfigError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
-    if image_size < 8:
-        raise ConfigError(f"image_size must be at least 8 pixels, got {image_size}")
     if split not in entry.splits:
         raise ConfigError(
-            f"data set {name} has images to test on only, there is no split {split!r}: train on "
-            "another data set and evaluate on this one"
+            f"data set {data.name} has images to test on only, there is no split {split!r}: train "
+            "on another data set and evaluate on this one"
         )
-    if root is None:
-        root = entry.demo(cache_dir, image_size)
+    if data.cache_dir is None:
+        raise ConfigError("data.cache_dir is null: name a folder for the Arrow caches")
+    root = entry.demo(data.cache_dir, data.image_size) if data.root is None else data.root
     if split == "test" or entry.training is None:
-        return _planted(
-            _cached(entry.testing(root, image_size), cache_dir, node_cache), pixel, stream=1
-        )
-    every = _cached(entry.training(root, image_size), cache_dir, node_cache)
-    train, val = stratified_split(every.labels, val_fraction, seed, every.class_names)
-    return _planted(every, pixel, stream=0).select(train if split == "train" else val)
+        return _planted(_cached(entry.testing(root, data.image_size), data), data.pixel, stream=1)
+    every = _cached(entry.training(root, data.image_size), data)
+    train, val = stratified_split(
+        every.labels, data.val_fraction, data.split_seed, every.class_names
+    )
+    return _planted(every, data.pixel, stream=0).select(train if split == "train" else val)
 
 
-def _cached(source: Source, cache_dir: Path, node_cache: Path | None) -> ImageSet:
-    images = build_or_open(source, cache_dir)
-    return images if node_cache is None else on_node(images, node_cache)
+def prepare(data: DataConfig) -> dict[Split, ImageSet]:
+    """Build the caches of all splits, once, so that trials only open them.
+
+    Args:
+        data: Which data set; its `node_cache` is left to the machines that run trials.
+
+    Returns:
+        The splits that the data set has, for instance to record their keys.
+
+    Raises:
+        ConfigError: As in `load`.
+        DataError: As in `load`.
+    """
+    here = dataclasses.replace(data, node_cache=None)
+    return {split: load(here, split) for split in _entry(data.name).splits}
+
+
+def _cached(source: Source, data: DataConfig) -> ImageSet:
+    assert data.cache_dir is not None
+    images = build_or_open(source, data.cache_dir)
+    return images if data.node_cache is None else on_node(images, node_folder(data.node_cache))
 
 
 def _planted(images: ImageSet, pixel: PixelConfig | None, *, stream: int) -> ImageSet:
@@ -284,49 +285,6 @@ def _planted(images: ImageSet, pixel: PixelConfig | None, *, stream: int) -> Ima
         stream=stream,
     )
     return images.changed(change)
-
-
-def prepare(
-    name: str,
-    *,
-    root: Path | None,
-    image_size: int,
-    cache_dir: Path,
-    seed: int = 0,
-    val_fraction: float = 0.2,
-    pixel: PixelConfig | None = None,
-) -> dict[Split, ImageSet]:
-    """Build the caches of all splits, once per node, so that trials only open them.
-
-    Args:
-        name: A key of `DATA_SETS`.
-        root: The data set's folder; None for the embedded demo.
-        image_size: Side of the square images, in pixels.
-        cache_dir: Folder of the caches and of the demo.
-        seed: Of the split into `train` and `val`.
-        val_fraction: Part of the training images in `val`.
-        pixel: Plant a pixel that gives the class away into every image; None plants none.
-
-    Returns:
-        The splits that the data set has, for instance to record their keys.
-
-    Raises:
-        ConfigError: As in `load`.
-        DataError: As in `load`.
-    """
-    return {
-        split: load(
-            name,
-            root=root,
-            split=split,
-            image_size=image_size,
-            cache_dir=cache_dir,
-            seed=seed,
-            val_fraction=val_fraction,
-            pixel=pixel,
-        )
-        for split in _entry(name).splits
-    }
 
 
 def _entry(name: str) -> DataSet:

@@ -12,7 +12,7 @@ import optuna
 import ray
 from optuna.trial import FrozenTrial, TrialState
 
-from hsplid_core.data import ImageSet, Split
+from hsplid_core.data import ImageSet, Split, load
 from hsplid_core.training import pick_device
 from sweeps.cluster.connection import connected
 from sweeps.cluster.resources import check_resources
@@ -30,7 +30,7 @@ from trainables.analysis import Subject, Table
 from trainables.config import TrialConfig
 from trainables.confirmation import CONFIRMATION, DOUBTS, confirmation
 from trainables.result_keys import TABLES
-from trainables.trial import initial_model, open_images
+from trainables.trial import initial_model
 
 _START_FILE = "pretrained_start.json"
 
@@ -192,7 +192,7 @@ def _judged_start(context: SweepContext) -> Callable[[], Mapping[str, Table]]:
 
 
 def _judge(config: TrialConfig) -> Mapping[str, Table]:
-    images = open_images(config, "train")
+    images = load(config.data, "train")
     device = pick_device(config.training.device)
     model = initial_model(config, images).to(device).eval()
     subject = Subject(

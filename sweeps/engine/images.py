@@ -14,14 +14,4 @@ def prepare_images(spec: SweepSpec) -> Mapping[Split, ImageSet]:
     Raises:
         DataError: The data set is missing or damaged.
     """
-    data = spec.trial_config().data
-    assert data.cache_dir is not None
-    return prepare(
-        data.name,
-        root=data.root,
-        image_size=data.image_size,
-        cache_dir=data.cache_dir,
-        seed=data.split_seed,
-        val_fraction=data.val_fraction,
-        pixel=data.pixel,
-    )
+    return prepare(spec.trial_config().data)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from hsplid_core.attacks import Model, find_region
-from hsplid_core.config import check
+from hsplid_core.config import DataConfig, check
 from hsplid_core.corruptions import SEVERITIES, find_corruption
 from hsplid_core.data import DATA_SETS, ImageSet, Split, load
 from hsplid_core.data.evaluation_batches import choose_positions
@@ -191,11 +191,10 @@ def judge(
     """
     channels, side, _ = trained.image_shape
     images = load(
-        data,
-        root=root,
-        split=wishes.split,
-        image_size=wishes.image_size or side,
-        cache_dir=cache_dir,
+        DataConfig(
+            name=data, root=root, image_size=wishes.image_size or side, cache_dir=cache_dir
+        ),
+        wishes.split,
     )
     if images.image_shape[0] != channels:
         raise ConfigError(

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import torch
 
+from hsplid_core.data import load
 from hsplid_core.errors import SaliencyError
 from sweeps.fronts.selection import Selection, select
 from sweeps.study.stored_sweep import StoredSweep, open_sweep
 from sweeps.tracking.journal_replay import note_registered
 from sweeps.tracking.model_registry import FrontModel, register_models
 from sweeps.trials.checkpoint_files import find_checkpoint
-from trainables.trial import open_images
 
 KNEE = "knee"
 
@@ -62,7 +62,7 @@ def register_front(sweep: StoredSweep) -> Mapping[str, str]:
             FrontModel(trial=number, checkpoint=find_checkpoint(sweep.folder, number), aliases=own)
             for number, own in aliases.items()
         ],
-        example=lambda: open_images(config, "val").batch(torch.tensor([0])).image.numpy(),
+        example=lambda: load(config.data, "val").batch(torch.tensor([0])).image.numpy(),
     )
     note_registered(sweep.folder, aliases)
     return versions

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from hsplid_core.attacks import frozen
 from hsplid_core.bucket_path import AnyPath
-from hsplid_core.data import ImageSet
+from hsplid_core.data import ImageSet, load
 from hsplid_core.data.batch import Batch
 from hsplid_core.saliency import agg_clip, simple_gradient
 from sweeps.plots.saliency_rows import draw_maps, example_positions
 from trainables.config import TrialConfig
-from trainables.trial import initial_model, open_images
+from trainables.trial import initial_model
 
 _ROWS = 6
 
@@ -50,7 +50,7 @@ def saliency_grid(models: Mapping[str, TrialConfig]) -> SaliencyGrid:
         SaliencyError: The data or a checkpoint is missing, or they do not fit.
     """
     first = next(iter(models.values()))
-    images = open_images(first, "val")
+    images = load(first.data, "val")
     batch = images.batch(example_positions(images, _ROWS))
     maps = {name: _heat(config, images, batch) for name, config in models.items()}
     inside = {}

@@ -16,6 +16,7 @@ import torch
 from hsplid_core.attacks import frozen
 from hsplid_core.bucket_path import AnyPath
 from hsplid_core.config.analyses import SaliencyConfig
+from hsplid_core.data import load
 from hsplid_core.errors import SaliencyError
 from hsplid_core.files import replacing
 from hsplid_core.saliency import agg_clip, attribute
@@ -24,7 +25,7 @@ from sweeps.trials.checkpoint_files import find_checkpoint
 from sweeps.trials.record import TrialRecord
 from trainables.config import TrialConfig
 from trainables.saliency import attribution_settings
-from trainables.trial import initial_model, open_images
+from trainables.trial import initial_model
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def write_panel(
         SaliencyError: The data or the checkpoint is missing or damaged, or they do not fit.
     """
     settings = config.evaluation.saliency or SaliencyConfig()
-    images = open_images(config, "val")
+    images = load(config.data, "val")
     model = initial_model(dataclasses.replace(config, initial_weights=checkpoint), images)
     batch = images.batch(example_positions(images, n_images))
     target = batch.target

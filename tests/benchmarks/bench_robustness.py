@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from hsplid_core.config import ModelConfig
+from hsplid_core.config import DataConfig, ModelConfig
 from hsplid_core.data import ImageSet, Split, load
 from hsplid_core.evaluation import SUITES, RobustnessTable, Suite, evaluate_robustness
 from hsplid_core.models import MaskedClassifier, build_model
@@ -42,7 +42,9 @@ ROUNDS = 3
 
 def load_split(split: Split, cache_dir: Path) -> ImageSet:
     """The demo's images."""
-    return load("coco_animals", root=None, split=split, image_size=SIDE, cache_dir=cache_dir)
+    return load(
+        DataConfig(name="coco_animals", root=None, image_size=SIDE, cache_dir=cache_dir), split
+    )
 
 
 def build(images: ImageSet) -> MaskedClassifier:

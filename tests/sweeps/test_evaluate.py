@@ -157,7 +157,9 @@ def test_the_run_of_a_trial_leads_to_its_checkpoint(
 
 def imagenet_checkpoint(folder: Path, class_names: tuple[str, ...]) -> Path:
     """An untrained model that says it tells ImageNet's classes apart."""
-    images = load("imagenet9/original", root=None, split="test", image_size=32, cache_dir=folder)
+    images = load(
+        DataConfig(name="imagenet9/original", root=None, image_size=32, cache_dir=folder), "test"
+    )
     network = ModelConfig(width=1 / 16)
     model = build_model(
         network,

@@ -8,12 +8,12 @@ import pytest
 from matplotlib.image import imread
 
 from hsplid_core.config import DataConfig
-from hsplid_core.data import prepare
+from hsplid_core.data import load, prepare
 from hsplid_core.errors import CheckpointError
 from hsplid_core.models.state_files import write_state
 from sweeps.outputs.saliency_grid import saliency_grid, with_weights
 from tests.tiny import tiny_data, tiny_trial
-from trainables.trial import initial_model, open_images
+from trainables.trial import initial_model
 
 
 @pytest.fixture(scope="module")
@@ -21,19 +21,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
     described = tiny_data(tmp_path_factory.mktemp("tiny"))
     assert described.cache_dir is not None
     prepare(
-        described.name,
-        root=described.root,
-        image_size=described.image_size,
-        cache_dir=described.cache_dir,
-        seed=described.split_seed,
-        val_fraction=described.val_fraction,
+        DataConfig(
+            name=described.name,
+            root=described.root,
+            image_size=described.image_size,
+            cache_dir=described.cache_dir,
+            val_fraction=described.val_fraction,
+            split_seed=described.split_seed,
+        )
     )
     return described
 
 
 def test_a_grid_shows_each_model_and_measures_it(data: DataConfig, tmp_path: Path) -> None:
     config = tiny_trial(data)
-    model = initial_model(config, open_images(config, "train"))
+    model = initial_model(config, load(config.data, "train"))
     write_state(tmp_path / "one.pt", {"model": model.state_dict(), "epoch": 1})
     grid = saliency_grid(
         {"baseline": config, "trial 1": with_weights(config, tmp_path / "one.pt")}

@@ -10,12 +10,13 @@ import torch
 
 from hsplid_core.config import DataConfig, EvaluationConfig, TrainingConfig
 from hsplid_core.config.analyses import MarginsConfig
+from hsplid_core.data import load
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods import AdversarialConfig, CrossEntropyConfig
 from hsplid_core.models.trained import rebuild
 from tests.tiny import tiny_trial
 from trainables.config import TrialConfig
-from trainables.trial import Trial, initial_model, open_images
+from trainables.trial import Trial, initial_model
 
 MARGINS = MarginsConfig(size=8, step=8, max_images=6, max_iterations=20)
 
@@ -58,7 +59,7 @@ def test_margins_join_the_metrics(data: DataConfig, transform: str) -> None:
 
 def test_the_filtered_training_images_are_normalised(data: DataConfig) -> None:
     config = margin_trial(dataclasses.replace(data, transform="flip"))
-    images = open_images(config, "train")
+    images = load(config.data, "train")
     model = initial_model(config, images)
     inputs = model.normalise(images.batch(torch.arange(len(images))).image)
     torch.testing.assert_close(inputs.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-4)

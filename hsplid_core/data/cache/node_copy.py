@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import socket
 from pathlib import Path
 
 from hsplid_core.data.cache.file_format import InvalidCacheError
 from hsplid_core.data.cache.image_set import ImageSet
-from hsplid_core.errors import DataError
+from hsplid_core.errors import ConfigError, DataError
 from hsplid_core.files import locked, make_folder, replacing
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,25 @@ def on_node(images: ImageSet, folder: Path) -> ImageSet:
                 f"({error.strerror or error}): free space or choose another node_cache"
             ) from error
         return ImageSet.open(path)
+
+
+def node_folder(given: Path) -> Path:
+    """Say where ``data.node_cache`` is on this machine.
+
+    Args:
+        given: As in the spec, with variables of the environment.
+
+    Raises:
+        ConfigError: A variable is not set here, or the path is relative: each trial's working
+            directory is another one.
+    """
+    folder = Path(os.path.expandvars(given)).expanduser()
+    if "$" in str(folder) or not folder.is_absolute():
+        raise ConfigError(
+            f"data.node_cache is {given}, on {socket.gethostname()} {folder}: name an absolute "
+            "path, with variables that are set on every node before Ray starts there"
+        )
+    return folder
 
 
 def _opened(path: Path) -> ImageSet | None:

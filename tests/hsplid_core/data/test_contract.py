@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hsplid_core.config import DataConfig
 from hsplid_core.data import DATA_SETS, ImageSet, Split, load, prepare
 from hsplid_core.data.readers.demo_marker import DEMO_MARKER
 from hsplid_core.data.source import Sample
@@ -55,7 +56,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
 @pytest.fixture(scope="module")
 def opened(root: Root, tmp_path_factory: pytest.TempPathFactory) -> Opened:
     cache = tmp_path_factory.mktemp("cache")
-    return lambda name: prepare(name, root=root(name), image_size=SIZE, cache_dir=cache)
+    return lambda name: prepare(
+        DataConfig(name=name, root=root(name), image_size=SIZE, cache_dir=cache)
+    )
 
 
 def tree(folder: Path) -> str:
@@ -165,7 +168,7 @@ def test_a_wrong_root_is_told_with_the_layout(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize("name", TEST_ONLY)
 def test_a_test_only_set_says_so(root: Root, tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="to test on only"):
-        load(name, root=root(name), split="train", image_size=SIZE, cache_dir=tmp_path)
+        load(DataConfig(name=name, root=root(name), image_size=SIZE, cache_dir=tmp_path), "train")
 
 
 @every

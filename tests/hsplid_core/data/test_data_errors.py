@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hsplid_core.config import DataConfig
 from hsplid_core.data import DATA_SETS, load
 from hsplid_core.data.cache.build import build_or_open
 from hsplid_core.data.source import Listed, Source
@@ -158,7 +159,10 @@ def test_a_class_with_a_single_image(copy: Callable[[str], Path], tmp_path: Path
         path.unlink()
         (root / "masks" / "train" / "bear" / f"{path.stem}.png").unlink()
     with pytest.raises(DataError, match=r"class 0 \(bear\) has 1 images"):
-        load("folder", root=root, split="train", image_size=SIZE, cache_dir=tmp_path / "cache")
+        load(
+            DataConfig(name="folder", root=root, image_size=SIZE, cache_dir=tmp_path / "cache"),
+            "train",
+        )
 
 
 def test_an_empty_class(copy: Callable[[str], Path]) -> None:

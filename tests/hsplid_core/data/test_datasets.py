@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hsplid_core.config import DataConfig
 from hsplid_core.data import data_sets
 from hsplid_core.data.data_sets import Split, load, prepare
 from hsplid_core.data.demo.coco import write_coco_demo
@@ -30,7 +31,7 @@ def _small_demo() -> object:
 
 
 def test_splits_of_the_demo(cache: Path) -> None:
-    splits = prepare("coco_animals", root=None, image_size=64, cache_dir=cache)
+    splits = prepare(DataConfig(name="coco_animals", root=None, image_size=64, cache_dir=cache))
     assert {split: len(images) for split, images in splits.items()} == {
         "train": 64,
         "val": 16,
@@ -50,10 +51,10 @@ def test_splits_of_the_demo(cache: Path) -> None:
 
 
 def test_opening_again_writes_nothing(cache: Path) -> None:
-    prepare("coco_animals", root=None, image_size=64, cache_dir=cache)
+    prepare(DataConfig(name="coco_animals", root=None, image_size=64, cache_dir=cache))
     before = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
-    splits = prepare("coco_animals", root=None, image_size=64, cache_dir=cache)
-    again = load("coco_animals", root=None, split="val", image_size=64, cache_dir=cache)
+    splits = prepare(DataConfig(name="coco_animals", root=None, image_size=64, cache_dir=cache))
+    again = load(DataConfig(name="coco_animals", root=None, image_size=64, cache_dir=cache), "val")
     assert again.key == splits["val"].key
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == before
 
@@ -62,13 +63,15 @@ def test_seed_and_fraction_change_the_split_only(cache: Path) -> None:
     def keys(split: Split) -> set[str]:
         return {
             load(
-                "coco_animals",
-                root=None,
-                split=split,
-                image_size=64,
-                cache_dir=cache,
-                seed=seed,
-                val_fraction=fraction,
+                DataConfig(
+                    name="coco_animals",
+                    root=None,
+                    image_size=64,
+                    cache_dir=cache,
+                    val_fraction=fraction,
+                    split_seed=seed,
+                ),
+                split,
             ).key
             for seed, fraction in ((0, 0.2), (1, 0.2), (0, 0.3))
         }
@@ -78,8 +81,12 @@ def test_seed_and_fraction_change_the_split_only(cache: Path) -> None:
 
 
 def test_the_transform_changes_the_key(cache: Path) -> None:
-    small = load("coco_animals", root=None, split="test", image_size=32, cache_dir=cache)
-    large = load("coco_animals", root=None, split="test", image_size=64, cache_dir=cache)
+    small = load(
+        DataConfig(name="coco_animals", root=None, image_size=32, cache_dir=cache), "test"
+    )
+    large = load(
+        DataConfig(name="coco_animals", root=None, image_size=64, cache_dir=cache), "test"
+    )
     assert small.image_shape == (3, 32, 32)
     assert small.ids == large.ids
     assert small.key != large.key
@@ -91,18 +98,23 @@ def test_a_root_of_ones_own_is_no_demo(coco: CocoRoot, tmp_path: Path) -> None:
             coco.animal(coco.image(), category, [[4, 4, 20, 4, 20, 20]])
     root = coco.write()
     images = load(
-        "coco_animals",
-        root=root,
-        split="val",
-        image_size=32,
-        cache_dir=tmp_path / "c",
-        val_fraction=0.34,
+        DataConfig(
+            name="coco_animals",
+            root=root,
+            image_size=32,
+            cache_dir=tmp_path / "c",
+            val_fraction=0.34,
+        ),
+        "val",
     )
     assert not images.is_demo
     assert len(images) == 4
     # val2017 is looked at only by the test split.
     with pytest.raises(DataError, match="val2017 must be a folder"):
-        load("coco_animals", root=root, split="test", image_size=32, cache_dir=tmp_path / "c")
+        load(
+            DataConfig(name="coco_animals", root=root, image_size=32, cache_dir=tmp_path / "c"),
+            "test",
+        )
 
 
 def test_a_changed_picture_is_noticed(coco: CocoRoot, tmp_path: Path) -> None:
@@ -113,12 +125,14 @@ def test_a_changed_picture_is_noticed(coco: CocoRoot, tmp_path: Path) -> None:
 
     def key() -> str:
         return load(
-            "coco_animals",
-            root=root,
-            split="train",
-            image_size=32,
-            cache_dir=tmp_path / "cache",
-            val_fraction=0.5,
+            DataConfig(
+                name="coco_animals",
+                root=root,
+                image_size=32,
+                cache_dir=tmp_path / "cache",
+                val_fraction=0.5,
+            ),
+            "train",
         ).key
 
     first = key()
@@ -139,25 +153,24 @@ def test_a_changed_picture_is_noticed(coco: CocoRoot, tmp_path: Path) -> None:
 )
 def test_unknown_name(tmp_path: Path, name: str, hint: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(name, root=None, split="train", image_size=64, cache_dir=tmp_path)
+        load(DataConfig(name=name, root=None, image_size=64, cache_dir=tmp_path), "train")
     assert repr(name) in str(caught.value)
     assert "coco_animals" in str(caught.value)
     assert hint in str(caught.value)
 
 
 def test_values_out_of_range(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="image_size must be at least 8 pixels, got 4"):
-        load("coco_animals", root=None, split="train", image_size=4, cache_dir=tmp_path)
+    with pytest.raises(ConfigError, match="image_size is 4: use at least 8"):
+        load(DataConfig(name="coco_animals", root=None, image_size=4, cache_dir=tmp_path), "train")
     with pytest.raises(ConfigError, match="split must be one of train, val, test, got 'dev'"):
-        load("coco_animals", root=None, split="dev", image_size=64, cache_dir=tmp_path)  # type: ignore[arg-type]
+        load(DataConfig(name="coco_animals", root=None, image_size=64, cache_dir=tmp_path), "dev")  # type: ignore[arg-type]
 
 
 def test_a_missing_root(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere must be a folder"):
         load(
-            "coco_animals",
-            root=tmp_path / "nowhere",
-            split="train",
-            image_size=64,
-            cache_dir=tmp_path,
+            DataConfig(
+                name="coco_animals", root=tmp_path / "nowhere", image_size=64, cache_dir=tmp_path
+            ),
+            "train",
         )

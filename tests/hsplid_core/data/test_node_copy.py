@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from hsplid_core.config import DataConfig
 from hsplid_core.data import load
 from hsplid_core.data.cache.build import build_or_open
 from hsplid_core.data.cache.image_set import ImageSet
-from hsplid_core.data.cache.node_copy import on_node
-from hsplid_core.errors import DataError
+from hsplid_core.data.cache.node_copy import node_folder, on_node
+from hsplid_core.errors import ConfigError, DataError
 from tests.hsplid_core.data.made_source import MadeSource
 from tests.hsplid_core.data.processes import outputs
 
@@ -70,14 +71,27 @@ def test_a_full_disk_leaves_no_part(
 def test_a_data_set_is_read_from_the_nodes_disk(tmp_path: Path) -> None:
     def opened(node_cache: Path | None) -> ImageSet:
         return load(
-            "mnist",
-            root=None,
-            split="val",
-            image_size=28,
-            cache_dir=tmp_path / "shared",
-            node_cache=node_cache,
+            DataConfig(
+                name="mnist",
+                root=None,
+                image_size=28,
+                cache_dir=tmp_path / "shared",
+                node_cache=node_cache,
+            ),
+            "val",
         )
 
     images = opened(tmp_path / "node")
     assert images.path.parent == tmp_path / "node"
     assert images.key == opened(None).key
+
+
+def test_the_nodes_own_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE_DISK", "/local/7")
+    assert node_folder(Path("$NODE_DISK/cache")) == Path("/local/7/cache")
+
+
+@pytest.mark.parametrize("given", ["$NOT_SET_HERE/cache", "cache"])
+def test_a_folder_that_says_nothing_is_refused(given: str) -> None:
+    with pytest.raises(ConfigError, match=r"data\.node_cache is .*: name an absolute path"):
+        node_folder(Path(given))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from hsplid_core.config import DataConfig
 from hsplid_core.config.analyses import PixelConfig
 from hsplid_core.data import ImageSet, load
 from hsplid_core.data.cache.build import build_or_open
@@ -147,12 +148,8 @@ def test_sets_of_the_table_are_planted(tmp_path: Path) -> None:
     pixel = PixelConfig(seed=3)
     sets = {
         (split, given is None): load(
-            "cifar10",
-            root=None,
-            split=split,
-            image_size=32,
-            cache_dir=tmp_path,
-            pixel=given,
+            DataConfig(name="cifar10", root=None, image_size=32, cache_dir=tmp_path, pixel=given),
+            split,
         )
         for split in ("train", "val", "test")
         for given in (pixel, None)

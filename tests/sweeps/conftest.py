@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -13,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hsplid_core.data.demo.coco import write_coco_demo
-from tests.sweeps.ray_nodes import RayNodes
-from tests.sweeps.whole_sweep import Sweep
+from tests.sweeps.ray_nodes import RayNodes, ray_nodes
+from tests.sweeps.whole_sweep import Sweep, written_sweep
 
 
 @pytest.fixture(scope="session")
@@ -24,17 +22,35 @@ def small_coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_coco_demo(folder, image_size=32, n_train=160, n_val=40)
 
 
+@pytest.fixture(scope="session")
+def ray_address() -> Iterator[str]:
+    """The Ray that whole sweeps share which do no harm to it; its two GPUs are only counted."""
+    # Otherwise eight workers would start with the first sweep, and no sweep here has so many.
+    as_needed = {"RAY_prestart_worker_first_driver": "0"}
+    with ray_nodes(cpus=8, gpus=2, environment=as_needed) as nodes:
+        nodes.start_head()
+        yield nodes.address
+
+
 @pytest.fixture
-def sweep(tmp_path: Path, small_coco: Path) -> Iterator[Sweep]:
-    """A sweep in a folder of its own; what it started ends with the test."""
-    (tmp_path / "coco").symlink_to(small_coco)
-    made = Sweep(tmp_path)
-    made.write()
-    yield made
-    for process in made.started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+def nodes() -> Iterator[RayNodes]:
+    """Nodes of a test's own, of one CPU each."""
+    with ray_nodes() as made:
+        yield made
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, small_coco: Path, ray_address: str) -> Iterator[Sweep]:
+    """A sweep in a folder of its own, on the Ray that others run on too."""
+    with written_sweep(tmp_path, small_coco, address=ray_address) as made:
+        yield made
+
+
+@pytest.fixture
+def lone_sweep(tmp_path: Path, small_coco: Path) -> Iterator[Sweep]:
+    """A sweep in a folder of its own, which starts a Ray of its own each time that it runs."""
+    with written_sweep(tmp_path, small_coco, num_cpus=2) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +65,3 @@ def postgres() -> Iterator[str]:
     with PostgresServer(folder / "data", cleanup_mode="stop") as server:
         yield server.get_uri().replace("postgres:@", "postgres@")
     shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def nodes() -> Iterator[RayNodes]:
-    made = RayNodes(Path(tempfile.mkdtemp(prefix="ray-")))
-    yield made
-    for node in made.started:
-        if node.poll() is None:
-            made.kill(node)
-    shutil.rmtree(made.folder, ignore_errors=True)

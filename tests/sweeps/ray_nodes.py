@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+from tests.sweeps.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,12 +29,14 @@ QUICK_TO_NOTICE = {
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_failure_threshold": "3",
 }
-_ENVIRONMENT = {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", **QUICK_TO_NOTICE}
+_ENVIRONMENT = {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
 _OPTIONS = (
     "--node-ip-address=127.0.0.1",
-    "--num-cpus=1",
     "--object-store-memory=80000000",
     "--disable-usage-stats",
+    # Any free ports: there may be other nodes on this machine.
+    "--min-worker-port=0",
+    "--max-worker-port=0",
 )
 
 Node = subprocess.Popen[bytes]
@@ -37,14 +44,20 @@ Node = subprocess.Popen[bytes]
 
 @dataclass
 class RayNodes:
-    """Nodes with one CPU each, reachable from this machine only.
+    """Nodes that are reachable from this machine only.
 
     Attributes:
         folder: Ray's own files; its path must be short, for sockets are below it.
+        cpus: Of each node.
+        gpus: Of each node; they are only counted.
+        environment: Of all nodes.
         port: The head's.
     """
 
     folder: Path
+    cpus: int = 1
+    gpus: int = 0
+    environment: Mapping[str, str] = field(default_factory=lambda: QUICK_TO_NOTICE)
     port: int = 0
     started: list[Node] = field(default_factory=list)
 
@@ -53,12 +66,11 @@ class RayNodes:
         return f"127.0.0.1:{self.port}"
 
     def start_head(self, **environment: str) -> Node:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         head = self._start(
             "--head",
             f"--port={self.port}",
+            f"--ray-client-server-port={free_port()}",
             f"--temp-dir={self.folder}",
             "--include-dashboard=false",
             **environment,
@@ -85,9 +97,10 @@ class RayNodes:
 
     def _start(self, *arguments: str, prefix: Sequence[str] = (), **environment: str) -> Node:
         command = [*prefix, sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+        command += [f"--num-cpus={self.cpus}", f"--num-gpus={self.gpus}", *_OPTIONS, *arguments]
         node = subprocess.Popen(
-            [*command, *_OPTIONS, *arguments],
-            env={**os.environ, **_ENVIRONMENT, **environment},
+            command,
+            env={**os.environ, **_ENVIRONMENT, **self.environment, **environment},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -99,6 +112,19 @@ class RayNodes:
         """Kill a node with all its processes, at once and without warning."""
         kill_all(family(node.pid))
         node.wait()
+
+
+@contextlib.contextmanager
+def ray_nodes(**settings: Any) -> Iterator[RayNodes]:
+    """Make nodes that end with the block."""
+    nodes = RayNodes(Path(tempfile.mkdtemp(prefix="ray-")), **settings)
+    try:
+        yield nodes
+    finally:
+        for node in nodes.started:
+            if node.poll() is None:
+                nodes.kill(node)
+        shutil.rmtree(nodes.folder, ignore_errors=True)
 
 
 def family(pid: int) -> list[psutil.Process]:

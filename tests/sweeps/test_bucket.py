@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -198,7 +199,7 @@ def logged(uri: str) -> dict[int, list[int]]:
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
 def test_a_sweep_goes_on_from_a_bucket_on_another_machine(
-    sweep: Sweep,
+    lone_sweep: Sweep,
     bucket: BucketPath,
     postgres: str,
     tmp_path: Path,
@@ -214,8 +215,8 @@ def test_a_sweep_goes_on_from_a_bucket_on_another_machine(
         "tracking": {"uri": uri},
     }
     pre: dict[str, Any] = {"method": {"cross_entropy": {}}, "search": {"space": "pretrain"}}
-    sweep.write("pre", training={"epochs": 1}, **pre)
-    sweep.write(
+    lone_sweep.write("pre", training={"epochs": 1}, **pre)
+    lone_sweep.write(
         **places,
         pretrain="pre.yaml",
         method={"cross_entropy": {}, GATE: {"folder": str(gate.folder)}},
@@ -223,7 +224,7 @@ def test_a_sweep_goes_on_from_a_bucket_on_another_machine(
         training={"epochs": EPOCHS, "batch_size": 32},
         trials=2,
     )
-    driver = sweep.start()
+    driver = lone_sweep.start()
     deadline = time.monotonic() + 300
     while not (gate.waiting(1, HELD) is not None and logged(uri) == {0: [1, 2, 3], 1: [1, 2]}):
         assert driver.poll() is None, driver.communicate()[0]
@@ -241,7 +242,7 @@ def test_a_sweep_goes_on_from_a_bucket_on_another_machine(
     (tmp_path / "coco").symlink_to(there / "coco")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other_home"))
     gate.open_until(EPOCHS)
-    code, output = Sweep(there, sweep.started).run()
+    code, output = dataclasses.replace(lone_sweep, folder=there).run()
     assert code == 0, output
     assert f"{local_folder(bucket)}/tiny/report.html" in output
 

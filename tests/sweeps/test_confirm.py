@@ -1,15 +1,10 @@
-"""A front confirmed as a user does it: real processes, a real Ray, newly pretrained models."""
+"""A front confirmed as a user does it: a real Ray, newly pretrained models."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +14,6 @@ import yaml
 from optuna.trial import FrozenTrial, create_trial
 
 from hsplid_core.config.analyses import ConfirmationConfig
-from hsplid_core.data.demo.coco import write_coco_demo
 from hsplid_core.errors import ConfigError
 from sweeps.confirm import main
 from sweeps.confirmation.plan import make_plan, make_suite
@@ -29,8 +23,6 @@ from sweeps.study.study import load_study
 from sweeps.study.sweep_info import About, write_about
 from tests.sweeps.studies import complete_trial, write_study
 from trainables.confirmation import suite_for
-
-ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [
     pytest.mark.cluster,
@@ -48,19 +40,17 @@ def trial(values: tuple[float, float], rho_s: float) -> FrozenTrial:
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def storage(tmp_path_factory: pytest.TempPathFactory, small_coco: Path, ray_address: str) -> Path:
     """Leave a finished sweep behind that never ran: two trials on its front, one off it."""
     top = tmp_path_factory.mktemp("confirm")
     shared: dict[str, Any] = {
-        "data": {
-            "root": str(write_coco_demo(top / "coco", image_size=32, n_train=160, n_val=40)),
-            "image_size": 32,
-        },
+        "data": {"root": str(small_coco), "image_size": 32},
         "model": {"width": 0.0625},
         "training": {"epochs": 1, "batch_size": 32},
         "evaluation": {"epsilons_255": [2], "steps": 2, "max_images": 16},
         "trials": 3,
-        "cluster": {"num_cpus": 2},
+        "resources": {"max_concurrent": 2},
+        "cluster": {"address": ray_address},
         "storage": str(top / "runs"),
     }
     pretrain = {**shared, "name": "pre", "method": {"cross_entropy": {}}}
@@ -94,39 +84,17 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top / "runs"
 
 
-@pytest.fixture
-def run(storage: Path) -> Iterator[Any]:
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str) -> tuple[int, str, str]:
-        command = [sys.executable, "-m", "sweeps.confirm", "tiny", f"storage={storage}"]
-        process = subprocess.Popen(
-            [*command, "--suite=search", "--trials=2", *arguments],
-            cwd=storage,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(process)
-        out, err = process.communicate(timeout=550)
-        return process.returncode, out, err
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-
-
 def trials_of(storage: Path, seed: int) -> list[FrozenTrial]:
     return load_study(storage / "tiny" / "confirm" / f"tiny-seed-{seed}-search").trials
 
 
-def test_a_front_is_confirmed_seed_by_seed(storage: Path, run: Any) -> None:
-    code, out, err = run("--seeds=1")
-    assert code == 0, out + err
+def test_a_front_is_confirmed_seed_by_seed(
+    storage: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    command = ["tiny", f"storage={storage}", "--suite=search", "--trials=2"]
+    assert main([*command, "--seeds=1"]) == 0
+    out = capsys.readouterr().out
     assert "chosen configurations stay non-dominated on the test split" in out
     assert re.search(r"In clean accuracy, the search flattered them by [+-]\d+\.\d points", out)
     before = trials_of(storage, 1)
@@ -138,8 +106,8 @@ def test_a_front_is_confirmed_seed_by_seed(storage: Path, run: Any) -> None:
     ]
 
     # A second seed adds to it: nothing of the first runs again, and each has a start of its own.
-    code, out, err = run("--seeds=2", "--json")
-    assert code == 0, out + err
+    assert main([*command, "--seeds=2", "--json"]) == 0
+    out = capsys.readouterr().out
     after = trials_of(storage, 1)
     assert [t.datetime_complete for t in after] == [t.datetime_complete for t in before]
     assert len(list((storage / "pretrained").glob("*.pt"))) == 2

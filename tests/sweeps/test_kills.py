@@ -38,12 +38,12 @@ def copy_on(disk: Path) -> Path:
     return copy
 
 
-def test_a_worker_a_node_and_everything_killed(sweep: Sweep, nodes: RayNodes) -> None:
-    gate = Gate(sweep.folder / "gate", HELD)
-    disks = {name: str(sweep.folder / name) for name in ("head", "second", "third", "alone")}
-    sweep.write(
+def test_a_worker_a_node_and_everything_killed(lone_sweep: Sweep, nodes: RayNodes) -> None:
+    gate = Gate(lone_sweep.folder / "gate", HELD)
+    disks = {name: str(lone_sweep.folder / name) for name in ("head", "second", "third", "alone")}
+    lone_sweep.write(
         data={
-            "root": str(sweep.folder / "coco"),
+            "root": str(lone_sweep.folder / "coco"),
             "image_size": 32,
             "node_cache": "$NODE_DISK/cache",
         },
@@ -54,7 +54,7 @@ def test_a_worker_a_node_and_everything_killed(sweep: Sweep, nodes: RayNodes) ->
     )
     head = nodes.start_head(NODE_DISK=disks["head"])
     second = nodes.start_another(NODE_DISK=disks["second"])
-    driver = sweep.start(f"cluster.address={nodes.address}")
+    driver = lone_sweep.start(f"cluster.address={nodes.address}")
     wait_until(
         lambda: None not in (gate.waiting(0, HELD), gate.waiting(1, HELD)),
         driver,
@@ -63,7 +63,9 @@ def test_a_worker_a_node_and_everything_killed(sweep: Sweep, nodes: RayNodes) ->
 
     # The data reached each node's own disk.
     copies = {name: copy_on(Path(disks[name])) for name in ("head", "second")}
-    (original,) = (sweep.folder / "runs" / "cache").glob(f"{next(iter(copies.values())).name}")
+    (original,) = (lone_sweep.folder / "runs" / "cache").glob(
+        f"{next(iter(copies.values())).name}"
+    )
     assert all(copy.read_bytes() == original.read_bytes() for copy in copies.values())
     inode = copies["head"].stat().st_ino
 
@@ -101,7 +103,7 @@ def test_a_worker_a_node_and_everything_killed(sweep: Sweep, nodes: RayNodes) ->
     # Everything, when two trials are finished, one in the middle and one before its first epoch.
     kill_all([*family(driver.pid), *family(head.pid), *family(third.pid)])
     driver.communicate()
-    before = sweep.trials()
+    before = lone_sweep.trials()
     states = {trial.number: trial.state for trial in before}
     assert states == {
         mine: TrialState.COMPLETE,
@@ -112,9 +114,9 @@ def test_a_worker_a_node_and_everything_killed(sweep: Sweep, nodes: RayNodes) ->
 
     gate.open_until(EPOCHS)
     gate.open_until(EPOCHS, trial=3)
-    code, output = sweep.run(NODE_DISK=disks["alone"])
+    code, output = lone_sweep.run(NODE_DISK=disks["alone"])
     assert code == 0, output
-    after = sweep.trials()
+    after = lone_sweep.trials()
     assert [trial.state for trial in after] == [TrialState.COMPLETE] * 4
     assert [after[number] for number in (mine, 2)] == [before[number] for number in (mine, 2)]
     attempts = [after[number].user_attrs["attempts"] for number in (mine, other, 2, 3)]
@@ -123,5 +125,5 @@ def test_a_worker_a_node_and_everything_killed(sweep: Sweep, nodes: RayNodes) ->
     assert list(gate.begun(other).values()) == [[0, 1, HELD], [HELD], [HELD, 3]]
     assert list(gate.begun(2).values()) == [[0, 1, 2, 3]]
     assert list(gate.begun(3).values()) == [[0], [0, 1, 2, 3]]
-    assert all(len(sweep.checkpoints(number)) in (0, 2) for number in range(4))
-    check_tracked(sweep, trials=4, epochs=EPOCHS)
+    assert all(len(lone_sweep.checkpoints(number)) in (0, 2) for number in range(4))
+    check_tracked(lone_sweep, trials=4, epochs=EPOCHS)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,6 +13,7 @@ import pytest
 
 from hsplid_core.data import DATA_SETS
 from search_spaces import SPACES, ParameterValue
+from sweeps.run import main
 from sweeps.search.first_trials import first_trials
 from sweeps.spec.find_space import find_space
 from sweeps.spec.loading import load_pretrain_spec, load_spec
@@ -130,7 +128,6 @@ training: {epochs: 1, batch_size: 64}
 evaluation: {region: full, epsilons_255: [2], steps: 1, max_images: 8}
 search: {space: "my_methods:space"}
 trials: 2
-cluster: {num_cpus: 1}
 """
 
 
@@ -142,34 +139,29 @@ def readme_method() -> str:
 
 @pytest.mark.cluster
 @pytest.mark.timeout(300)
-def test_a_method_of_ones_own_through_ray(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("default")
+def test_a_method_of_ones_own_through_ray(
+    tmp_path: Path,
+    ray_address: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     method = readme_method()
     assert len([line for line in method.splitlines() if line.strip()]) <= 20
     (tmp_path / "my_methods.py").write_text(method)
     (tmp_path / "own.yaml").write_text(OWN_METHOD)
 
-    def sweep(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "sweeps.run", "own.yaml", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"},
-            capture_output=True,
-            text=True,
-            timeout=280,
-            check=False,
-        )
-
+    monkeypatch.syspath_prepend(tmp_path)  # what python -m does with the folder it is called in
+    monkeypatch.chdir(tmp_path)
     path = "method.my_methods:FeatureNorm.weight"
     for slip, says in (
         (f"{path}=-1", "weight is -1"),
         (f"{path}x=1", "has no weightx, only"),
         ("model.name=squeezenet1_1", "squeezenet1_1 has one width only"),
     ):
-        refused = sweep(slip)
-        assert refused.returncode == 2
-        assert says in refused.stderr
-    done = sweep(f"{path}=0.25")
-    assert done.returncode == 0, done.stdout + done.stderr
+        assert main(["own.yaml", slip]) == 2
+        assert says in capsys.readouterr().err
+    assert main(["own.yaml", f"{path}=0.25", f"cluster.address={ray_address}"]) == 0
     trials = load_study(tmp_path / "runs" / "own").trials
     assert [trial.state.name for trial in trials] == ["COMPLETE", "COMPLETE"]
     for trial in trials:

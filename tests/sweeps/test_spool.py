@@ -8,20 +8,16 @@ import platform
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
-import yaml
 from mlflow import MlflowClient
 
-from hsplid_core.data.demo.coco import write_coco_demo
 from sweeps.study.location import claim_place
 from sweeps.sync import main as sync
 from sweeps.tracking import MlflowTracker, TrackingError
@@ -39,6 +35,7 @@ from sweeps.tracking.mlflow_client import KnownRun
 from sweeps.tracking.run_updates import draft
 from tests.sweeps.records import GOALS, complete, running
 from tests.sweeps.servers import MlflowServer, spoiling_proxy
+from tests.sweeps.whole_sweep import Sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS = 12
@@ -310,72 +307,26 @@ def test_a_journal_of_another_sweep_is_not_mixed_with_this_one(
     tracker.close()
 
 
-@pytest.fixture
-def sweep(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
-    """Write a tiny sweep, and return what starts it."""
-    data = write_coco_demo(tmp_path / "coco", image_size=32, n_train=160, n_val=40)
-    spec = {
-        "name": "tiny",
-        "data": {"root": str(data), "image_size": 32},
-        "model": {"width": 0.0625},
-        "method": {"cross_entropy": {"weight": 10.0}, "hsplid": {}},
-        "training": {"epochs": EPOCHS, "batch_size": 8},
-        "evaluation": {"epsilons_255": [2], "steps": 2, "max_images": 16},
-        "search": {"space": "hsplid"},
-        "trials": 2,
-        "resources": {"cpu": 2},
-        "cluster": {"num_cpus": 2},
-    }
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(spec))
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*overrides: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sweeps.run", "tiny.yaml", *overrides],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-
-
-def wait_for_checkpoint(folder: Path, number: int, process: subprocess.Popen[str]) -> None:
-    pattern = f"ray/*/trial_{number:05d}/checkpoint_*/state.pt.sha256"
-    deadline = time.monotonic() + 200
-    while not list(folder.glob(pattern)):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "the sweep does not get there"
-        time.sleep(0.2)
-
-
 @pytest.mark.cluster
 @pytest.mark.timeout(400)
 def test_the_server_dies_and_then_the_driver_and_still_each_step_is_there_once(
     server: MlflowServer,
-    sweep: Callable[[str], subprocess.Popen[str]],
-    tmp_path: Path,
+    sweep: Sweep,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder = tmp_path / "runs" / "tiny"
-    names = ["tiny", f"storage={tmp_path / 'runs'}"]
-    driver = sweep(f"tracking.uri={server.uri}")
-    wait_for_checkpoint(folder, 0, driver)
+    sweep.write(
+        training={"epochs": EPOCHS, "batch_size": 8}, resources={"max_concurrent": 1}, trials=2
+    )
+    folder = sweep.folder / "runs" / "tiny"
+    names = ["tiny", f"storage={sweep.folder / 'runs'}"]
+    driver = sweep.start(f"tracking.uri={server.uri}")
+    sweep.wait_for_checkpoint(0, driver)
     assert sync(names) == 2
     assert "a driver runs this sweep" in capsys.readouterr().err
 
     server.kill()
-    wait_for_checkpoint(folder, 1, driver)  # training went on
+    sweep.wait_for_checkpoint(1, driver)  # training went on
     os.killpg(driver.pid, signal.SIGKILL)
     output, _ = driver.communicate()
     assert "Training goes on" in output

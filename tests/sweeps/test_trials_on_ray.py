@@ -30,8 +30,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def _ray() -> Iterator[None]:
-    with connected(ClusterSpec(num_cpus=8, num_gpus=2)):
+def _ray(ray_address: str) -> Iterator[None]:
+    with connected(ClusterSpec(address=ray_address)):
         yield
 
 

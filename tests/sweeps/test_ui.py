@@ -12,16 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from playwright.sync_api import Browser, expect
 
-from hsplid_core.data.demo.coco import write_coco_demo
 from sweeps.outputs import write_report
 from sweeps.study.stored_sweep import open_sweep
 from sweeps.tracking.ui_view import view_state
 from sweeps.ui import main
 from tests.sweeps.reports import chromium
 from tests.sweeps.studies import complete_trial, write_study
+from tests.sweeps.whole_sweep import written_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -31,29 +30,16 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def storage(tmp_path_factory: pytest.TempPathFactory, small_coco: Path, ray_address: str) -> Path:
     """Run a sweep of two trials as a user does, and return its storage."""
     top = tmp_path_factory.mktemp("ui")
-    sweep = {
-        "name": "tiny",
-        "data": {
-            "root": str(write_coco_demo(top / "coco", image_size=32, n_train=160, n_val=40)),
-            "image_size": 32,
-        },
-        "model": {"width": 0.0625},
-        "method": {"cross_entropy": {"weight": 10.0}},
-        "training": {"epochs": 2, "batch_size": 32},
-        "evaluation": {"epsilons_255": [2], "steps": 2, "max_images": 16},
-        "search": {"space": "pretrain"},
-        "trials": 2,
-        "cluster": {"num_cpus": 2},
-        "storage": "runs",
-    }
-    (top / "tiny.yaml").write_text(yaml.safe_dump(sweep))
-    command = [sys.executable, "-m", "sweeps.run", "tiny.yaml"]
-    done = subprocess.run(command, cwd=top, env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "INFO mlflow" not in done.stderr
+    with written_sweep(top, small_coco, address=ray_address) as sweep:
+        sweep.write(
+            method={"cross_entropy": {"weight": 10.0}}, search={"space": "pretrain"}, trials=2
+        )
+        code, printed = sweep.run()
+    assert code == 0, printed
+    assert "INFO mlflow" not in printed
     assert not (top / "mlflow.db").exists()
     return top / "runs"
 

@@ -1,20 +1,26 @@
-"""A tiny sweep as a user runs it: through the command line, in a process of its own."""
+"""A tiny sweep as a user runs it: through the command line, in a process of its own or in ours."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from optuna.trial import FrozenTrial
 
+from sweeps.run import main
 from sweeps.study.study import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +31,7 @@ class Sweep:
     """A tiny sweep in a folder of its own, driven through the command line."""
 
     folder: Path
+    cluster: Mapping[str, Any]
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def write(self, name: str = "tiny", **changes: Any) -> None:
@@ -37,18 +44,31 @@ class Sweep:
             "evaluation": {"epsilons_255": [2], "steps": 2, "max_images": 16},
             "search": {"space": "hsplid", "startup_trials": 2},
             "trials": 3,
-            "resources": {"cpu": 1},
-            "cluster": {"num_cpus": 2},
+            # Two at a time, whatever the cluster has.
+            "resources": {"cpu": 1, "max_concurrent": 2},
+            "cluster": dict(self.cluster),
             **changes,
         }
         (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(spec))
 
-    def start(
-        self, *arguments: str, name: str = "tiny", **environment: str
-    ) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "sweeps.run", f"{name}.yaml", *arguments]
+    def run(self, *arguments: str, name: str = "tiny", **environment: str) -> tuple[int, str]:
+        """Run it in this process; return the exit code, and all that was printed."""
+        printed = io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+        ):
+            patch.chdir(self.folder)
+            for variable, value in {"COLUMNS": "160", **environment}.items():
+                patch.setenv(variable, value)
+            code = main([f"{name}.yaml", *arguments])
+        return code, printed.getvalue()
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start it as a process, to be killed."""
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-m", "sweeps.run", "tiny.yaml", *arguments],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160", **environment},
             stdout=subprocess.PIPE,
@@ -59,11 +79,6 @@ class Sweep:
         )
         self.started.append(process)
         return process
-
-    def run(self, *arguments: str, name: str = "tiny", **environment: str) -> tuple[int, str]:
-        process = self.start(*arguments, name=name, **environment)
-        output, _ = process.communicate(timeout=500)
-        return process.returncode, output
 
     def trials(self, name: str = "tiny") -> list[FrozenTrial]:
         return load_study(self.folder / "runs" / name).trials
@@ -91,6 +106,21 @@ class Sweep:
     def steps(self, run: Run, metric: str) -> list[int]:
         client = MlflowClient(f"sqlite:///{self.folder}/runs/mlflow.db")
         return [entry.step for entry in client.get_metric_history(run.info.run_id, metric)]
+
+
+@contextlib.contextmanager
+def written_sweep(folder: Path, coco: Path, **cluster: Any) -> Iterator[Sweep]:
+    """Write a sweep into a folder; the processes that it started end with the block."""
+    (folder / "coco").symlink_to(coco)
+    sweep = Sweep(folder, cluster)
+    sweep.write()
+    try:
+        yield sweep
+    finally:
+        for process in sweep.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
 
 
 def check_tracked(sweep: Sweep, trials: int, epochs: int) -> None:

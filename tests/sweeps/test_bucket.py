@@ -166,7 +166,7 @@ def test_the_folder_that_stands_for_a_bucket(
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        ((), "study.storage is sqlite, a file, and storage is s3://b/x, where no process can"),
+        ((), "study.storage is journal, a file, and storage is s3://b/x, where no process can"),
         (("study.storage=journal",), "study.storage is journal, a file"),
         (("study.storage=postgresql://h/d",), "tracking.uri is null, a file in the storage"),
     ],

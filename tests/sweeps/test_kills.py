@@ -51,6 +51,7 @@ def test_a_worker_a_node_and_everything_killed(lone_sweep: Sweep, nodes: RayNode
         search={"space": "pretrain"},
         training={"epochs": EPOCHS, "batch_size": 32},
         trials=4,
+        resources={"cpu": 1},
     )
     head = nodes.start_head(NODE_DISK=disks["head"])
     second = nodes.start_another(NODE_DISK=disks["second"])

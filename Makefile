@@ -39,7 +39,7 @@ clean: ## remove the environment and all results
 # The project itself is installed last and without its dependencies: the lock has them all. Its
 # build tool is in the lock too, so nothing is resolved anew.
 $(READY_RUN): requirements.lock pyproject.toml
-	@echo "Installing what running needs into $(VENV), SIZE_RUN; most of it is PyTorch with CUDA."
+	@echo "Installing what running needs into $(VENV): about 6.5 GB, most of it PyTorch with CUDA."
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --require-hashes --requirement requirements.lock
 	$(INSTALL) --no-deps --no-build-isolation --editable .
@@ -48,7 +48,7 @@ $(READY_RUN): requirements.lock pyproject.toml
 # These locks hold what comes on top of the first; the peers that tests compare with pin outdated
 # packages of their own, so they come without those.
 $(READY_DEV): $(READY_RUN) requirements-dev.lock requirements-peers.lock
-	@echo "Installing what tests and checks need besides into $(VENV), SIZE_DEV."
+	@echo "Installing what tests and checks need besides into $(VENV): about 1.3 GB more."
 	$(INSTALL) --no-deps --require-hashes --requirement requirements-dev.lock
 	$(INSTALL) --no-deps --require-hashes --requirement requirements-peers.lock
 	touch $(READY_DEV)

@@ -30,6 +30,8 @@ class PublishedNet(nn.Module):
         if self.name == "net_mlp":
             x = F.linear(x.flatten(1), part["w_fc0_weight"], part["w_fc0_bias"]).tanh()
             return F.linear(x, part["w_fc1_weight"], part["w_fc1_bias"])
+        if self.name != "net_conv":
+            raise ValueError(f"net is {self.name}: only net_mlp and net_conv are known")
         x = F.conv2d(x, part["w_c1_weight"], part["w_c1_bias"], stride=2, padding=2).relu()
         x = F.conv2d(x, part["w_c2_weight"], part["w_c2_bias"], stride=2, padding=1).relu()
         return F.linear(x.flatten(1), part["w_fc_weight"], part["w_fc_bias"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -33,7 +35,9 @@ class StoredPass:
 
     def __init__(self, name: str, dtype: torch.dtype) -> None:
         arrays, self.params = GOLDEN.case(name), CASES[name]["params"]
-        keys = [key for key in ("h0", "h1", "h2", "h3") if key in arrays]
+        keys = sorted(
+            (key for key in arrays if re.fullmatch(r"h\d+", key)), key=lambda k: int(k[1:])
+        )
         self.hidden = [tensor(arrays[key], dtype).requires_grad_() for key in keys]
         self.logits = tensor(arrays["logp"], dtype).requires_grad_()
         image, target = tensor(arrays["x"], dtype), tensor(arrays["y"], torch.int64)

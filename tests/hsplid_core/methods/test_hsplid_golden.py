@@ -152,18 +152,22 @@ def published_config(params: dict[str, Any]) -> HsplidConfig:
     )
 
 
+def stored_layer(arrays: dict[str, NDArray[Any]], key: str, dtype: torch.dtype) -> nn.Linear:
+    weight = tensor(arrays[f"{key}.weight"], dtype)
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.weight.data, layer.bias.data = weight, tensor(arrays[f"{key}.bias"], dtype)
+    return layer
+
+
 class Run:
     """A training run of a golden case: the two-layer net, its objective, its optimiser."""
 
     def __init__(self, name: str, dtype: torch.dtype) -> None:
         self.arrays, self.params = GOLDEN.case(name), CASES[name]["params"]
         self.dtype = dtype
-        first, second = nn.Linear(192, self.params["hidden"]), None
-        second = nn.Linear(self.params["hidden"], self.params["d"])
-        head = nn.Linear(self.params["d"], self.params["C"])
-        for layer, key in ((first, "fc0"), (second, "fc1"), (head, "fc2")):
-            layer.weight.data = tensor(self.arrays[f"p0_{key}.weight"], dtype)
-            layer.bias.data = tensor(self.arrays[f"p0_{key}.bias"], dtype)
+        first, second, head = (
+            stored_layer(self.arrays, f"p0_{key}", dtype) for key in ("fc0", "fc1", "fc2")
+        )
         encoder = nn.Sequential(nn.Flatten(), first, nn.ReLU(), second)
         self.model = MaskedClassifier(encoder, head, mean=[0.0] * 3, std=[1.0] * 3).to(dtype)
         shape = Shape(

@@ -28,9 +28,11 @@ SHAPE = Shape(num_classes=5, num_features=10, batches_per_epoch=1, batch_size=2)
 
 
 def stored_model(dtype: torch.dtype) -> MaskedClassifier:
-    first = nn.Conv2d(3, 6, 5, stride=2, padding=2)
-    second = nn.Conv2d(6, 10, 3, stride=2, padding=1)
-    head = nn.Linear(10, 5)
+    first, second = (
+        nn.Conv2d(kernels.shape[1], kernels.shape[0], kernels.shape[2], 2, kernels.shape[2] // 2)
+        for kernels in (COMMON["w_c1.weight"], COMMON["w_c2.weight"])
+    )
+    head = nn.Linear(COMMON["w_fc.weight"].shape[1], COMMON["w_fc.weight"].shape[0])
     for layer, key in ((first, "c1"), (second, "c2"), (head, "fc")):
         for kind, parameter in layer.named_parameters():
             parameter.data = tensor(COMMON[f"w_{key}.{kind}"])

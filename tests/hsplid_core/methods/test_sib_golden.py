@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -80,21 +82,33 @@ def test_mask(name: str) -> None:
             as_exact_as_published(mask, arrays, "mask", 1e-5)
 
 
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
+# By the words of the catalogue; an activation or a pool that is not here is refused.
+_POOLS: dict[str, Callable[[], nn.Module]] = {
+    "spatial mean": lambda: nn.AdaptiveAvgPool2d(1),
+    "2x2 average pool": lambda: nn.AvgPool2d(2),
+}
+
+
 class LossCase:
     """The net, the images and the S-IB settings of a stored loss."""
 
     def __init__(self, name: str, dtype: torch.dtype) -> None:
         self.arrays: Arrays = GOLDEN.case(name)
         self.params = CASES[name]["params"]
-        pooled = self.params["act"] == "relu"
-        stride = 1 if pooled else 2
-        first = nn.Conv2d(3, 8, 3, stride=stride, padding=1)
-        second = nn.Conv2d(8, 12, 3, stride=2, padding=1)
+        net = self.params["net"]
+        strides = [int(stride) for stride in re.findall(r"conv3x3 stride(\d) pad1", net)]
+        first, second = (
+            nn.Conv2d(kernels.shape[1], kernels.shape[0], 3, stride=stride, padding=1)
+            for kernels, stride in zip(
+                (self.arrays["w_c1.weight"], self.arrays["w_c2.weight"]), strides, strict=True
+            )
+        )
         fc = self.arrays["w_fc.weight"]
         head = nn.Linear(fc.shape[1], fc.shape[0])
         self.layers = {"c1": first, "c2": second, "fc": head}
-        activation = nn.ReLU() if pooled else nn.Tanh()
-        pool: nn.Module = nn.AdaptiveAvgPool2d(1) if pooled else nn.AvgPool2d(2)
+        activation = _ACTIVATIONS[self.params["act"]]()
+        (pool,) = (made() for words, made in _POOLS.items() if words in net)
         encoder = nn.Sequential(first, activation, second, activation, pool, nn.Flatten())
         self.model = MaskedClassifier(encoder, head, mean=[0.0] * 3, std=[1.0] * 3).to(dtype)
         for key, parameter in self.parameters().items():

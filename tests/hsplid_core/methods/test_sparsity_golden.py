@@ -32,10 +32,12 @@ class StoredNet(nn.Module):
 
     def __init__(self, arrays: Arrays, dtype: torch.dtype) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 4, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(4)
-        self.downsample = nn.Sequential(nn.Conv2d(3, 4, 1, bias=False), nn.BatchNorm2d(4))
-        self.fc = nn.Linear(4, 5)
+        width, channels, side, _ = arrays["w_conv1.weight"].shape
+        self.conv1 = nn.Conv2d(channels, width, side, padding=side // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        shortcut = nn.Conv2d(channels, width, 1, bias=False)
+        self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(width))
+        self.fc = nn.Linear(width, len(arrays["w_fc.bias"]))
         self.to(dtype).eval()
         for name, parameter in self.named_parameters():
             parameter.data = tensor(arrays[f"w_{name}"], dtype)
@@ -80,7 +82,7 @@ def test_penalty_and_gradients(name: str, precision: str) -> None:
 
 
 def test_normalisation_layers_are_told_by_their_type() -> None:
-    net = StoredNet(GOLDEN.case("sparsity_L1-weights"), torch.float32)
+    net = StoredNet(GOLDEN.case(cases(GOLDEN, "sparsity")[0]), torch.float32)
     by_name = {id(p): name for name, p in net.named_parameters()}
 
     def names(choice: str) -> list[str]:
@@ -100,7 +102,7 @@ def test_without_normalisation_both_choices_agree(norm: str) -> None:
 
 
 def test_frozen_weights_do_not_count() -> None:
-    net = StoredNet(GOLDEN.case("sparsity_L1-weights"), torch.float32)
+    net = StoredNet(GOLDEN.case(cases(GOLDEN, "sparsity")[0]), torch.float32)
     net.conv1.requires_grad_(False)
     assert len(penalised_weights(net, "modules")) == 2
 

@@ -99,6 +99,9 @@ def _run(arguments: argparse.Namespace) -> int:
         else:
             sys.stdout.write(_as_yaml(spec.resolved()) + _search_notes(checked.space.names, fixed))
         return 0
+    from sweeps.terminal.phase_lines import say_phase
+
+    say_phase("Sweep", f"{spec.name}; loads PyTorch, Ray and MLflow", json_lines=arguments.json)
     from rich.console import Console
 
     from sweeps.engine import run_sweep

@@ -20,6 +20,7 @@ from hsplid_core.training import pick_device
 from trainables.checkpoints import newest_readable
 from trainables.config import ParameterValue, TrialConfig
 from trainables.gpu_memory import free_memory, gpu_memory_mib, is_out_of_memory, limit_memory
+from trainables.internals import storage_of
 from trainables.resource_usage import Usage
 from trainables.result_keys import (
     ASSIGNMENT,
@@ -204,7 +205,7 @@ class SweepTrainable(tune.Trainable):
 
     def _kept_in(self, checkpoint: Path) -> AnyPath:
         """Return the folder of all checkpoints; of those in a bucket one was only copied here."""
-        storage = self._storage
+        storage = storage_of(self)
         if storage is not None and storage.storage_filesystem.type_name == "s3":
             return BucketPath(f"{SCHEME}{storage.trial_fs_path}")
         return checkpoint.parent

@@ -6,15 +6,16 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import ray
-from ray._private import ray_constants
 from ray.exceptions import RayError
 
 from hsplid_core.errors import ConfigError
 from sweeps.cluster.token import use_token
 from sweeps.spec.sweep_spec import ClusterSpec
+from trainables.internals import LOCAL_NODE, loopback_only
 
 _REACHABLE_S = 5.0
 
@@ -32,6 +33,27 @@ _ENVIRONMENT = {
 
 
 @contextmanager
+def connecting(cluster: ClusterSpec) -> Iterator[Future[None]]:
+    """Begin to connect to the configured cluster, while the caller does something else.
+
+    Args:
+        cluster: Address of a running cluster, or the cores of one to start.
+
+    Yields:
+        Done when connected; its result raises what :func:`connected` does. The connection ends
+        with the context, whether it was waited for or not.
+    """
+    stack = ExitStack()
+    # Ray's processes end with the thread that started them: this one lives as long as they do.
+    with ThreadPoolExecutor(1, thread_name_prefix="connect-to-ray") as thread:
+        connection = thread.submit(stack.enter_context, connected(cluster))
+        try:
+            yield connection
+        finally:
+            thread.submit(stack.close).result()
+
+
+@contextmanager
 def connected(cluster: ClusterSpec) -> Iterator[None]:
     """Hold a connection to the configured cluster; one started here ends with it.
 
@@ -45,28 +67,12 @@ def connected(cluster: ClusterSpec) -> Iterator[None]:
         os.environ.setdefault(name, value)
     with ExitStack() as stack:
         if cluster.address is None:
-            stack.enter_context(_on_loopback_only())
+            stack.enter_context(loopback_only())
             _start(cluster)
         else:
             _join(cluster.address)
         stack.callback(ray.shutdown)
         yield
-
-
-@contextmanager
-def _on_loopback_only() -> Iterator[None]:
-    """Let a cluster of this machine alone listen on the loopback only.
-
-    By default Ray listens on all interfaces, even where its node's address is given as 127.0.0.1:
-    it resolves that to the machine's own. The switch is the one it has for systems whose firewall
-    would ask the user, and read when Ray is imported.
-    """
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _start(cluster: ClusterSpec) -> None:
@@ -79,7 +85,7 @@ def _start(cluster: ClusterSpec) -> None:
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        _node_ip_address="127.0.0.1",
+        **LOCAL_NODE,
     )
 
 

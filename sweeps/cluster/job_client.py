@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from hsplid_core.errors import ConfigError, SaliencyError
 from sweeps.cluster.token import use_token
+from trainables.internals import PACKAGING_LOGGER
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -23,7 +24,7 @@ _REACHABLE_S = 5.0
 _CHATTY = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
-    "ray._private.runtime_env.packaging",
+    PACKAGING_LOGGER,
 )
 _MAX_CAUSE = 300  # characters: Ray answers some errors with a whole traceback
 

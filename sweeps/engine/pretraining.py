@@ -15,6 +15,7 @@ from sweeps.engine.study_run import open_context_study, run_study
 from sweeps.spec.loading import load_pretrain_spec
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.study.study import sole_driver, sweep_folder
+from sweeps.terminal.phase_lines import say_phase
 from sweeps.trials.checkpoint_files import find_checkpoint
 from sweeps.trials.record import TrialRecord
 
@@ -43,6 +44,7 @@ def pretrain(context: SweepContext) -> tuple[bool, AnyPath | None, Baseline]:
                 "tracking": spec.tracking.model_copy(update={"experiment": spec.name}),
             }
         )
+        say_phase("Pretraining", spec.name, json_lines=context.json_lines)
         folder = sweep_folder(spec.local_storage, spec.name, fresh=False)
         with sole_driver(folder, spec.study.storage):
             inner = SweepContext(

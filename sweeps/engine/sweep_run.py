@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 
 from search_spaces import ParameterValue
-from sweeps.cluster.connection import connected
+from sweeps.cluster.connection import connecting
 from sweeps.cluster.resources import check_resources
 from sweeps.cluster.shared_storage import SharedStorage
 from sweeps.engine.context import Outcome, SweepContext, WriteOutputs
@@ -21,6 +21,7 @@ from sweeps.engine.study_run import open_context_study, run_study
 from sweeps.spec.sweep_spec import SweepSpec, absolute
 from sweeps.storage.bucket_mirror import fetch_sweep
 from sweeps.study.study import sole_driver, sweep_folder
+from sweeps.terminal.phase_lines import say_phase
 from sweeps.tracking import loading
 from trainables.trial import initial_model
 
@@ -61,6 +62,16 @@ def run_sweep(
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
         stack.enter_context(sole_driver(folder, spec.study.storage))
+        # Its start takes longest: data and model are looked at meanwhile.
+        address = spec.cluster.address
+        say_phase(
+            "Ray",
+            "starts on this machine" if address is None else f"of {address} is joined",
+            json_lines=json_lines,
+        )
+        connection = stack.enter_context(connecting(spec.cluster))
+        where = "a drawn stand-in" if spec.data.root is None else str(spec.data.root)
+        say_phase("Data", f"{spec.data.name} from {where}", json_lines=json_lines)
         images = prepare_images(spec)
         # A network that does not fit is told once, here; published weights are fetched once.
         initial_model(spec.trial_config(), images["train"])
@@ -75,7 +86,7 @@ def run_sweep(
         )
         study = open_context_study(context)
         with loading(context.tracking_uri):
-            stack.enter_context(connected(spec.cluster))
+            connection.result()
         nodes = SharedStorage(spec.storage)
         nodes.check()
         context = dataclasses.replace(context, nodes=nodes)

@@ -142,7 +142,7 @@ def test_secrets_are_named_and_never_shown(
         ),
         (
             ["coco_hsplid", "storage=s3://b/x"],
-            "study.storage is sqlite, a file, and storage is s3://b/x",
+            "study.storage is journal, a file, and storage is s3://b/x",
         ),
         (["coco_hsplid", "storage=/s", "cluster.address=x:1"], "override cluster: a job runs on"),
         (["coco_hsplid", "storage=/s", "--working-dir", "nope"], "--working-dir is nope"),

@@ -8,21 +8,30 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import optuna
 import pytest
 from optuna.trial import TrialState
+from ray.tune.schedulers import TrialScheduler
 
 from hsplid_core.errors import ConfigError
 from search_spaces import SearchSpace
 from sweeps.engine.study_searcher import StudySearcher, TrialPlan
+from sweeps.search import samplers
 from sweeps.search.samplers import build_sampler, experimental, grid_of
+from sweeps.search.schedulers import build_scheduler
 from sweeps.search.space_probe import probe_space
 from sweeps.spec.loading import load_spec
 from sweeps.spec.overrides import fixed_parameters, parse_overrides
 from sweeps.spec.study_url import check_storage
-from sweeps.spec.sweep_spec import ConstraintSpec, FailuresSpec, SweepSpec
+from sweeps.spec.sweep_spec import (
+    ConstraintSpec,
+    FailuresSpec,
+    SamplerName,
+    SchedulerName,
+    SweepSpec,
+)
 from sweeps.study.database import open_storage
 from sweeps.study.location import StudyPlace
 from sweeps.study.resume_check import ORIGIN, StudyChangedError, check_origin, origin_of
@@ -500,3 +509,14 @@ def test_a_killed_drivers_trials_are_found_again(tmp_path: Path, kind: str) -> N
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 5
     assert json.loads((tmp_path / "tiny" / "study.json").read_text())["storage"] == kind
     assert find_place(tmp_path / "tiny") is not None
+
+
+def test_names_of_samplers_and_schedulers_are_those_that_there_are() -> None:
+    assert set(get_args(SamplerName)) == {*samplers._SAMPLERS, "grid"}
+    for name in get_args(SchedulerName):
+        spec = spec_of(f"search.scheduler={name}", "evaluation.every=1", *_ONE_OBJECTIVE)
+        built = build_scheduler(spec, optuna.create_study(), lambda *_: None)
+        assert isinstance(built, TrialScheduler)
+
+
+_ONE_OBJECTIVE = ("objectives=[{metric: val/accuracy}]",)

@@ -86,7 +86,7 @@ def _run(arguments: argparse.Namespace) -> int:
         storage=storage_of(arguments.overrides),
         tracking_uri=arguments.tracking_uri,
     )
-    is_demo = sweep.about is not None and sweep.about.is_demo
+    is_demo = sweep.info is not None and sweep.info.is_demo
     plan = make_plan(
         sweep,
         n_seeds=arguments.seeds,

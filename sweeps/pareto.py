@@ -75,12 +75,12 @@ def _run(arguments: argparse.Namespace) -> int:
     from sweeps.fronts.export import export_selection, selection_json
     from sweeps.fronts.importances import importances
     from sweeps.fronts.selection import select
+    from sweeps.spec.objective import parse_objectives
     from sweeps.terminal.front_text import print_front, print_importances
     from sweeps.trials.feasibility import check_constraints, parse_constraints
-    from sweeps.trials.objective import parse_goals
 
     sweep = open_named(arguments)
-    objectives = parse_goals(arguments.metrics) if arguments.metrics else sweep.objectives
+    objectives = parse_objectives(arguments.metrics) if arguments.metrics else sweep.objectives
     constraints = parse_constraints(arguments.feasible) if arguments.feasible else []
     check_constraints(constraints, sweep.records)
     selection = select(
@@ -92,7 +92,7 @@ def _run(arguments: argparse.Namespace) -> int:
     decides = importances(sweep.study, sweep.objectives) if arguments.importances else None
     if arguments.export is not None:
         export_selection(selection, arguments.export)
-    is_demo = sweep.about.is_demo if sweep.about else None
+    is_demo = sweep.info.is_demo if sweep.info else None
     if arguments.json:
         found = {"sweep": sweep.name, "is_demo": is_demo, **selection_json(selection)}
         if decides is not None:

@@ -25,14 +25,16 @@ from sweeps.confirmation.statistics import (
     luck_of,
     spread,
 )
+from sweeps.spec.objective import Objective
 from sweeps.storage.whole_files import replace_text
-from sweeps.trials.objective import Goal
 from sweeps.trials.table_file import write_table
 
 RESULT_FILE = "confirm.json"
 MEASUREMENTS_FILE = "confirm.parquet"
 
-_AXES = tuple(("test", Goal(metric=name, direction="maximize")) for name in (CLEAN, MEAN_ROBUST))
+_AXES = tuple(
+    ("test", Objective(metric=name, direction="maximize")) for name in (CLEAN, MEAN_ROBUST)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ class Confirmation:
 def sum_up(plan: Plan, evidence: Evidence) -> Confirmation:
     """Sum up all numbers of a confirmation."""
     measurements = evidence.measurements
-    about = plan.sweep.about
+    info = plan.sweep.info
     settings = plan.spec.evaluation.confirmation
     assert settings is not None
     measures = list(dict.fromkeys(m.measure for m in measurements if m.split == "test"))
@@ -80,7 +82,7 @@ def sum_up(plan: Plan, evidence: Evidence) -> Confirmation:
     failed = {name: sorted(set(plan.seeds) - done[name]) for name in names}
     return Confirmation(
         sweep=plan.sweep.name,
-        is_demo=about is not None and about.is_demo,
+        is_demo=info is not None and info.is_demo,
         seeds=plan.seeds,
         suite=settings.suite,
         configurations=tuple(names),
@@ -100,7 +102,7 @@ def sum_up(plan: Plan, evidence: Evidence) -> Confirmation:
 
 
 def _luck(plan: Plan, measurements: Sequence[Measurement]) -> dict[str, dict[str, Luck]]:
-    baseline = plan.sweep.about.baseline if plan.sweep.about else None
+    baseline = plan.sweep.info.baseline if plan.sweep.info else None
     found: dict[str, dict[str, Luck]] = {}
     for position, objective in enumerate(plan.sweep.objectives):
         confirmed = by_seed(measurements, "val", objective.metric)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from sweeps.fronts.indicators import Points, pareto_ranks
-from sweeps.trials.objective import Objective
+from sweeps.spec.objective import Objective
 
 PRETRAINED = "pretrained start"
 CROSS_ENTROPY = "cross-entropy"

@@ -76,7 +76,7 @@ class WriteOutputs(Protocol):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SweepOutcome:
     """How a run of a sweep ended.
 
     Attributes:

@@ -10,13 +10,13 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from sweeps.fronts.ranking import Front
+from sweeps.spec.objective import Objective, minimised
 from sweeps.trials.checkpoint_files import collect_garbage, remove_checkpoints
 from sweeps.trials.from_study import is_candidate, record_of, records_of
 from sweeps.trials.listener import SweepListener
-from sweeps.trials.objective import Objective, minimised
 
 
-class Announcer:
+class FrontKeeper:
     """Follows the front from trial to trial, at a cost that does not grow with the study.
 
     Args:

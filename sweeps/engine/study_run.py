@@ -10,8 +10,8 @@ import ray
 from ray import tune
 
 from sweeps.cluster.resources import check_resources
-from sweeps.engine.context import Outcome, SweepContext, SweepFailedError
-from sweeps.engine.front_keeper import Announcer
+from sweeps.engine.context import SweepContext, SweepFailedError, SweepOutcome
+from sweeps.engine.front_keeper import FrontKeeper
 from sweeps.engine.gpu_sharing import rounds
 from sweeps.engine.ray_tuner import fit
 from sweeps.engine.study_searcher import StudySearcher, TrialPlan
@@ -27,7 +27,7 @@ from sweeps.study.study import (
     open_study,
     reopened_trials,
 )
-from sweeps.study.sweep_info import About, write_about
+from sweeps.study.sweep_info import SweepInfo, write_info
 from sweeps.terminal.progress import ProgressView
 from sweeps.tracking import MlflowTracker
 from sweeps.trials.checkpoint_files import collect_garbage, find_checkpoint
@@ -54,14 +54,14 @@ def open_context_study(context: SweepContext) -> optuna.Study:
     return study
 
 
-def run_study(context: SweepContext, study: optuna.Study) -> Outcome:
+def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
     """Run what a study still lacks, and write the results.
 
     Raises:
         SweepFailedError: Too many of the first trials failed; what there is was written.
     """
     spec, folder = context.spec, context.folder
-    write_about(folder, _about(context))
+    write_info(folder, _info(context))
     publish(folder)
     tracker = _tracker(context, study)
     view = ProgressView(
@@ -72,10 +72,10 @@ def run_study(context: SweepContext, study: optuna.Study) -> Outcome:
         json_lines=context.json_lines,
     )
     listeners: list[SweepListener] = [tracker, view]
-    announcer = Announcer(study, spec.objectives, folder, listeners)
+    keeper = FrontKeeper(study, spec.objectives, folder, listeners)
     try:
-        announcer.start()
-        stop_reason = run_trials(context, study, announcer, listeners)
+        keeper.start()
+        stop_reason = run_trials(context, study, keeper, listeners)
         records = records_of(study)
         interrupted = missing_trials(study, spec.trials) > 0
         collect_garbage(folder, records)
@@ -92,13 +92,13 @@ def run_study(context: SweepContext, study: optuna.Study) -> Outcome:
         raise SweepFailedError(
             f"the sweep was stopped: {stop_reason}; correct that, and the same command goes on"
         )
-    return Outcome(context, records, interrupted, tracker.experiment_id)
+    return SweepOutcome(context, records, interrupted, tracker.experiment_id)
 
 
 def run_trials(
     context: SweepContext,
     study: optuna.Study,
-    announcer: Announcer,
+    keeper: FrontKeeper,
     listeners: Sequence[SweepListener],
     trainable: type[tune.Trainable] = SweepTrainable,
 ) -> str | None:
@@ -107,7 +107,7 @@ def run_trials(
     Args:
         context: What the sweep works with.
         study: The study.
-        announcer: Is told of trials that ended.
+        keeper: Is told of trials that ended.
         listeners: Are told what happens on the way.
         trainable: Runs a trial.
 
@@ -130,7 +130,7 @@ def run_trials(
             total=total,
             interrupted=reopened_trials(context.folder, study),
             find_checkpoint=lambda number: find_checkpoint(context.folder, number),
-            on_told=announcer.trial_ended,
+            on_told=keeper.trial_ended,
         )
         if searcher.remaining:
             scheduler = build_scheduler(spec, study, searcher.note_rungs)
@@ -164,8 +164,8 @@ def _tracker(context: SweepContext, study: optuna.Study) -> MlflowTracker:
     )
 
 
-def _about(context: SweepContext) -> About:
-    return About(
+def _info(context: SweepContext) -> SweepInfo:
+    return SweepInfo(
         spec=context.spec,
         fixed=context.fixed,
         is_demo=context.is_demo,

@@ -14,7 +14,7 @@ from search_spaces import ParameterValue
 from sweeps.cluster.connection import connecting
 from sweeps.cluster.resources import check_resources
 from sweeps.cluster.shared_storage import SharedStorage
-from sweeps.engine.context import Outcome, SweepContext, WriteOutputs
+from sweeps.engine.context import SweepContext, SweepOutcome, WriteOutputs
 from sweeps.engine.images import prepare_images
 from sweeps.engine.pretraining import pretrain
 from sweeps.engine.study_run import open_context_study, run_study
@@ -35,7 +35,7 @@ def run_sweep(
     allow_changed: bool = False,
     write_outputs: WriteOutputs | None = None,
     on_complete: Callable[[Path], None] | None = None,
-) -> Outcome | None:
+) -> SweepOutcome | None:
     """Run a sweep to its end, or go on with it.
 
     Args:

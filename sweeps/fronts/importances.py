@@ -15,8 +15,8 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces import SWITCH_PREFIX
+from sweeps.spec.objective import Objective
 from sweeps.trials.labels import metric_label, short_names
-from sweeps.trials.objective import Objective
 
 HYPERVOLUME = "hypervolume"
 

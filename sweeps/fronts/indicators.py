@@ -8,10 +8,10 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeps.spec.objective import Objective
 from sweeps.trials.labels import (
     is_share,
 )
-from sweeps.trials.objective import Objective
 from sweeps.trials.record import TrialRecord
 
 Points = NDArray[np.float64]  # [N, M]: N trials, M objectives

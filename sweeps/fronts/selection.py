@@ -28,8 +28,8 @@ from sweeps.fronts.indicators import (
     pareto_ranks,
     points_of,
 )
+from sweeps.spec.objective import Objective
 from sweeps.trials.feasibility import Constraint
-from sweeps.trials.objective import Objective
 from sweeps.trials.record import TrialRecord
 
 

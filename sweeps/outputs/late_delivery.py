@@ -9,7 +9,7 @@ import optuna
 
 from sweeps.study.stored_sweep import open_sweep
 from sweeps.study.study import load_study, missing_trials
-from sweeps.study.sweep_info import command_again, read_about
+from sweeps.study.sweep_info import command_again, read_info
 from sweeps.tracking.journal_replay import replay
 
 
@@ -27,13 +27,13 @@ def deliver(folder: Path) -> Iterator[str]:
         yield f"{done.delivered} entries delivered to {done.uri}"
     else:
         yield "nothing is left to deliver"
-    about = read_about(folder)
-    if not done.uri or about is None or about.is_pretraining:
+    info = read_info(folder)
+    if not done.uri or info is None or info.is_pretraining:
         return
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    command = command_again(folder, about, fresh=False)
-    if missing := missing_trials(load_study(folder), about.spec.trials):
-        yield f"{missing} of {about.spec.trials} trials have not ended; this goes on: {command}"
+    command = command_again(folder, info, fresh=False)
+    if missing := missing_trials(load_study(folder), info.spec.trials):
+        yield f"{missing} of {info.spec.trials} trials have not ended; this goes on: {command}"
         return
     if not done.is_complete:
         yield f"report and table were not written; this writes them: {command}"

@@ -56,8 +56,8 @@ def write_report(sweep: StoredSweep, *, output: Path | None = None, ui: str | No
     ]
     page = Page(
         title=sweep.name,
-        description=sweep.about.spec.description if sweep.about else "",
-        is_demo=sweep.about is not None and sweep.about.is_demo,
+        description=sweep.info.spec.description if sweep.info else "",
+        is_demo=sweep.info is not None and sweep.info.is_demo,
         summary=_summary(selection),
         sections=[section for section in sections if section is not None],
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),

@@ -23,7 +23,7 @@ from sweeps.plots.front_points import BASELINE_LABEL
 from sweeps.spec.loading import load_pretrain_spec
 from sweeps.storage.bucket_mirror import shared_place
 from sweeps.study.stored_sweep import StoredSweep, open_sweep
-from sweeps.study.sweep_info import About, command_again
+from sweeps.study.sweep_info import SweepInfo, command_again
 from sweeps.tracking.run_links import trial_pages
 from sweeps.tracking.tracking_uri import is_server, ui_command
 from sweeps.trials.analysis_tables import collect
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 def _links(sweep: StoredSweep, ui: str | None) -> Mapping[int, str]:
-    return {} if sweep.about is None else trial_pages(sweep.recording, ui=ui)
+    return {} if sweep.info is None else trial_pages(sweep.recording, ui=ui)
 
 
 def _summary(selection: Selection) -> dict[str, str]:
@@ -63,17 +63,17 @@ def _summary(selection: Selection) -> dict[str, str]:
 
 
 def _front(sweep: StoredSweep, selection: Selection, links: Mapping[int, str]) -> Section:
-    about = sweep.about
-    baseline = about.baseline if about else None
-    paper = 0 if about and about.spec.search.paper_first else None
+    info = sweep.info
+    baseline = info.baseline if info else None
+    paper = 0 if info and info.spec.search.paper_first else None
     text = [
         "Trials of which no other is better in every objective. The knee is the one that is the "
         "dearest to leave: every move along the front costs more there than it gains."
     ]
-    if links and about is not None:
+    if links and info is not None:
         text.append("Point at a trial to see its parameters; click it to open its run in MLflow.")
-        if not is_server(about.tracking_uri):
-            text.append(f"Start the UI first: {ui_command(about.tracking_uri)}")
+        if not is_server(info.tracking_uri):
+            text.append(f"Start the UI first: {ui_command(info.tracking_uri)}")
     names = " and ".join(metric_label(objective.metric) for objective in selection.objectives)
     caption = f"{names} of {len(selection.ranks)} trials, {len(selection.front)} on the front."
     return Section(
@@ -89,9 +89,9 @@ def _front(sweep: StoredSweep, selection: Selection, links: Mapping[int, str]) -
 
 
 def _resources(sweep: StoredSweep) -> Mapping[str, float]:
-    if sweep.about is None:
+    if sweep.info is None:
         return {"cpu": 1.0, "gpu": 0.0}
-    resources = sweep.about.spec.resources
+    resources = sweep.info.spec.resources
     # An automatic share of a GPU was measured; each trial has kept it.
     kept = next((record.resources for record in sweep.records if record.resources), {})
     gpu = kept.get("gpu", 0.0) if resources.gpu == "auto" else resources.gpu
@@ -234,13 +234,13 @@ def _doubts(sweep: StoredSweep, selection: Selection) -> list[tables.Table]:
 
 def _baseline_metrics(sweep: StoredSweep) -> Mapping[str, float]:
     """Find the metrics of the pretrained model in the sweep that trained it."""
-    if sweep.about is None or sweep.about.weights is None:
+    if sweep.info is None or sweep.info.weights is None:
         return {}
     try:
-        spec = load_pretrain_spec(sweep.about.spec)
+        spec = load_pretrain_spec(sweep.info.spec)
         if spec is None:
             return {}
-        name = f"{spec.name}-{sweep.about.weights.stem}"
+        name = f"{spec.name}-{sweep.info.weights.stem}"
         place = sweep.folder.parent
         if place.name == CONFIRMATIONS:  # a sweep of a confirmation lies in the folder of its own
             place = place.parent.parent
@@ -252,12 +252,12 @@ def _baseline_metrics(sweep: StoredSweep) -> Mapping[str, float]:
 
 
 def _saliency(sweep: StoredSweep, selection: Selection) -> Section | None:
-    if sweep.about is None:
+    if sweep.info is None:
         return None
-    config = sweep.about.spec.trial_config()
+    config = sweep.info.spec.trial_config()
     models = {}
-    if sweep.about.weights is not None:
-        models[_BASELINE_SHORT] = with_weights(config, sweep.about.weights)
+    if sweep.info.weights is not None:
+        models[_BASELINE_SHORT] = with_weights(config, sweep.info.weights)
     missing = []
     for record in _chosen(selection)[: _MOST_MODELS - len(models)]:
         checkpoint = find_checkpoint(sweep.folder, record.number)
@@ -335,8 +335,8 @@ def _cost(sweep: StoredSweep, selection: Selection) -> Section:
 
 
 def _origin(sweep: StoredSweep) -> Section:
-    about = sweep.about
-    if about is None:
+    info = sweep.info
+    if info is None:
         return Section(
             anchor="origin",
             title="What was run",
@@ -346,21 +346,21 @@ def _origin(sweep: StoredSweep) -> Section:
         anchor="origin",
         title="What was run",
         text=["This command runs the same sweep once more, beside this one:"],
-        tables=[tables.facts_table("Origin", _origin_facts(sweep, about))],
-        command=command_again(sweep.folder, about),
-        document=yaml.safe_dump(about.spec.resolved(), sort_keys=False),
+        tables=[tables.facts_table("Origin", _origin_facts(sweep, info))],
+        command=command_again(sweep.folder, info),
+        document=yaml.safe_dump(info.spec.resolved(), sort_keys=False),
     )
 
 
-def _origin_facts(sweep: StoredSweep, about: About) -> dict[str, str]:
-    data = about.spec.data
-    where = "embedded demo data" if about.is_demo else str(data.root)
+def _origin_facts(sweep: StoredSweep, info: SweepInfo) -> dict[str, str]:
+    data = info.spec.data
+    where = "embedded demo data" if info.is_demo else str(data.root)
     return {
         "folder": str(sweep.folder),
         "data": f"{data.name}, {data.image_size} pixels, {where}",
-        "data hash": about.data_key,
-        "starting weights": str(about.weights) if about.weights else "none: trained from scratch",
-        "fixed by hand": ", ".join(f"{k}={v}" for k, v in about.fixed.items()) or "nothing",
-        "tracking": about.tracking_uri,
-        **dict(about.tags),
+        "data hash": info.data_key,
+        "starting weights": str(info.weights) if info.weights else "none: trained from scratch",
+        "fixed by hand": ", ".join(f"{k}={v}" for k, v in info.fixed.items()) or "nothing",
+        "tracking": info.tracking_uri,
+        **dict(info.tags),
     }

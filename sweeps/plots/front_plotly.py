@@ -17,8 +17,8 @@ from sweeps.plots.front_points import (
     Picture,
     Point,
 )
+from sweeps.spec.objective import Objective
 from sweeps.trials.labels import metric_label, metric_text, value_text
-from sweeps.trials.objective import Objective
 from sweeps.trials.record import TrialRecord
 
 _DOMINATED_MARKER = {"color": DOMINATED_COLOUR, "size": 8, "opacity": 0.65}

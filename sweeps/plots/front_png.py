@@ -30,7 +30,7 @@ from sweeps.plots.front_points import (
     Point,
     make_picture,
 )
-from sweeps.trials.objective import Objective
+from sweeps.spec.objective import Objective
 from sweeps.trials.record import TrialRecord
 
 _MAX_DOMINATED_LABELS = 20  # more would hide what they name

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sweeps.spec.objective import Objective
 from sweeps.trials.labels import is_share, metric_label
-from sweeps.trials.objective import Objective
 from sweeps.trials.record import TrialRecord
 
 # Okabe and Ito's palette: told apart with any colour vision, and in grey by its lightness.

@@ -19,11 +19,11 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from sweeps.fronts.ranking import Front, Values, dominating, is_among_best
+from sweeps.spec.objective import Objective, minimised
 from sweeps.spec.sweep_spec import ConstraintSpec
 from sweeps.trials.attributes import RUNGS
 from sweeps.trials.feasibility import is_feasible
 from sweeps.trials.from_study import is_candidate
-from sweeps.trials.objective import Objective, minimised
 from sweeps.trials.outcome import metrics_of
 from trainables.result_keys import ASSIGNMENT, ENDED, FAILURE
 

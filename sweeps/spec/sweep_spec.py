@@ -31,6 +31,7 @@ from hsplid_core.config.methods import method_class
 from hsplid_core.errors import ConfigError
 from sweeps.spec.find_space import find_space
 from sweeps.spec.name_checks import check_measured, check_names
+from sweeps.spec.objective import Objective
 from sweeps.spec.study_url import check_storage
 from sweeps.storage.bucket_mirror import local_folder
 from trainables.config import TrialConfig, check_recipe
@@ -67,18 +68,6 @@ class MethodFaultsError(ValueError):
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ObjectiveSpec(_Section):
-    """One number to optimise.
-
-    Attributes:
-        metric: Name of an epoch metric; its value in the last epoch counts.
-        direction: What is better.
-    """
-
-    metric: str = Field(min_length=1)
-    direction: Literal["maximize", "minimize"] = "maximize"
 
 
 class ConstraintSpec(_Section):
@@ -237,8 +226,8 @@ _Storage = Annotated[
 ]
 
 _DEFAULT_OBJECTIVES = (
-    ObjectiveSpec(metric="val/accuracy"),
-    ObjectiveSpec(metric="val/robust_accuracy"),
+    Objective(metric="val/accuracy"),
+    Objective(metric="val/robust_accuracy"),
 )
 
 
@@ -279,7 +268,7 @@ class SweepSpec(_Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: int = Field(default=0, ge=0)
     pretrain: str | None = None
-    objectives: tuple[ObjectiveSpec, ...] = _DEFAULT_OBJECTIVES
+    objectives: tuple[Objective, ...] = _DEFAULT_OBJECTIVES
     search: SearchSpec
     trials: int = Field(ge=1)
     resources: ResourcesSpec = ResourcesSpec()

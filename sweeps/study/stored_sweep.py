@@ -11,13 +11,13 @@ import optuna
 
 from hsplid_core.bucket_path import AnyPath
 from hsplid_core.errors import ConfigError, did_you_mean
+from sweeps.spec.objective import Objective
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.storage.bucket_mirror import fetch_sweep, local_folder
 from sweeps.study.study import find_place, load_study, study_folders, sweep_folder
-from sweeps.study.sweep_info import About, read_about
+from sweeps.study.sweep_info import SweepInfo, read_info
 from sweeps.tracking.find_runs import Recording
 from sweeps.trials.from_study import records_of
-from sweeps.trials.objective import Goal
 from sweeps.trials.record import TrialRecord
 
 DEFAULT_STORAGE = Path("runs")
@@ -32,14 +32,14 @@ class StoredSweep:
         study: The durable study.
         objectives: What the study optimises.
         records: Its trials by number; the metrics of a complete one include its objectives.
-        about: Where the sweep came from; None for a folder without that file.
+        info: Where the sweep came from; None for a folder without that file.
     """
 
     folder: Path
     study: optuna.Study
-    objectives: tuple[Goal, ...]
+    objectives: tuple[Objective, ...]
     records: tuple[TrialRecord, ...]
-    about: About | None
+    info: SweepInfo | None
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ class StoredSweep:
         Raises:
             ConfigError: The folder does not say which spec it belongs to.
         """
-        return self._origin.spec
+        return self._known_info.spec
 
     @property
     def recording(self) -> Recording:
@@ -62,21 +62,21 @@ class StoredSweep:
         Raises:
             ConfigError: The folder does not say.
         """
-        about = self._origin
+        info = self._known_info
         return Recording(
-            uri=about.tracking_uri,
-            experiment=about.spec.tracking.experiment or about.spec.name,
+            uri=info.tracking_uri,
+            experiment=info.spec.tracking.experiment or info.spec.name,
             sweep_id=self.study.user_attrs.get("sweep_id"),
         )
 
     @property
-    def _origin(self) -> About:
-        if self.about is None:
+    def _known_info(self) -> SweepInfo:
+        if self.info is None:
             raise ConfigError(
                 f"{self.folder} does not say which spec it was run with: run the sweep again (it "
                 "goes on where it is) to write that down"
             )
-        return self.about
+        return self.info
 
 
 def open_sweep(name: str, storage: AnyPath = DEFAULT_STORAGE) -> StoredSweep:
@@ -95,7 +95,9 @@ def open_sweep(name: str, storage: AnyPath = DEFAULT_STORAGE) -> StoredSweep:
     study = load_study(folder)
     names = study.metric_names or [f"objective_{i}" for i in range(len(study.directions))]
     objectives = tuple(
-        Goal(metric=metric, direction="minimize" if direction.name == "MINIMIZE" else "maximize")
+        Objective(
+            metric=metric, direction="minimize" if direction.name == "MINIMIZE" else "maximize"
+        )
         for metric, direction in zip(names, study.directions, strict=True)
     )
     records = records_of(study)
@@ -106,7 +108,7 @@ def open_sweep(name: str, storage: AnyPath = DEFAULT_STORAGE) -> StoredSweep:
         study=study,
         objectives=objectives,
         records=tuple(_with_objectives(record, objectives) for record in records),
-        about=read_about(folder),
+        info=read_info(folder),
     )
 
 
@@ -153,7 +155,7 @@ def find_folder(name: str, storage: AnyPath = DEFAULT_STORAGE) -> Path:
     )
 
 
-def _with_objectives(record: TrialRecord, objectives: Sequence[Goal]) -> TrialRecord:
+def _with_objectives(record: TrialRecord, objectives: Sequence[Objective]) -> TrialRecord:
     if record.values is None:
         return record
     values = {goal.metric: value for goal, value in zip(objectives, record.values, strict=True)}

@@ -26,7 +26,7 @@ ABOUT_FILE = "about.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class SweepInfo:
     """Where a sweep came from.
 
     Attributes:
@@ -52,30 +52,30 @@ class About:
     is_pretraining: bool = False
 
 
-def write_about(folder: Path, about: About) -> None:
+def write_info(folder: Path, info: SweepInfo) -> None:
     """Write both files; a reader sees each of them whole.
 
     Args:
         folder: The sweep's folder; must exist.
-        about: What to write.
+        info: What to write.
     """
     written = {
         "schema_version": 1,
-        "fixed": dict(about.fixed),
-        "is_demo": about.is_demo,
-        "data_key": about.data_key,
-        "weights": None if about.weights is None else str(about.weights),
-        "baseline": about.baseline,
-        "tracking_uri": about.tracking_uri,
-        "tags": dict(about.tags),
-        "is_pretraining": about.is_pretraining,
+        "fixed": dict(info.fixed),
+        "is_demo": info.is_demo,
+        "data_key": info.data_key,
+        "weights": None if info.weights is None else str(info.weights),
+        "baseline": info.baseline,
+        "tracking_uri": info.tracking_uri,
+        "tags": dict(info.tags),
+        "is_pretraining": info.is_pretraining,
     }
-    replace_text(folder / SPEC_FILE, yaml.safe_dump(about.spec.resolved(), sort_keys=False))
+    replace_text(folder / SPEC_FILE, yaml.safe_dump(info.spec.resolved(), sort_keys=False))
     replace_text(folder / ABOUT_FILE, json.dumps(written, indent=2) + "\n")
 
 
-def read_about(folder: Path) -> About | None:
-    """Read what :func:`write_about` wrote; None where a folder has it not.
+def read_info(folder: Path) -> SweepInfo | None:
+    """Read what :func:`write_info` wrote; None where a folder has it not.
 
     Raises:
         ConfigError: The spec is not one that this version can read.
@@ -84,7 +84,7 @@ def read_about(folder: Path) -> About | None:
         return None
     written = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
     baseline, weights = written["baseline"], written["weights"]
-    return About(
+    return SweepInfo(
         spec=validated(renamed(read_mapping(folder / SPEC_FILE)), source=str(folder / SPEC_FILE)),
         fixed=written["fixed"],
         is_demo=written["is_demo"],
@@ -97,14 +97,14 @@ def read_about(folder: Path) -> About | None:
     )
 
 
-def command_again(folder: Path, about: About, *, fresh: bool = True) -> str:
+def command_again(folder: Path, info: SweepInfo, *, fresh: bool = True) -> str:
     """Return the command that runs the same sweep once more.
 
     Args:
         folder: The sweep's folder.
-        about: What it was run with.
+        info: What it was run with.
         fresh: Whether beside the old one, which otherwise goes on, or is completed.
     """
-    fixed = [f"{path}={json.dumps(value)}" for path, value in sorted(about.fixed.items())]
+    fixed = [f"{path}={json.dumps(value)}" for path, value in sorted(info.fixed.items())]
     spec = folder / SPEC_FILE
     return shlex.join(["python", "-m", "sweeps.run", str(spec), *["--fresh"] * fresh, *fixed])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sweeps.spec.objective import Objective
 from sweeps.storage.file_names import FRONT_FILE, REPORT_FILE, TRIALS_FILE
 from sweeps.terminal.trial_table import pareto_table
-from sweeps.trials.objective import Objective
 from sweeps.trials.record import TrialRecord
 
 

@@ -11,6 +11,7 @@ from typing import TextIO
 
 from rich.console import Console
 
+from sweeps.spec.objective import Objective
 from sweeps.terminal.live_view import Dashboard
 from sweeps.terminal.sweep_status import Standing
 from sweeps.trials.labels import (
@@ -21,7 +22,6 @@ from sweeps.trials.labels import (
     parameters_text,
     short_names,
 )
-from sweeps.trials.objective import Objective
 from sweeps.trials.record import TrialRecord
 from trainables.config import ParameterValue
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sweeps.fronts.indicators import default_reference, hypervolume, points_of
-from sweeps.trials.objective import Objective
+from sweeps.spec.objective import Objective
 from sweeps.trials.record import ENDED, TrialRecord
 from trainables.config import ParameterValue
 

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.fronts.indicators import best_values
+from sweeps.spec.objective import Objective
 from sweeps.trials.labels import differing_parameters, metric_label, metric_text, parameters_text
-from sweeps.trials.objective import Objective
 from sweeps.trials.record import TrialRecord
 
 SALIENT_DIMS = "hsplid/salient_dims"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.fronts.indicators import best_values, pareto_ranks, points_of
+from sweeps.spec.objective import Objective
 from sweeps.tracking.delivery import Courier
 from sweeps.tracking.journal import OPEN, SPOOL_FILE, Spool
 from sweeps.tracking.journal_entries import (
@@ -28,7 +29,6 @@ from sweeps.tracking.journal_entries import (
 from sweeps.tracking.mlflow_client import EPOCH, ServerDownError, TrackingError, text
 from sweeps.tracking.sweep_runs import ON_FRONT, SweepStore
 from sweeps.tracking.system_metrics import SystemSampler
-from sweeps.trials.objective import Objective
 from sweeps.trials.record import ENDED, TrialRecord
 from trainables.config import ParameterValue
 

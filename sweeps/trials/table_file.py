@@ -34,8 +34,8 @@ from pyarrow import csv
 
 from hsplid_core.errors import ConfigError
 from hsplid_core.files import replacing
+from sweeps.spec.objective import Objective
 from sweeps.trials.from_study import _WARNING
-from sweeps.trials.objective import Objective
 from sweeps.trials.record import TrialRecord
 from trainables.config import ParameterValue
 

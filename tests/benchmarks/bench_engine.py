@@ -46,7 +46,7 @@ from rich.console import Console
 from search_spaces import ParameterValue, SearchSpace
 from sweeps.cluster.connection import connected
 from sweeps.engine.context import SweepContext
-from sweeps.engine.front_keeper import Announcer
+from sweeps.engine.front_keeper import FrontKeeper
 from sweeps.engine.ray_tuner import fit
 from sweeps.engine.study_searcher import StudySearcher, TrialPlan
 from sweeps.search.schedulers import build_scheduler
@@ -149,7 +149,9 @@ class Engine:
         )
         self._tracker = tracker_of(self.spec, self.folder)
         self.listeners: Sequence[SweepListener] = [self._tracker, view]
-        self._announcer = Announcer(self.study, self.spec.objectives, self.folder, self.listeners)
+        self._announcer = FrontKeeper(
+            self.study, self.spec.objectives, self.folder, self.listeners
+        )
         self._on_end = on_end
         self.searcher = StudySearcher(
             self.study,

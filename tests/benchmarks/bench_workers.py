@@ -29,7 +29,7 @@ from ray import tune
 
 from sweeps.cluster.connection import connected
 from sweeps.engine.context import SweepContext
-from sweeps.engine.front_keeper import Announcer
+from sweeps.engine.front_keeper import FrontKeeper
 from sweeps.engine.images import prepare_images
 from sweeps.engine.study_run import run_trials
 from sweeps.spec.loading import load_spec
@@ -75,16 +75,16 @@ def steps_of(folder: Path, *changes: str, reuse: bool = True) -> list[Step]:
     context = SweepContext(spec=spec, folder=sweep, fixed={}, images=prepare_images(spec))
     study = open_study(sweep, spec, {}, [])
     tracker = tracker_of(spec, sweep)
-    announcer = Announcer(study, spec.objectives, sweep, [tracker])
+    keeper = FrontKeeper(study, spec.objectives, sweep, [tracker])
     made = tune.TuneConfig
 
     def configure(**settings: Any) -> tune.TuneConfig:
         return made(**{**settings, "reuse_actors": reuse})
 
     with patch("sweeps.engine.ray_tuner.tune.TuneConfig", configure):
-        announcer.start()
+        keeper.start()
         try:
-            run_trials(context, study, announcer, [tracker], Timed)
+            run_trials(context, study, keeper, [tracker], Timed)
         finally:
             tracker.close()
     with (folder / _STEPS).open() as file:

@@ -13,7 +13,7 @@ from hsplid_core.models.state_files import STATE_FILE, write_state
 from sweeps.spec.loading import load_spec
 from sweeps.spec.overrides import parse_overrides
 from sweeps.study.stored_sweep import StoredSweep, open_sweep
-from sweeps.study.sweep_info import About, write_about
+from sweeps.study.sweep_info import SweepInfo, write_info
 from sweeps.tracking.sweep_runs import SWEEP_ID, TRIAL
 from sweeps.trials.checkpoint_files import attempts_folder, trial_folder
 from tests.sweeps.records import GOALS
@@ -47,7 +47,7 @@ def recorded_sweep(storage: Path, data: DataConfig, values: Sequence[Sequence[fl
     }
     overrides = parse_overrides([f"{path}={value}" for path, value in settings.items()])
     spec = load_spec("coco_hsplid", overrides).model_copy(update={"name": NAME})
-    about = About(
+    info = SweepInfo(
         spec=spec,
         fixed={},
         is_demo=True,
@@ -57,7 +57,7 @@ def recorded_sweep(storage: Path, data: DataConfig, values: Sequence[Sequence[fl
         tracking_uri=uri,
         tags={},
     )
-    write_about(folder, about)
+    write_info(folder, info)
     _record(open_sweep(str(folder)))
     for number in range(len(values)):
         place = attempts_folder(folder) / "attempt_001" / trial_folder(number)
@@ -68,8 +68,8 @@ def recorded_sweep(storage: Path, data: DataConfig, values: Sequence[Sequence[fl
 
 
 def _record(sweep: StoredSweep) -> None:
-    assert sweep.about is not None
-    client = MlflowClient(tracking_uri=sweep.about.tracking_uri)
+    assert sweep.info is not None
+    client = MlflowClient(tracking_uri=sweep.info.tracking_uri)
     location = (sweep.folder.parent / "mlartifacts").as_uri()
     experiment = client.create_experiment(NAME, location)
     tags = {SWEEP_ID: sweep.study.user_attrs["sweep_id"], "sweep.state": "complete"}

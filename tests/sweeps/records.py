@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
+from sweeps.spec.objective import Objective
 from sweeps.trials.record import TrialRecord
 
-
-@dataclass(frozen=True)
-class Goal:
-    metric: str
-    direction: Literal["maximize", "minimize"] = "maximize"
-
-
-GOALS = [Goal("val/accuracy"), Goal("val/robust_accuracy")]
+GOALS = [Objective(metric="val/accuracy"), Objective(metric="val/robust_accuracy")]
 
 
 def complete(

@@ -12,10 +12,10 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from sweeps.spec.loading import load_spec
+from sweeps.spec.objective import Objective
 from sweeps.study.stored_sweep import StoredSweep
-from sweeps.study.sweep_info import About
+from sweeps.study.sweep_info import SweepInfo
 from sweeps.trials.from_study import records_of
-from sweeps.trials.objective import Goal
 from tests.sweeps.records import GOALS
 
 
@@ -24,9 +24,9 @@ def made_up(study: optuna.Study, folder: Path, weights: Path | None = None) -> S
     return StoredSweep(
         folder=folder,
         study=study,
-        objectives=tuple(Goal(metric=g.metric, direction=g.direction) for g in GOALS),
+        objectives=tuple(Objective(metric=g.metric, direction=g.direction) for g in GOALS),
         records=tuple(records_of(study)),
-        about=About(
+        info=SweepInfo(
             spec=load_spec("coco_hsplid"),
             fixed={"method.hsplid.rho_n": 0.1},
             is_demo=True,

@@ -13,8 +13,8 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from sweeps.spec.objective import Objective
 from sweeps.study.location import SQLITE_FILE
-from sweeps.trials.objective import Objective
 from tests.sweeps.records import GOALS
 
 _BEGIN = datetime(2026, 1, 1)

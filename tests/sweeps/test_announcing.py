@@ -10,12 +10,12 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from sweeps.engine.front_keeper import Announcer
+from sweeps.engine.front_keeper import FrontKeeper
+from sweeps.spec.objective import Objective
 from sweeps.storage.bucket_mirror import CHECKPOINTS
 from sweeps.trials.checkpoint_files import trial_folder
 from sweeps.trials.from_study import records_of
 from sweeps.trials.record import TrialRecord
-from tests.sweeps.records import Goal
 from trainables.config import ParameterValue
 
 Directions = list[Literal["maximize", "minimize"]]
@@ -51,16 +51,16 @@ class Follower:
 
 def announced(study: optuna.Study, directions: Directions, folder: Path) -> Follower:
     """Announce each trial of a study but the first two, which an earlier driver announced."""
-    goals = [Goal(f"m{i}", direction) for i, direction in enumerate(directions)]
+    goals = [Objective(f"m{i}", direction) for i, direction in enumerate(directions)]
     known = optuna.create_study(directions=directions)
     trials = study.get_trials()
     known.add_trials(trials[:2])
     follower = Follower()
-    announcer = Announcer(known, goals, folder, [follower])
-    announcer.start()
+    keeper = FrontKeeper(known, goals, folder, [follower])
+    keeper.start()
     for trial in trials[2:]:
         known.add_trial(trial)
-        announcer.trial_ended(trial.number)
+        keeper.trial_ended(trial.number)
         best = {trial.number for trial in known.best_trials}
         assert follower.front == best
         assert {record.number for record in records_of(known) if record.on_front} == best

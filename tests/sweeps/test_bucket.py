@@ -258,7 +258,7 @@ def test_a_sweep_goes_on_from_a_bucket_on_another_machine(
     files = set((bucket / "tiny").files())
     assert {"report.html", "trials.parquet", "front.png", "study.json", "spec.yaml"} <= files
     assert [path.name for path in (bucket / "pretrained").glob("*.pt")] == [
-        f"{stored.about.weights.stem}.pt" if stored.about and stored.about.weights else ""
+        f"{stored.info.weights.stem}.pt" if stored.info and stored.info.weights else ""
     ]
     front = {record.number for record in stored.records if record.on_front}
     states = [name.split("/") for name in files if name.endswith("/state.pt")]

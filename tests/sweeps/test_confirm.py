@@ -20,7 +20,7 @@ from sweeps.confirmation.plan import make_plan, make_suite
 from sweeps.spec.loading import load_spec
 from sweeps.study.stored_sweep import open_sweep
 from sweeps.study.study import load_study
-from sweeps.study.sweep_info import About, write_about
+from sweeps.study.sweep_info import SweepInfo, write_info
 from tests.sweeps.studies import complete_trial, write_study
 from trainables.confirmation import suite_for
 
@@ -70,7 +70,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory, small_coco: Path, ray_addr
     folder = top / "runs" / "tiny"
     trials = [trial((0.9, 0.3), 0.1), trial((0.5, 0.2), 0.2), trial((0.8, 0.6), 0.3)]
     write_study(folder, trials)
-    about = About(
+    info = SweepInfo(
         spec=load_spec(str(top / "tiny.yaml")),
         fixed={},
         is_demo=True,
@@ -80,7 +80,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory, small_coco: Path, ray_addr
         tracking_uri=f"sqlite:///{top}/runs/mlflow.db",
         tags={},
     )
-    write_about(folder, about)
+    write_info(folder, info)
     return top / "runs"
 
 

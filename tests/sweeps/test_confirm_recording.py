@@ -82,10 +82,10 @@ def test_without_mlflow_the_numbers_are_on_disk(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     sweep = open_sweep(str(folder))
-    assert sweep.about is not None
-    about = dataclasses.replace(sweep.about, tracking_uri=f"sqlite:///{tmp_path / 'gone.db'}")
+    assert sweep.info is not None
+    info = dataclasses.replace(sweep.info, tracking_uri=f"sqlite:///{tmp_path / 'gone.db'}")
     plan = make_plan(
-        dataclasses.replace(sweep, about=about),
+        dataclasses.replace(sweep, info=info),
         n_seeds=2,
         suite=ConfirmationConfig(suite="search"),
     )

@@ -12,9 +12,9 @@ from sweeps.confirmation.statistics import (
     luck_of,
     spread,
 )
-from tests.sweeps.records import Goal
+from sweeps.spec.objective import Objective
 
-AXES = [("test", Goal(CLEAN)), ("test", Goal(MEAN_ROBUST))]
+AXES = [("test", Objective(CLEAN)), ("test", Objective(MEAN_ROBUST))]
 
 
 def measured(name: str, clean: list[float], robust: list[float]) -> list[Measurement]:

@@ -21,7 +21,7 @@ from hsplid_core.models.packaged import Predictor, open_package, write_package
 from hsplid_core.models.state_files import STATE_FILE, read_state
 from sweeps.outputs.registered_models import register_front, register_or_warn
 from sweeps.study.stored_sweep import open_sweep
-from sweeps.study.sweep_info import read_about, write_about
+from sweeps.study.sweep_info import read_info, write_info
 from sweeps.sync import main as sync
 from sweeps.tracking.journal import SPOOL_FILE, Spool
 from sweeps.tracking.journal_entries import Ended
@@ -220,10 +220,10 @@ def test_sync_names_the_command_that_does_the_rest(
     registers: bool,
 ) -> None:
     folder = recorded_sweep(tmp_path, data, VALUES[:2])
-    about = read_about(folder)
-    assert about is not None
-    spec = about.spec.model_copy(update={"trials": trials})
-    write_about(folder, dataclasses.replace(about, spec=spec))
+    info = read_info(folder)
+    assert info is not None
+    spec = info.spec.model_copy(update={"trials": trials})
+    write_info(folder, dataclasses.replace(info, spec=spec))
     journal(folder, state=state)
     assert sync([NAME, f"storage={tmp_path}"]) == 0
     said, complaints = capsys.readouterr()

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from sweeps.spec.objective import Objective
 from sweeps.terminal.trial_table import failure_lines, pareto_table
 from sweeps.trials.labels import duration_text, number_text, short_names
 from sweeps.trials.record import TrialRecord
-from tests.sweeps.records import GOALS, Goal, complete, failed, running
+from tests.sweeps.records import GOALS, complete, failed, running
 
 RECORDS = [
     complete(0, 0.80, 0.30, on_front=False),
@@ -73,7 +74,7 @@ def test_a_sweep_without_a_complete_trial_still_has_a_table(records: list[TrialR
 
 
 def test_smaller_is_first_where_smaller_is_better() -> None:
-    goals = [Goal("val/loss", "minimize")]
+    goals = [Objective("val/loss", "minimize")]
     records = [
         replace(record, values=record.values[:1], on_front=False)
         for record in RECORDS

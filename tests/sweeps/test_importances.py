@@ -7,7 +7,8 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import create_trial
 
 from sweeps.fronts.importances import HYPERVOLUME, importances
-from tests.sweeps.records import GOALS, Goal
+from sweeps.spec.objective import Objective
+from tests.sweeps.records import GOALS
 from tests.sweeps.studies import cloud_study, complete_trial
 
 
@@ -23,7 +24,7 @@ def decided_study(n_trials: int) -> optuna.Study:
 
 
 def test_what_decides_an_objective_comes_first() -> None:
-    objectives = [Goal("x"), Goal("y", "minimize")]
+    objectives = [Objective("x"), Objective("y", "minimize")]
     found = importances(decided_study(100), objectives)
     assert found.warning is None
     assert list(found.shares) == ["x", "y", HYPERVOLUME]
@@ -48,7 +49,7 @@ def test_conditional_parameters_take_part() -> None:
 
 @pytest.mark.parametrize(("n_trials", "is_warned"), [(40, True), (41, False)])
 def test_too_few_trials_are_warned_about(n_trials: int, is_warned: bool) -> None:
-    found = importances(decided_study(n_trials), [Goal("x"), Goal("y", "minimize")])
+    found = importances(decided_study(n_trials), [Objective("x"), Objective("y", "minimize")])
     assert (found.warning is not None) == is_warned
     if found.warning is not None:
         assert "of 40 complete trials that is 4; from 41 trials on" in found.warning

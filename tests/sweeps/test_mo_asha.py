@@ -9,12 +9,13 @@ import pytest
 from optuna.trial import TrialState
 
 from sweeps.search.mo_asha import MoAsha, Rungs
+from sweeps.spec.objective import Objective
 from sweeps.spec.sweep_spec import ConstraintSpec
 from sweeps.trials.attributes import RUNGS
-from tests.sweeps.records import GOALS, Goal
+from tests.sweeps.records import GOALS
 
 
-def rungs(goals: list[Goal] = GOALS, **settings: int) -> Rungs:
+def rungs(goals: list[Objective] = GOALS, **settings: int) -> Rungs:
     given = {"grace_epochs": 1, "reduction_factor": 3, "max_epochs": 20, **settings}
     return Rungs(goals, **given)
 
@@ -78,7 +79,7 @@ def test_what_is_not_measured_or_not_finite_decides_nothing_or_is_worst() -> Non
 
 
 def test_minimised_objectives_and_any_number_of_them() -> None:
-    goals = [Goal("a"), Goal("b", "minimize"), Goal("c")]
+    goals = [Objective("a"), Objective("b", "minimize"), Objective("c")]
     asha = Rungs(goals, grace_epochs=1, reduction_factor=2, max_epochs=4)
     assert asha.goes_on(0, 1, {"a": 0.5, "b": 1.0, "c": 0.5})
     assert not asha.goes_on(1, 1, {"a": 0.5, "b": 2.0, "c": 0.5})

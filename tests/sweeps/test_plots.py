@@ -12,8 +12,9 @@ from matplotlib.image import imread
 from sweeps.plots.front_plotly import interactive_front
 from sweeps.plots.front_png import front_figure, write_front
 from sweeps.plots.front_points import make_picture
+from sweeps.spec.objective import Objective
 from sweeps.trials.record import TrialRecord
-from tests.sweeps.records import GOALS, Goal, complete, failed, running
+from tests.sweeps.records import GOALS, complete, failed, running
 
 RECORDS = [
     complete(0, 0.80, 0.30, on_front=False),
@@ -62,7 +63,7 @@ def test_points_line_and_marks_of_the_figure() -> None:
     "directions", [("maximize", "maximize"), ("minimize", "maximize"), ("minimize", "minimize")]
 )
 def test_nothing_lies_beyond_the_line(directions: Any) -> None:
-    goals = [Goal(f"m{i}", direction) for i, direction in enumerate(directions)]
+    goals = [Objective(f"m{i}", direction) for i, direction in enumerate(directions)]
     signs = [1 if direction == "maximize" else -1 for direction in directions]
     front = [
         complete(i, signs[0] * x, signs[1] * y)
@@ -120,7 +121,7 @@ def test_one_objective_is_drawn_over_the_trials_numbers() -> None:
 
 
 def test_three_objectives_show_the_first_two_without_a_line() -> None:
-    goals = [*GOALS, Goal("seconds", "minimize")]
+    goals = [*GOALS, Objective("seconds", "minimize")]
     records = [complete(0, 0.9, 0.5, 30.0), complete(1, 0.8, 0.4, 20.0)]
     axes = front_figure(records, goals, title="three").axes[0]
     assert len(axes.lines) == 0

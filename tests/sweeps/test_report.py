@@ -116,8 +116,8 @@ def test_the_page_says_what_was_run_and_how_to_run_it_again(
     sweep: StoredSweep, page_file: Path
 ) -> None:
     text = re.sub(r"<script.*?</script>", "", page_file.read_text(), flags=re.S)
-    assert sweep.about is not None
-    command = command_again(sweep.folder, sweep.about)
+    assert sweep.info is not None
+    command = command_again(sweep.folder, sweep.info)
     assert command.endswith("coco_hsplid/spec.yaml --fresh method.hsplid.rho_n=0.1")
     for said in (command, "DEMO data", "f" * 40, "0123abcd", "beta_update_fraction", "2.15.0"):
         assert said in text

@@ -23,9 +23,10 @@ from sweeps.fronts.indicators import (
     trade_offs,
 )
 from sweeps.fronts.selection import select
+from sweeps.spec.objective import Objective
 from sweeps.trials.feasibility import Constraint
 from sweeps.trials.record import TrialRecord
-from tests.sweeps.records import GOALS, Goal, complete, failed
+from tests.sweeps.records import GOALS, complete, failed
 
 Direction = Literal["maximize", "minimize"]
 TWO: list[Direction] = ["maximize", "minimize"]
@@ -37,8 +38,8 @@ CLOUDS = [
 ]
 
 
-def goals(directions: list[Direction]) -> list[Goal]:
-    return [Goal(f"m{i}", direction) for i, direction in enumerate(directions)]
+def goals(directions: list[Direction]) -> list[Objective]:
+    return [Objective(f"m{i}", direction) for i, direction in enumerate(directions)]
 
 
 def cloud(directions: list[Direction], levels: int, seed: int = 0, count: int = 60) -> Points:
@@ -127,7 +128,7 @@ def test_the_knee_bends_the_most() -> None:
 
 
 def test_an_end_with_ties_is_the_best_of_them_in_the_other_objective() -> None:
-    objectives = [Goal("a"), Goal("b", "minimize"), Goal("c")]
+    objectives = [Objective("a"), Objective("b", "minimize"), Objective("c")]
     front = np.array([(1.0, 5.0, 0.0), (1.0, 4.0, 0.0), (0.0, 1.0, 7.0), (0.0, 1.0, 7.0)])
     assert end_indices(front, objectives) == [1, 2, 2]
     assert end_indices(front[:0], objectives) == []
@@ -135,9 +136,9 @@ def test_an_end_with_ties_is_the_best_of_them_in_the_other_objective() -> None:
 
 def test_the_reference_is_the_worst_share_or_the_worst_value() -> None:
     objectives = [
-        Goal("val/accuracy"),
-        Goal("train/loss", "minimize"),
-        Goal("x_accuracy", "minimize"),
+        Objective("val/accuracy"),
+        Objective("train/loss", "minimize"),
+        Objective("x_accuracy", "minimize"),
     ]
     points = np.array([(0.5, 3.0, 0.2), (0.6, 7.0, 0.1)])
     assert default_reference(points, objectives) == (0.0, 7.0, 1.0)
@@ -163,7 +164,7 @@ def test_a_selection_ranks_what_is_feasible_and_lists_the_rest() -> None:
 
 
 def test_other_metrics_and_constraints_change_the_front() -> None:
-    dims = [Goal("val/accuracy"), Goal("hsplid/salient_dims", "minimize")]
+    dims = [Objective("val/accuracy"), Objective("hsplid/salient_dims", "minimize")]
     selection = select(trials(), dims, constraints=[Constraint("val/robust_accuracy", ">", 0.0)])
     assert [record.number for record in selection.front] == [1]  # 11 dimensions, 80%
     assert selection.records[2].values == (0.6, 12.0)
@@ -178,13 +179,17 @@ def test_other_metrics_and_constraints_change_the_front() -> None:
 @pytest.mark.parametrize(
     ("objectives", "reference", "message"),
     [
-        ([Goal("val/auc")], None, "metric val/auc: no complete trial has it; they have hsplid/"),
+        (
+            [Objective("val/auc")],
+            None,
+            "metric val/auc: no complete trial has it; they have hsplid/",
+        ),
         (GOALS, (0.0,), "reference is 0: give a finite number for each of val/accuracy, val/rob"),
         (GOALS, (0.0, math.inf), "reference is 0,inf: give a finite number"),
     ],
 )
 def test_what_cannot_be_ranked_is_refused(
-    objectives: list[Goal], reference: tuple[float, ...] | None, message: str
+    objectives: list[Objective], reference: tuple[float, ...] | None, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         select(trials(), objectives, reference=reference)

@@ -22,9 +22,10 @@ from hsplid_core.methods import (
 from sweeps.search.space_probe import probe_space
 from sweeps.spec.find_space import find_space
 from sweeps.spec.loading import load_pretrain_spec, load_spec
+from sweeps.spec.objective import Objective
 from sweeps.spec.overrides import parse_overrides
 from sweeps.spec.registry import SWEEPS, find_sweep
-from sweeps.spec.sweep_spec import ObjectiveSpec, SearchSpec, SweepSpec
+from sweeps.spec.sweep_spec import SearchSpec, SweepSpec
 from sweeps.spec.validation import renamed, validated
 from sweeps.spec.yaml_reader import parse_yaml, read_mapping
 
@@ -195,7 +196,7 @@ def test_yaml_becomes_the_types_of_the_configs(write: WriteSpec) -> None:
         "hsplid": HsplidConfig(hsic_warmup=3, sigma=None),
         "cross_entropy": CrossEntropyConfig(),
     }
-    assert spec.objectives == (ObjectiveSpec(metric="loss", direction="minimize"),)
+    assert spec.objectives == (Objective(metric="loss", direction="minimize"),)
 
 
 def test_a_spec_can_be_made_of_configs() -> None:
@@ -315,7 +316,10 @@ def test_anchors_may_be_merged_and_replaced() -> None:
             "objectives=[{metric: a}, {metric: a}]",
             "objectives is ['a', 'a']: give one or more different metrics",
         ),
-        ("objectives=[{metric: ''}]", 'objectives.0.metric is "": use a text that is not empty'),
+        (
+            "objectives=[{metric: ''}]",
+            "objectives.0.metric is empty: name a metric, such as val/accuracy",
+        ),
         ("name=a/b", "name is \"a/b\": use letters, digits, '_', '.' and '-'"),
         # missing
         ("objectives=[{direction: minimize}]", "objectives.0.metric is missing: give a text"),

@@ -14,7 +14,7 @@ from ray import tune
 
 from sweeps.cluster.connection import connected
 from sweeps.engine.context import SweepContext
-from sweeps.engine.front_keeper import Announcer
+from sweeps.engine.front_keeper import FrontKeeper
 from sweeps.engine.study_run import run_trials
 from sweeps.spec.sweep_spec import ClusterSpec, SweepSpec
 from sweeps.study.study import open_study
@@ -57,7 +57,7 @@ def run(
     study = open_study(sweep, spec, {}, [])
     context = SweepContext(spec=spec, folder=sweep, fixed={}, images={})
     assert (
-        run_trials(context, study, Announcer(study, spec.objectives, sweep, []), [], trainable)
+        run_trials(context, study, FrontKeeper(study, spec.objectives, sweep, []), [], trainable)
         is None
     )
     return study, study.trials

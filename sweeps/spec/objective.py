@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
+from hsplid_core.config import Section, check
 from hsplid_core.errors import ConfigError
 
 _DIRECTIONS: Mapping[str | None, Literal["maximize", "minimize"]] = {
@@ -17,16 +18,21 @@ _DIRECTIONS: Mapping[str | None, Literal["maximize", "minimize"]] = {
 _GOAL = re.compile(r"(?P<metric>[^:,\s]+)(:(?P<direction>max|min))?")
 
 
-class Objective(Protocol):
-    """A metric to be made as large or as small as possible."""
+@dataclass(frozen=True)
+class Objective(Section):
+    """A metric to be made as large or as small as possible.
 
-    @property
-    def metric(self) -> str:
-        """Name of the metric, for instance ``val/accuracy``."""
+    Attributes:
+        metric: Name of an epoch's metric, for instance ``val/accuracy``; its value in the last
+            epoch counts.
+        direction: Which values are better.
+    """
 
-    @property
-    def direction(self) -> Literal["maximize", "minimize"]:
-        """Which values are better."""
+    metric: str
+    direction: Literal["maximize", "minimize"] = "maximize"
+
+    def __post_init__(self) -> None:
+        check([(bool(self.metric), "metric is empty: name a metric, such as val/accuracy")])
 
 
 def minimised(values: Sequence[float], objectives: Sequence[Objective]) -> tuple[float, ...]:
@@ -35,20 +41,7 @@ def minimised(values: Sequence[float], objectives: Sequence[Objective]) -> tuple
     return tuple(-value if goal.direction == "maximize" else value for value, goal in pairs)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Goal:
-    """An objective by name.
-
-    Attributes:
-        metric: Name of a metric.
-        direction: Which values are better.
-    """
-
-    metric: str
-    direction: Literal["maximize", "minimize"]
-
-
-def parse_goals(text: str) -> tuple[Goal, ...]:
+def parse_objectives(text: str) -> tuple[Objective, ...]:
     """Read metrics with their directions.
 
     Args:
@@ -63,7 +56,7 @@ def parse_goals(text: str) -> tuple[Goal, ...]:
         match = _GOAL.fullmatch(part.strip())
         if match is None:
             raise ConfigError(f"metrics {part!r}: write NAME:max or NAME:min, joined by commas")
-        goals.append(Goal(metric=match["metric"], direction=_DIRECTIONS[match["direction"]]))
+        goals.append(Objective(metric=match["metric"], direction=_DIRECTIONS[match["direction"]]))
     if len({goal.metric for goal in goals}) < len(goals):
         raise ConfigError(f"metrics is {text}: give each metric once")
     return tuple(goals)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from sweeps.search import samplers
+from sweeps.spec.sweep_spec import SamplerName
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(
@@ -14,9 +18,9 @@ DOCUMENTS = sorted(
     for folder in (ROOT, *(ROOT / name for name in ("sweeps", "hsplid_core", "tests", "docker")))
     for path in (folder.glob("*.md") if folder == ROOT else folder.rglob("*.md"))
 )
-_TOP = r"(?:sweeps|hsplid_core|trainables|search_spaces|tests)"
+_TOP = r"(?:sweeps|hsplid_core|trainables|search_spaces|tests|docker)"
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)\)")
-_PATH = re.compile(rf"`({_TOP}/[\w./-]+)`")
+_PATH = re.compile(rf"`({_TOP}/(?!secrets)[\w./-]+)`")  # docker/secrets is made on demand
 _MODULE = re.compile(r"python -m ((?:sweeps|tests)(?:\.\w+)*)")
 
 
@@ -36,3 +40,7 @@ def test_what_a_document_names_is_there(name: str) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1_400
+
+
+def test_a_sampler_is_in_both_lists_that_contributing_names() -> None:
+    assert {*samplers._SAMPLERS, "grid"} == set(get_args(SamplerName))

@@ -30,6 +30,7 @@ from sweeps.study.study import (
 from sweeps.study.sweep_info import SweepInfo, write_info
 from sweeps.terminal.progress import ProgressView
 from sweeps.tracking import MlflowTracker
+from sweeps.trials.attributes import SWEEP_ID
 from sweeps.trials.checkpoint_files import collect_garbage, find_checkpoint
 from sweeps.trials.from_study import records_of
 from sweeps.trials.listener import SweepListener
@@ -142,10 +143,10 @@ def run_trials(
 
 def _tracker(context: SweepContext, study: optuna.Study) -> MlflowTracker:
     spec, folder = context.spec, context.folder
-    sweep_id = study.user_attrs.get("sweep_id")
+    sweep_id = study.user_attrs.get(SWEEP_ID)
     if sweep_id is None:
         sweep_id = uuid.uuid4().hex
-        study.set_user_attr("sweep_id", sweep_id)
+        study.set_user_attr(SWEEP_ID, sweep_id)
     return MlflowTracker(
         context.tracking_uri,
         experiment=spec.tracking.experiment or spec.name,

@@ -29,7 +29,7 @@ from sweeps.fronts.indicators import (
     points_of,
 )
 from sweeps.spec.objective import Objective
-from sweeps.trials.feasibility import Constraint
+from sweeps.trials.feasibility import Constraint, named_values
 from sweeps.trials.record import TrialRecord
 
 
@@ -145,8 +145,9 @@ def _exclusion(
             return f"has no {objective.metric}"
         if not math.isfinite(value):
             return f"{objective.metric} is {value}"
+    known = named_values(record)
     for constraint in constraints:
-        reason = constraint.violation(record)
+        reason = constraint.violation(known)
         if reason is not None:
             return reason
     return None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from search_spaces import ParameterValue
-from sweeps.search.samplers import grid_of
-from sweeps.search.space_probe import SpaceProbe, probe_space
 from sweeps.spec.loading import load_pretrain_spec, load_spec
 from sweeps.spec.overrides import Override, fixed_parameters
 from sweeps.spec.sweep_spec import SweepSpec
+
+if TYPE_CHECKING:
+    from sweeps.search.space_probe import SpaceProbe
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ def check_sweep(name_or_file: str, overrides: Sequence[Override]) -> CheckedSwee
     """
     spec = load_spec(name_or_file, overrides)
     load_pretrain_spec(spec)
+    # A slip is told without Optuna.
+    from sweeps.search.samplers import grid_of
+    from sweeps.search.space_probe import probe_space
+
     space = probe_space(spec)
     fixed = fixed_parameters(spec.resolved(), overrides)
     if spec.search.sampler == "grid":

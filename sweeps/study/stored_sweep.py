@@ -17,6 +17,7 @@ from sweeps.storage.bucket_mirror import fetch_sweep, local_folder
 from sweeps.study.study import find_place, load_study, study_folders, sweep_folder
 from sweeps.study.sweep_info import SweepInfo, read_info
 from sweeps.tracking.find_runs import Recording
+from sweeps.trials.attributes import SWEEP_ID
 from sweeps.trials.from_study import records_of
 from sweeps.trials.record import TrialRecord
 
@@ -66,7 +67,7 @@ class StoredSweep:
         return Recording(
             uri=info.tracking_uri,
             experiment=info.spec.tracking.experiment or info.spec.name,
-            sweep_id=self.study.user_attrs.get("sweep_id"),
+            sweep_id=self.study.user_attrs.get(SWEEP_ID),
         )
 
     @property

@@ -13,7 +13,7 @@ from hsplid_core.errors import ConfigError
 from sweeps.tracking.find_runs import check_database
 from sweeps.tracking.mlflow_client import KnownRun, connect, explained, make_metrics, write
 from sweeps.tracking.model_registry import logged_model
-from sweeps.tracking.sweep_runs import SWEEP_ID, TRIAL
+from sweeps.tracking.names import SWEEP_ID, TRIAL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hsplid_core.errors import ConfigError
 from sweeps.tracking.mlflow_client import TrackingError, search
-from sweeps.tracking.sweep_runs import SWEEP_ID, TRIAL
+from sweeps.tracking.names import SWEEP_ID, TRIAL
 from sweeps.tracking.tracking_uri import sqlite_file
 
 if TYPE_CHECKING:

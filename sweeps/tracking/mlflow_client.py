@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from hsplid_core.errors import SaliencyError
 from hsplid_core.files import locked
 from sweeps.storage.local_disk import is_local
+from sweeps.tracking.names import NON_FINITE, STATE
 from sweeps.tracking.tracking_uri import sqlite_file
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Param, Run, RunTag
 
 EPOCH = "epoch"
-STATE = "sweep.state"
-NON_FINITE = "sweep.non_finite"
 
 # MLflow's limits: 1000 things in one request, of them 100 parameters and 100 tags; 250 characters
 # in a name, and some thousands in a value.

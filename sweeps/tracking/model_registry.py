@@ -27,7 +27,7 @@ from hsplid_core.models import packaged
 from hsplid_core.models.state_files import read_state
 from sweeps.tracking.find_runs import Recording, find_runs
 from sweeps.tracking.mlflow_client import TrackingError, connect, explained
-from sweeps.tracking.sweep_runs import ON_FRONT, SWEEP_ID, TRIAL
+from sweeps.tracking.names import ON_FRONT, SWEEP_ID, TRIAL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

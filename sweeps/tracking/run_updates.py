@@ -19,16 +19,14 @@ from sweeps.tracking.journal_entries import (
     Opened,
     Tagged,
 )
-from sweeps.tracking.mlflow_client import EPOCH, STATE, KnownRun, make_metrics, text
+from sweeps.tracking.mlflow_client import EPOCH, KnownRun, make_metrics, text
+from sweeps.tracking.names import ATTEMPT, FAILURE, SPEC_CHANGED, STATE
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
-SPEC_CHANGED = "sweep.spec_changed"
-ATTEMPT = "sweep.attempt"
-FAILURE = "sweep.failure"
 
 _STATUS: dict[str, Status] = {
     "complete": "FINISHED",

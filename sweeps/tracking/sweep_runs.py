@@ -19,7 +19,6 @@ from pathlib import Path
 
 from sweeps.tracking.journal_entries import Artifact, Entry, Tagged
 from sweeps.tracking.mlflow_client import (
-    STATE,
     KnownRun,
     ServerDownError,
     TrackingError,
@@ -30,14 +29,9 @@ from sweeps.tracking.mlflow_client import (
     search,
     write,
 )
+from sweeps.tracking.names import PARENT_RUN, STATE, SWEEP_ID, TRIAL
 from sweeps.tracking.run_updates import Draft, draft
 from sweeps.tracking.tracking_uri import sqlite_file
-
-SWEEP_ID = "sweep.id"
-TRIAL = "sweep.trial"
-ON_FRONT = "sweep.on_front"
-
-_PARENT = "mlflow.parentRunId"
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +150,7 @@ class SweepStore:
 
     def _create(self, trial: int | None, made: Draft) -> KnownRun:
         assert self._parent is not None
-        tags = {**made.tags, TRIAL: str(trial), _PARENT: self._parent.run_id}
+        tags = {**made.tags, TRIAL: str(trial), PARENT_RUN: self._parent.run_id}
         # Whoever has the state of an ended trial lacks nothing else: it is tagged at last.
         tags[STATE] = "running"
         return KnownRun.of(
@@ -216,7 +210,7 @@ class SweepStore:
         return KnownRun.of(run)
 
     def _children(self, parent: KnownRun) -> dict[int, KnownRun]:
-        of_parent = f"tags.`{_PARENT}` = '{parent.run_id}'"
+        of_parent = f"tags.`{PARENT_RUN}` = '{parent.run_id}'"
         by_trial: dict[int, list[KnownRun]] = {}
         for run in map(KnownRun.of, search(self._client, self.experiment_id, of_parent)):
             if TRIAL in run.tags:

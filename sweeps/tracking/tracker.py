@@ -27,13 +27,11 @@ from sweeps.tracking.journal_entries import (
     Tagged,
 )
 from sweeps.tracking.mlflow_client import EPOCH, ServerDownError, TrackingError, text
-from sweeps.tracking.sweep_runs import ON_FRONT, SweepStore
+from sweeps.tracking.names import CAUSE, ON_FRONT, RANK
+from sweeps.tracking.sweep_runs import SweepStore
 from sweeps.tracking.system_metrics import SystemSampler
 from sweeps.trials.record import ENDED, TrialRecord
 from trainables.config import ParameterValue
-
-RANK = "sweep.pareto_rank"
-CAUSE = "sweep.failure_cause"
 
 logger = logging.getLogger(__name__)
 

@@ -25,6 +25,8 @@ HOST = "host"
 INFEASIBLE = "infeasible"
 # What else there is to know, as texts by name.
 TAGS = "tags"
+# Of the study itself: which sweep it is, in MLflow too.
+SWEEP_ID = "sweep_id"
 # Which of a confirmation's configurations it trains.
 CONFIGURATION = "configuration"
 
@@ -41,6 +43,7 @@ __all__ = [
     "RESOURCES",
     "RUNGS",
     "SECONDS",
+    "SWEEP_ID",
     "TABLES",
     "TAGS",
     "TRACEBACK",

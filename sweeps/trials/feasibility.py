@@ -1,11 +1,16 @@
-"""Feasibility of trials: limits of the search, and conditions to choose by."""
+"""Feasibility of trials: conditions that a trial must satisfy to be usable, or to be chosen.
+
+A condition has two spellings. A spec's ``search.constraints`` limit metrics by a minimum and a
+maximum, and a sampler learns how far a trial is beyond them; on the command line,
+``hsplid/salient_dims >= 2 and seconds < 600`` chooses among the trials that there are.
+"""
 
 from __future__ import annotations
 
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,35 +20,6 @@ from sweeps.spec.yaml_reader import parse_yaml
 from sweeps.trials.record import TrialRecord
 from trainables.config import ParameterValue
 
-
-def is_feasible(metrics: Mapping[str, float], constraints: Sequence[ConstraintSpec]) -> bool:
-    """Tell whether a trial's last metrics keep all limits; without a metric they do not."""
-    return all(
-        limit.metric in metrics and violation(limit, metrics[limit.metric]) <= 0
-        for limit in constraints
-    )
-
-
-def violation(limit: ConstraintSpec, value: float) -> float:
-    """Measure how far a value is beyond a limit, relative to the limit; 0 or less within it."""
-    if not math.isfinite(value):
-        return 1.0
-    excess = []
-    if limit.minimum is not None:
-        excess.append((limit.minimum - value) / (abs(limit.minimum) or 1.0))
-    if limit.maximum is not None:
-        excess.append((value - limit.maximum) / (abs(limit.maximum) or 1.0))
-    return max(excess)
-
-
-def _violation_text(limit: ConstraintSpec, value: float) -> str | None:
-    if violation(limit, value) <= 0:
-        return None
-    if limit.minimum is not None and not value >= limit.minimum:
-        return f"{limit.metric} is {value:g}, below {limit.minimum:g}"
-    return f"{limit.metric} is {value:g}, above {limit.maximum:g}"
-
-
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -52,11 +28,7 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-
-
 _ORDERING = ("<=", ">=", "<", ">")
-
-
 _CONDITION = re.compile(r"\s*(?P<name>[^\s<>=!]+)\s*(?P<sign><=|>=|==|!=|<|>)\s*(?P<value>\S+)\s*")
 
 
@@ -67,7 +39,7 @@ class Constraint:
     Attributes:
         name: A metric of the last epoch, a parameter by its dotted path, or ``seconds``.
         sign: One of ``< <= > >= == !=``.
-        value: What it is compared with, read as YAML.
+        value: What it is compared with.
     """
 
     name: str
@@ -77,19 +49,54 @@ class Constraint:
     def __str__(self) -> str:
         return f"{self.name} {self.sign} {self.value}"
 
-    def violation(self, record: TrialRecord) -> str | None:
-        """Say why a trial does not satisfy the condition; None where it does."""
-        known = _named_values(record)
+    def violation(self, known: Mapping[str, ParameterValue]) -> str | None:
+        """Say why a trial does not satisfy the condition; None where it does.
+
+        Args:
+            known: What there is of the trial, by name.
+        """
         if self.name not in known:
             return f"has no {self.name}"
         found = known[self.name]
-        if isinstance(found, float) and math.isnan(found):
-            return f"{self.name} is nan"
+        if isinstance(found, float) and not math.isfinite(found):
+            return f"{self.name} is {found}"
         try:
             holds = _OPERATORS[self.sign](found, self.value)
         except TypeError:  # a text or nothing, where others have a number
             holds = False
-        return None if holds else f"{self.name} is {_shown(found)}, not {self.sign} {self.value}"
+        if holds:
+            return None
+        return f"{self.name} is {_shown(found)}, not {self.sign} {_shown(self.value)}"
+
+
+def limits_of(constraints: Iterable[ConstraintSpec]) -> list[Constraint]:
+    """Return the conditions that a spec's constraints stand for."""
+    limits = []
+    for constraint in constraints:
+        for sign, bound in ((">=", constraint.minimum), ("<=", constraint.maximum)):
+            if bound is not None:
+                limits.append(Constraint(constraint.metric, sign, bound))
+    return limits
+
+
+def is_feasible(metrics: Mapping[str, float], constraints: Iterable[ConstraintSpec]) -> bool:
+    """Tell whether a trial's last metrics keep a spec's limits; without a metric they do not."""
+    return all(limit.violation(metrics) is None for limit in limits_of(constraints))
+
+
+def excess(constraint: ConstraintSpec, value: float) -> float:
+    """Measure how far a value is beyond a limit, relative to the limit; 0 or less within it.
+
+    This is what Optuna's samplers learn from.
+    """
+    if not math.isfinite(value):
+        return 1.0
+    beyond = []
+    if constraint.minimum is not None:
+        beyond.append((constraint.minimum - value) / (abs(constraint.minimum) or 1.0))
+    if constraint.maximum is not None:
+        beyond.append((value - constraint.maximum) / (abs(constraint.maximum) or 1.0))
+    return max(beyond)
 
 
 def parse_constraints(text: str) -> list[Constraint]:
@@ -122,7 +129,7 @@ def check_constraints(constraints: Sequence[Constraint], records: Sequence[Trial
         ConfigError: The name is unknown; the message has the nearest.
     """
     complete = [record for record in records if record.state == "complete"]
-    names = {name for record in complete for name in _named_values(record)}
+    names = {name for record in complete for name in named_values(record)}
     for constraint in constraints:
         if constraint.name not in names:
             raise ConfigError(
@@ -131,7 +138,8 @@ def check_constraints(constraints: Sequence[Constraint], records: Sequence[Trial
             )
 
 
-def _named_values(record: TrialRecord) -> dict[str, ParameterValue]:
+def named_values(record: TrialRecord) -> dict[str, ParameterValue]:
+    """Return what a condition may name of a trial."""
     return {"seconds": record.seconds, **record.parameters, **record.metrics}
 
 

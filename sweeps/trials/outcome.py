@@ -25,7 +25,7 @@ from ray.tune.result import HOSTNAME
 from hsplid_core.errors import ConfigError, did_you_mean
 from sweeps.spec.sweep_spec import ConstraintSpec
 from sweeps.trials import attributes as names
-from sweeps.trials.feasibility import _violation_text, violation
+from sweeps.trials.feasibility import excess, limits_of
 from trainables.result_keys import (
     CAUSE,
     ENDED,
@@ -88,17 +88,17 @@ def outcome_of(
         return TrialOutcome(state=TrialState.PRUNED, attributes=attributes)
     try:
         values = objective_values(metrics, objectives)
-        limits = [(limit, _metric(metrics, limit.metric, "constraint")) for limit in constraints]
+        limited = [(limit, _metric(metrics, limit.metric, "constraint")) for limit in constraints]
     except ConfigError as error:
         attributes |= {FAILURE: str(error), CAUSE: "no_objective"}
         return TrialOutcome(state=TrialState.FAIL, attributes=attributes)
-    told = [text for limit, value in limits if (text := _violation_text(limit, value))]
-    if told:
+    violations = (limit.violation(metrics) for limit in limits_of(constraints))
+    if told := [text for text in violations if text is not None]:
         attributes[names.INFEASIBLE] = "; ".join(told)
     return TrialOutcome(
         state=TrialState.COMPLETE,
         values=values,
-        constraints={limit.metric: violation(limit, value) for limit, value in limits},
+        constraints={limit.metric: excess(limit, value) for limit, value in limited},
         attributes=attributes,
     )
 

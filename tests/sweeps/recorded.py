@@ -14,7 +14,7 @@ from sweeps.spec.loading import load_spec
 from sweeps.spec.overrides import parse_overrides
 from sweeps.study.stored_sweep import StoredSweep, open_sweep
 from sweeps.study.sweep_info import SweepInfo, write_info
-from sweeps.tracking.sweep_runs import SWEEP_ID, TRIAL
+from sweeps.tracking.names import SWEEP_ID, TRIAL
 from sweeps.trials.checkpoint_files import attempts_folder, trial_folder
 from tests.sweeps.records import GOALS
 from tests.sweeps.studies import complete_trial, write_study

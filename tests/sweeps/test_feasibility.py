@@ -5,7 +5,12 @@ import math
 import pytest
 
 from hsplid_core.errors import ConfigError
-from sweeps.trials.feasibility import Constraint, check_constraints, parse_constraints
+from sweeps.trials.feasibility import (
+    Constraint,
+    check_constraints,
+    named_values,
+    parse_constraints,
+)
 from sweeps.trials.record import TrialRecord
 
 RECORD = TrialRecord(
@@ -51,7 +56,7 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
 )
 def test_a_violation_says_what_the_trial_has(condition: str, violation: str | None) -> None:
     (constraint,) = parse_constraints(condition)
-    found = constraint.violation(RECORD)
+    found = constraint.violation(named_values(RECORD))
     assert found is None if violation is None else violation in str(found)
 
 

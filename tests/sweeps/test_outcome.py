@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from hsplid_core.errors import ConfigError
 from sweeps.spec.sweep_spec import ConstraintSpec
-from sweeps.trials.feasibility import violation
+from sweeps.trials.feasibility import excess
 from sweeps.trials.outcome import lost_worker, objective_values, outcome_of
 
 OBJECTIVES = ["val/accuracy", "val/robust_accuracy"]
@@ -44,8 +44,8 @@ def test_a_whole_trial_is_complete_with_its_constraints() -> None:
 @pytest.mark.parametrize(
     ("salient", "accuracy", "says"),
     [
-        (1, 0.9, "hsplid/salient_dims is 1, below 2"),
-        (0, 0.327, "hsplid/salient_dims is 0, below 2; val/accuracy is 0.327, below 0.4"),
+        (1, 0.9, "hsplid/salient_dims is 1, not >= 2"),
+        (0, 0.327, "hsplid/salient_dims is 0, not >= 2; val/accuracy is 0.327, not >= 0.4"),
     ],
 )
 def test_a_collapsed_model_is_complete_and_infeasible(
@@ -119,7 +119,7 @@ def test_a_trial_that_ray_gave_up_has_a_cause() -> None:
 
 def test_violations_are_relative_to_the_limit() -> None:
     both = ConstraintSpec(metric="m", minimum=10, maximum=20)
-    assert [violation(both, value) for value in (5, 10, 15, 20, 30, math.nan)] == [
+    assert [excess(both, value) for value in (5, 10, 15, 20, 30, math.nan)] == [
         0.5,
         0.0,
         -0.25,
@@ -127,6 +127,6 @@ def test_violations_are_relative_to_the_limit() -> None:
         0.5,
         1.0,
     ]
-    assert violation(ConstraintSpec(metric="m", maximum=0), 0.5) == 0.5
+    assert excess(ConstraintSpec(metric="m", maximum=0), 0.5) == 0.5
     with pytest.raises(ValueError, match="give a minimum or a maximum"):
         ConstraintSpec(metric="m")

@@ -16,7 +16,7 @@ from sweeps.spec.loading import load_spec
 from sweeps.spec.registry import SWEEPS
 from sweeps.spec.sweep_spec import SweepSpec
 
-HEAVY = ("torch", "ray", "mlflow", "optuna", "pyarrow")
+HEAVY = ("torch", "ray", "mlflow", "optuna", "plotly", "pyarrow")
 
 
 class FakeEngine:
@@ -68,12 +68,23 @@ def imported_by(arguments: str) -> tuple[subprocess.CompletedProcess[str], set[s
     return done, set(done.stderr.rpartition("|")[2].split())
 
 
-def test_a_wrong_spec_is_told_before_ray_and_mlflow_are_imported() -> None:
-    done, heavy = imported_by("coco_hsplid training.epoch=3 training.batch_size=0")
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("coco_hspli", "error: sweep coco_hspli is unknown: "),
+        (
+            "coco_hsplid training.epoch=3 training.batch_size=0",
+            "error: sweep coco_hsplid has 2 faults:\n  training.",
+        ),
+        ("coco_hsplid method.hsplid.rho=1", "error: sweep coco_hsplid has 1 fault:\n  method."),
+    ],
+)
+def test_a_slip_is_told_before_anything_heavy_is_imported(arguments: str, says: str) -> None:
+    done, heavy = imported_by(arguments)
     assert done.returncode == 2
-    assert heavy.isdisjoint({"ray", "mlflow"})
+    assert heavy == set()
     assert done.stdout == ""
-    assert done.stderr.startswith("error: sweep coco_hsplid has 2 faults:\n  training.")
+    assert done.stderr.startswith(says)
     assert "Traceback" not in done.stderr
 
 

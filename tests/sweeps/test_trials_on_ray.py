@@ -128,7 +128,7 @@ def test_rays_schedulers_stop_trials_by_one_objective(
         excess = (0.625 - CURVES[trial.number]) / 0.625
         assert trial.constraints == ({"val/accuracy": pytest.approx(excess)} if ended else {})
     records = records_of(study)
-    assert records[1].infeasible == "val/accuracy is 0.6, below 0.625"
+    assert records[1].infeasible == "val/accuracy is 0.6, not >= 0.625"
     assert [record.number for record in records if record.on_front] == [2]
 
 

@@ -1,0 +1,19 @@
+"""Names of the tags that a sweep's runs and models have in MLflow."""
+
+from __future__ import annotations
+
+# Which sweep a run or a model is of, and which trial: found again by these.
+SWEEP_ID = "sweep.id"
+TRIAL = "sweep.trial"
+PARENT_RUN = "mlflow.parentRunId"
+# Where a run stands, and what became of it.
+STATE = "sweep.state"
+ATTEMPT = "sweep.attempt"
+FAILURE = "sweep.failure"
+CAUSE = "sweep.failure_cause"
+# What the sweep's end says of a trial.
+ON_FRONT = "sweep.on_front"
+RANK = "sweep.pareto_rank"
+# What MLflow could not take: metrics that are not finite, parameters that have changed.
+NON_FINITE = "sweep.non_finite"
+SPEC_CHANGED = "sweep.spec_changed"

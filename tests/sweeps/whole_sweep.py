@@ -52,7 +52,15 @@ class Sweep:
         (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(spec))
 
     def run(self, *arguments: str, name: str = "tiny", **environment: str) -> tuple[int, str]:
-        """Run it in this process; return the exit code, and all that was printed."""
+        """Run it; return the exit code, and all that was printed.
+
+        Where it joins a Ray it runs in this process; with a Ray of its own in another one, whose
+        environment, workers and connections end with it.
+        """
+        if "address" not in self.cluster:
+            process = self.start(*arguments, name=name, **environment)
+            output, _ = process.communicate(timeout=500)
+            return process.returncode, output
         printed = io.StringIO()
         with (
             pytest.MonkeyPatch.context() as patch,
@@ -65,10 +73,12 @@ class Sweep:
             code = main([f"{name}.yaml", *arguments])
         return code, printed.getvalue()
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, name: str = "tiny", **environment: str
+    ) -> subprocess.Popen[str]:
         """Start it as a process, to be killed."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "sweeps.run", "tiny.yaml", *arguments],
+            [sys.executable, "-m", "sweeps.run", f"{name}.yaml", *arguments],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160", **environment},
             stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Which search space a name stands for."""
+"""Registry of the search spaces, by their names."""
 
 from __future__ import annotations
 

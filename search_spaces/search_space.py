@@ -1,4 +1,4 @@
-"""What the spaces share: the form of a space, and weights that may be off."""
+"""Search spaces: the form that all have, and weights that may be off."""
 
 from __future__ import annotations
 

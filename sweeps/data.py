@@ -61,10 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif arguments.command != "list" and (arguments.name is None or "=" in arguments.name):
         parser.error(f"name a data set: python -m sweeps.data {arguments.command} NAME; see list")
     # Importing torch takes seconds: --help and a slip in the call are answered before.
-    from sweeps.data_sets import actions as _data_commands
+    from sweeps.data_sets import actions
 
     try:
-        return _data_commands.run(
+        return actions.run(
             arguments.command,
             arguments.name,
             settings,

@@ -1,4 +1,4 @@
-"""What a trial measures beyond accuracy and robustness.
+"""Analyses of a trial's model, beyond accuracy and robustness.
 
 An analysis is switched on by the section of ``EvaluationConfig`` that has its name. It runs
 whenever robustness is due, on the model as it then is, and leaves two things: metrics, which join

@@ -1,4 +1,4 @@
-"""What an analysis of a trial looks at, and what it leaves."""
+"""Analysis of a trial: what it looks at, and what it leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a trial takes of its node, epoch by epoch, under the names that MLflow gives to that."""
+"""Resource usage of a trial on its node, epoch by epoch, under MLflow's names for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every attack is: settings that can be called on a batch, around a search of their own."""
+"""Attacks: settings that can be called on a batch, each around a search of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an attack climbs: losses of logits, one number for each image.
+"""Losses of attacks, which they climb: of logits, one number for each image.
 
 | symbol | meaning | shape |
 | z | logits | [B, K] |

@@ -1,4 +1,4 @@
-"""Which pixels an attack may change, as a mask [B, 1, H, W].
+"""Regions of the image that an attack may change, as a mask [B, 1, H, W].
 
 The regions of H-SPLID's attacks (arXiv 2510.20627, Table 2 and the concatenated digits) have
 names: the whole image, the background with the animal's pixels protected, one block of any size,

@@ -1,4 +1,4 @@
-"""What a training run is made of, as typed and checked values: the sections of a trial."""
+"""Configuration of a trial: the sections that it is made of, as typed and checked values."""
 
 from hsplid_core.config.analyses import (
     ConfirmationConfig,

@@ -1,4 +1,4 @@
-"""What an evaluation may measure beyond accuracy, as typed and checked values.
+"""Settings of analyses, which an evaluation may measure beyond accuracy.
 
 A section that is None is off. Its name in ``EvaluationConfig`` is its name in a sweep's YAML, for
 instance ``evaluation.saliency``.

@@ -1,4 +1,4 @@
-"""What a training run is made of, as typed and checked values.
+"""Settings of data, model, training and evaluation, as typed and checked values.
 
 Each section is a frozen dataclass that validates itself, so an impossible value is refused where
 it is written and never inside a training step. A field's path (``training.learning_rate``) is its

@@ -1,4 +1,4 @@
-"""What a model's prediction counts as on a data set that it was not trained on.
+"""Maps of classes: what a prediction counts as on a data set that was not trained on.
 
 Models trained on ImageNet are judged on ImageNet-9 and CounterAnimal. A prediction outside the
 data set's classes is wrong whatever the image shows, as in the benchmarks' own programs.

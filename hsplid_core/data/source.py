@@ -1,4 +1,4 @@
-"""What a data set on disk must offer so that it can go into the Arrow cache."""
+"""Sources: what a data set on disk must offer so that it can go into the Arrow cache."""
 
 from __future__ import annotations
 

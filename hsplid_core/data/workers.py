@@ -1,4 +1,4 @@
-"""How many decode at a time, and in what."""
+"""Workers that decode: how many at a time, and in what."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which attacks an evaluation runs, in which regions and at which radii, as data."""
+"""Suites of attacks: which run, in which regions and at which radii, as data."""
 
 from __future__ import annotations
 

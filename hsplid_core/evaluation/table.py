@@ -1,4 +1,4 @@
-"""What an evaluation of robustness found: accuracies, a log of every image, and warnings."""
+"""Table of robustness: accuracies, a log of every image, and warnings."""
 
 from __future__ import annotations
 

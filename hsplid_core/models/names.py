@@ -1,4 +1,4 @@
-"""Which networks there are, and whether a configuration asks for one of them."""
+"""Names of networks, and whether a configuration asks for one of them."""
 
 from __future__ import annotations
 

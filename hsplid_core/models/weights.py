@@ -1,4 +1,4 @@
-"""Where a model's first weights come from: torchvision's server, or a file."""
+"""Weights that a model begins with: from torchvision's server, or from a file."""
 
 from __future__ import annotations
 

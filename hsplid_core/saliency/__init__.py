@@ -1,4 +1,4 @@
-"""What a model looks at: attributions of its decisions to pixels, and how good they are."""
+"""Saliency: attributions of a model's decisions to pixels, and how good they are."""
 
 from hsplid_core.saliency.attributions import (
     ATTRIBUTIONS,

@@ -1,4 +1,4 @@
-"""What the two feature spaces of a model know about the class: linear probes.
+"""Linear probes: what the two feature spaces of a model know about the class.
 
 H-SPLID (arXiv 2510.20627) reports the accuracy of a classifier on the non-salient space alone:
 8.57% on ten classes, so nothing of the class is left there. Here a ridge regression on one-hot

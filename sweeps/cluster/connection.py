@@ -104,7 +104,7 @@ def _join(address: str) -> None:
         # Without a token Ray merely says that it failed to connect.
         raise ConfigError(
             f"cluster.address is {address}: this process cannot join what answers there "
-            f"({_first_line(error)}); set RAY_AUTH_TOKEN_PATH to the file of the cluster's token, "
+            f"({first_line(error)}); set RAY_AUTH_TOKEN_PATH to the file of the cluster's token, "
             "and see that this machine is one of its nodes and has its version of Ray"
         ) from error
 
@@ -122,10 +122,11 @@ def _check_reachable(address: str) -> None:
 
 def _no_cluster(address: str, error: Exception) -> ConfigError:
     return ConfigError(
-        f"cluster.address is {address}: no Ray cluster answers there ({_first_line(error)}); "
+        f"cluster.address is {address}: no Ray cluster answers there ({first_line(error)}); "
         "start one with ray start --head, or leave the address out to use this machine"
     )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, or its kind where it has none."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,4 +1,4 @@
-"""What a job takes along: the working directory, a runtime environment, and secrets."""
+"""Environment of a job: its working directory, a runtime environment, and secrets."""
 
 from __future__ import annotations
 

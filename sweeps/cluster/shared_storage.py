@@ -14,7 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hsplid_core.bucket_path import AnyPath, BucketError
 from hsplid_core.errors import ConfigError
-from sweeps.cluster.connection import _first_line
+from sweeps.cluster.connection import first_line
 
 _ANSWER_S = 120.0  # a node's first task may have to unpack a runtime environment
 
@@ -120,7 +120,7 @@ def _fault(answer_file: AnyPath, answer: ray.ObjectRef[str | None]) -> str | Non
     try:
         fault: str | None = ray.get(answer, timeout=_ANSWER_S)
     except RayError as error:
-        return f"does not answer ({_first_line(error)})"
+        return f"does not answer ({first_line(error)})"
     if fault is None and not answer_file.is_file():
         return "writes somewhere else"
     return fault

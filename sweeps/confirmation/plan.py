@@ -1,4 +1,4 @@
-"""What is confirmed, under which seeds, and as which study."""
+"""Plan of a confirmation: what is trained again, under which seeds, and as which study."""
 
 from __future__ import annotations
 

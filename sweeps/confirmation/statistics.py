@@ -1,4 +1,4 @@
-"""What new seeds say about chosen configurations: spreads, fronts, and the search's luck.
+"""Statistics of new seeds: spreads, fronts, and the search's luck.
 
 A search keeps the trials that look best, and some of them look best by chance; under new seeds
 such a trial falls back. Here, *luck* is an objective's value in the search minus its mean under

@@ -1,4 +1,4 @@
-"""What the data commands do; see :mod:`sweeps.data`."""
+"""Actions on data sets: list, fetch, check and build; see :mod:`sweeps.data`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the parts of the engine pass to each other."""
+"""Context of a run: what the parts of the engine pass to each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many trials share a GPU, from the memory that one of them was measured to need.
+"""GPU sharing: how many trials fit, by the memory that one of them was measured to need.
 
 Ray counts fractions of a GPU, but nothing keeps a trial from taking more of the memory than its
 fraction: torch's own limit does that (``trainables.gpu_memory``), so that one trial cannot bring

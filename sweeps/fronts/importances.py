@@ -1,4 +1,4 @@
-"""Which parameters decide the results, by Optuna's PED-ANOVA, which takes conditional ones too.
+"""Importances of parameters, by Optuna's PED-ANOVA, which takes conditional ones too.
 
 Reference: Watanabe et al. 2023 (arXiv 2304.10255), and its conditional form (arXiv 2601.20800).
 """
@@ -34,12 +34,10 @@ class Importances:
         shares: Target to parameter to importance, from large to small, adding up to 1. A target
             is an objective's metric, or :data:`HYPERVOLUME`: being one of the trials that rank
             first and span the most volume, without a preference for any objective.
-        n_trials: Complete trials that this rests on.
         warning: Why not to rely on it; None where there are enough trials.
     """
 
     shares: Mapping[str, Mapping[str, float]]
-    n_trials: int
     warning: str | None
 
 
@@ -57,7 +55,6 @@ def importances(study: optuna.Study, objectives: Sequence[Objective]) -> Importa
     if len(complete) < 2 or not any(trial.params for trial in complete):
         return Importances(
             shares={},
-            n_trials=len(complete),
             warning=f"{len(complete)} complete trials say nothing about importances",
         )
     shares = {
@@ -66,7 +63,7 @@ def importances(study: optuna.Study, objectives: Sequence[Objective]) -> Importa
     }
     if len(objectives) > 1:
         shares[HYPERVOLUME] = _assess(study, None)
-    return Importances(shares=shares, n_trials=len(complete), warning=_warning(len(complete)))
+    return Importances(shares=shares, warning=_warning(len(complete)))
 
 
 def _assess(

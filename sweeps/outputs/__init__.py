@@ -1,4 +1,4 @@
-"""What a sweep leaves for people: report, pictures, tables, and models in the registry."""
+"""Outputs of a sweep for people: report, pictures, tables, and models in the registry."""
 
 from sweeps.outputs.report import write_report
 

@@ -1,4 +1,4 @@
-"""What a sweep has cost, and what the front had reached by when."""
+"""Cost of a sweep, and what the front had reached by when."""
 
 from __future__ import annotations
 

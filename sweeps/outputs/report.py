@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from pathlib import Path
 
-from sweeps.fronts.importances import importances
 from sweeps.fronts.selection import select
 from sweeps.outputs.page import Page, render
-from sweeps.outputs.sections import (
-    _confirmed,
-    _cost,
-    _curves,
-    _failures,
-    _front,
-    _history,
-    _importances,
-    _links,
-    _origin,
-    _parameters,
-    _saliency,
-    _summary,
-    logger,
-)
+from sweeps.outputs.sections import sections_of, summary_of
 from sweeps.storage.file_names import REPORT_FILE
 from sweeps.storage.whole_files import replace_text
 from sweeps.study.stored_sweep import StoredSweep, open_sweep
+
+logger = logging.getLogger(__name__)
 
 
 def write_report(sweep: StoredSweep, *, output: Path | None = None, ui: str | None = None) -> Path:
@@ -40,26 +28,12 @@ def write_report(sweep: StoredSweep, *, output: Path | None = None, ui: str | No
         The file.
     """
     selection = select(sweep.records, sweep.objectives)
-    links = _links(sweep, ui)
-    found = importances(sweep.study, sweep.objectives)
-    sections = [
-        _front(sweep, selection, links),
-        _history(sweep, selection),
-        _parameters(sweep, selection, found),
-        _importances(found),
-        _curves(sweep, selection),
-        _saliency(sweep, selection),
-        _confirmed(sweep),
-        _failures(selection, links),
-        _cost(sweep, selection),
-        _origin(sweep),
-    ]
     page = Page(
         title=sweep.name,
         description=sweep.info.spec.description if sweep.info else "",
         is_demo=sweep.info is not None and sweep.info.is_demo,
-        summary=_summary(selection),
-        sections=[section for section in sections if section is not None],
+        summary=summary_of(selection),
+        sections=sections_of(sweep, selection, ui=ui),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     )
     path = output or sweep.folder / REPORT_FILE

@@ -1,4 +1,4 @@
-"""Where models look: saliency of example images as one picture, with the object's outline."""
+"""Saliency of example images as one picture, with the object's outline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a stored sweep to its report: what each section says."""
+"""Sections of a sweep's report: what each of them says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hsplid_core.errors import SaliencyError
 from sweeps.confirmation.plan import FOLDER as CONFIRMATIONS
 from sweeps.confirmation.results import read_confirmation
 from sweeps.confirmation.text_tables import conclusions, doubts_text, luck_rows, test_rows, turned
-from sweeps.fronts.importances import Importances
+from sweeps.fronts.importances import Importances, importances
 from sweeps.fronts.selection import Selection
 from sweeps.outputs import figures
 from sweeps.outputs import page_tables as tables
@@ -38,11 +38,37 @@ _BASELINE_SHORT = "baseline"
 logger = logging.getLogger(__name__)
 
 
+def sections_of(sweep: StoredSweep, selection: Selection, *, ui: str | None) -> list[Section]:
+    """Return what the report has to say, without the sections that have nothing.
+
+    Args:
+        sweep: The sweep.
+        selection: Its trials under its own objectives.
+        ui: Address of MLflow's UI; None takes the tracking server's, or the local default.
+    """
+    links = _links(sweep, ui)
+    found = importances(sweep.study, sweep.objectives)
+    sections = [
+        _front(sweep, selection, links),
+        _history(sweep, selection),
+        _parameters(sweep, selection, found),
+        _importances(found),
+        _curves(sweep, selection),
+        _saliency(sweep, selection),
+        _confirmed(sweep),
+        _failures(selection, links),
+        _cost(sweep, selection),
+        _origin(sweep),
+    ]
+    return [section for section in sections if section is not None]
+
+
 def _links(sweep: StoredSweep, ui: str | None) -> Mapping[int, str]:
     return {} if sweep.info is None else trial_pages(sweep.recording, ui=ui)
 
 
-def _summary(selection: Selection) -> dict[str, str]:
+def summary_of(selection: Selection) -> dict[str, str]:
+    """Return the few figures that the report begins with, by their names."""
     states = [record.state for record in selection.records]
     counts = {state: states.count(state) for state in dict.fromkeys(states)}
     found = {

@@ -1,4 +1,4 @@
-"""What the pictures of a front show, whichever library draws them."""
+"""Points of a front's picture, whichever library draws them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How the parameters of trials are chosen, and which trials end early."""
+"""Search: how the parameters of trials are chosen, and which trials end early."""

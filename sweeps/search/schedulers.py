@@ -1,4 +1,4 @@
-"""What ends unpromising trials early, as a spec names it."""
+"""Schedulers, which end unpromising trials early, as a spec names them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a sweep is: its YAML file, overrides, checks, and the registry of names."""
+"""Specs of sweeps: the YAML file, overrides, checks, and the registry of names."""

@@ -1,4 +1,4 @@
-"""What a spec may say at a place: its keys, and the values they take, in words."""
+"""Allowed values of a spec at each place: its keys, and what they take, in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sweep is: everything that its YAML file may say, typed and checked.
+"""Spec of a sweep: everything that its YAML file may say, typed and checked.
 
 A spec is plain data. Its sections ``data``, ``model``, ``method``, ``training`` and
 ``evaluation`` are what one trial is made of; the others say how trials are chosen, scheduled and

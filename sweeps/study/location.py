@@ -1,4 +1,4 @@
-"""Where a study is kept: a file beside the sweep's results, or a PostgreSQL database.
+"""Location of a study: a file beside the sweep's results, or a PostgreSQL database.
 
 A sweep's folder says where its study is, in a small file of its own, so that the study is found
 again whatever a later command asks for.

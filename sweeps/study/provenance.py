@@ -1,4 +1,4 @@
-"""Where a result came from: the code's commit and the versions of what computed it."""
+"""Provenance of a result: the code's commit and the versions of what computed it."""
 
 from __future__ import annotations
 

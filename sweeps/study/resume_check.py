@@ -1,4 +1,4 @@
-"""What a study's results depend on: spec, data, code and versions, and what of it has changed.
+"""Conditions of a study: spec, data, code and versions, and what of them has changed.
 
 A sweep that goes on under other conditions mixes trials that cannot be compared. So a study keeps
 what it was begun with, each item apart, and a difference can be told by name.

@@ -1,4 +1,4 @@
-"""What a sweep left on disk, opened by its name or folder without disturbing a running driver."""
+"""Stored sweeps, opened by name or folder without disturbing a running driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sweep was run with, written beside its study so that later commands need nothing else.
+"""Info of a sweep: what it was run with, beside its study, for all later commands.
 
 Two files: ``spec.yaml``, the resolved spec, which can be run again as it is; and ``about.json``,
 what a spec does not hold.

@@ -1,1 +1,1 @@
-"""What a terminal shows of a sweep: progress, the live view, tables."""
+"""Terminal output of a sweep: progress, the live view, tables."""

@@ -1,4 +1,4 @@
-"""How a sweep stands, as its listeners' calls tell it."""
+"""Status of a sweep, as its listeners' calls tell it."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from hsplid_core.errors import ConfigError
 from sweeps.tracking.find_runs import check_database
 from sweeps.tracking.mlflow_client import KnownRun, connect, explained, make_metrics, write
 from sweeps.tracking.model_registry import logged_model
-from sweeps.tracking.names import SWEEP_ID, TRIAL
+from sweeps.tracking.names import PARENT_RUN, SWEEP_ID, TRIAL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -119,9 +119,9 @@ def trial_of(name: str, tracking_uri: str) -> SweepTrial | None:
             return None
         run = client.get_run(run_id)
         tags = run.data.tags
-        if TRIAL not in tags or "mlflow.parentRunId" not in tags:
+        if TRIAL not in tags or PARENT_RUN not in tags:
             return None
-        parent = client.get_run(tags["mlflow.parentRunId"])
+        parent = client.get_run(tags[PARENT_RUN])
     return SweepTrial(
         run_id=run_id,
         sweep=str(parent.info.run_name),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hsplid_core.errors import ConfigError
 from sweeps.tracking.mlflow_client import TrackingError, search
-from sweeps.tracking.names import SWEEP_ID, TRIAL
+from sweeps.tracking.names import PARENT_RUN, SWEEP_ID, TRIAL
 from sweeps.tracking.tracking_uri import sqlite_file
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def find_runs(client: MlflowClient, recording: Recording) -> SweepRuns:
             f"MLflow at {recording.uri} has no run of this sweep in the experiment "
             f"{recording.experiment}: run the sweep again, which records what is missing"
         )
-    below = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    below = f"tags.`{PARENT_RUN}` = '{parent.info.run_id}'"
     trials = {
         int(run.data.tags[TRIAL]): run
         for run in search(client, key, below)

@@ -1,4 +1,4 @@
-"""What happens in a sweep, in the form that its journal keeps until MLflow has it.
+"""Entries of the journal: what happens in a sweep, kept until MLflow has it.
 
 An entry is plain data: it is written as JSON by one process and may be read back by another, after
 a crash or with a later version of this code, which passes over fields that it does not know.

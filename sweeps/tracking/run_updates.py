@@ -1,4 +1,4 @@
-"""What a run lacks of some entries, folded into one piece: few requests, and nothing twice."""
+"""Updates of a run, folded out of entries: few requests, and nothing twice."""
 
 from __future__ import annotations
 

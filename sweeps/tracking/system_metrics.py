@@ -1,4 +1,4 @@
-"""What the driver's machine does, under the names that MLflow's page of system metrics shows."""
+"""System metrics of the driver's machine, under the names that MLflow's page shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where runs are recorded, and how to look at them."""
+"""Tracking URI: where runs are recorded, and how to look at them."""
 
 from __future__ import annotations
 

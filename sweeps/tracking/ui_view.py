@@ -14,6 +14,7 @@ from typing import Any
 
 from sweeps.tracking.find_runs import Recording, check_database, find_runs
 from sweeps.tracking.mlflow_client import connect, explained, legal
+from sweeps.tracking.names import PARENT_RUN
 
 _TAG = "mlflow.sharedViewState."
 # Axes that have room beside each other; and a tag holds 5,000 characters.
@@ -62,7 +63,7 @@ def view_state(
     metrics = [legal(f"objective/{name}") for name in objectives]
     shown = [legal(path) for path in parameters[:_MOST_PARAMETERS]]
     return {
-        "searchFilter": f"tags.`mlflow.parentRunId` = '{parent_id}'",
+        "searchFilter": f"tags.`{PARENT_RUN}` = '{parent_id}'",
         "orderByKey": f"metrics.`{metrics[0]}`",
         "orderByAsc": False,
         "startTime": "ALL",

@@ -15,7 +15,7 @@ from sweeps.trials.record import TrialRecord
 from sweeps.trials.record import TrialState as RecordState
 from trainables.robustness import WARNINGS
 
-_WARNING = "warning."  # how the tags begin that say so
+WARNING_TAG = "warning."  # how the tags begin that say so
 
 
 _STATES: dict[TrialState, RecordState] = {
@@ -96,5 +96,5 @@ def _warnings(tables: str | None) -> dict[str, str]:
     found = json.loads(tables or "{}").get(WARNINGS, {"code": [], "message": []})
     told: dict[str, list[str]] = {}
     for code, message in zip(found["code"], found["message"], strict=True):
-        told.setdefault(f"{_WARNING}{code}", []).append(message)
+        told.setdefault(f"{WARNING_TAG}{code}", []).append(message)
     return {name: "; ".join(messages) for name, messages in told.items()}

@@ -1,4 +1,4 @@
-"""How metrics and parameters are written where people read them."""
+"""Labels of metrics and parameters, as people read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Listeners of a sweep: the tracker and the progress view."""
+"""Listeners of a sweep: the tracker and the progress view.
+
+The engine turns Ray Tune's callbacks into these few calls, so a listener knows nothing of Ray.
+All calls come from the driver, one at a time.
+"""
 
 from __future__ import annotations
 

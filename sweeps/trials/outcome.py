@@ -1,4 +1,4 @@
-"""What a trial's last result means for the study: state, values, constraints, attributes.
+"""Outcome of a trial's last result for the study: state, values, constraints, attributes.
 
 =========================  ========  ===================================================
 how the trial ended        state     told besides

@@ -1,8 +1,4 @@
-"""What happens in a sweep, told to whoever listens: the tracker, the progress view.
-
-The engine turns Ray Tune's callbacks into these few calls, so a listener knows nothing of Ray.
-All calls come from the driver, one at a time.
-"""
+"""Record of a trial, as the study tells it to tracker, report and progress view."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ from pyarrow import csv
 from hsplid_core.errors import ConfigError
 from hsplid_core.files import replacing
 from sweeps.spec.objective import Objective
-from sweeps.trials.from_study import _WARNING
+from sweeps.trials.from_study import WARNING_TAG
 from sweeps.trials.record import TrialRecord
 from trainables.config import ParameterValue
 
@@ -43,7 +43,7 @@ SCHEMA_VERSION = 1
 
 
 def _warning_codes(record: TrialRecord) -> str | None:
-    codes = [tag.removeprefix(_WARNING) for tag in record.tags if tag.startswith(_WARNING)]
+    codes = [tag.removeprefix(WARNING_TAG) for tag in record.tags if tag.startswith(WARNING_TAG)]
     return ",".join(sorted(codes)) or None
 
 

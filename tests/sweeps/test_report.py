@@ -69,7 +69,7 @@ def test_only_parameters_that_differ_have_axes_and_a_switch_gives_way_to_its_par
         own = {"a": a, f"{SWITCH_PREFIX}b": b is not None} | ({} if b is None else {"b": b})
         known = {name: kind for name, kind in kinds.items() if name in own}
         study.add_trial(create_trial(params=own, distributions=known, values=[a, b or 0.0]))
-    found = Importances(shares={}, n_trials=3, warning=None)
+    found = Importances(shares={}, warning=None)
     assert figures.telling_parameters(study, found) == ["b"]
     shares = {HYPERVOLUME: {"a": 1.0}}
     assert figures.telling_parameters(study, dataclasses.replace(found, shares=shares)) == ["b"]

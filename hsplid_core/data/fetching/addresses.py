@@ -1,4 +1,4 @@
-"""Where each data set comes from: addresses, sizes and checksums, and what nobody may automate.
+"""Addresses of data sets, sizes and checksums, and what nobody may automate.
 
 Sizes and checksums are those that torchvision (`datasets/*.py`) and TensorFlow Datasets
 (`url_checksums/*.txt`) publish for the same files, and CaltechDATA's for CUB. None where neither

@@ -99,6 +99,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     sync_folder(path.parent)
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file, or replace it, so that others see the old one or the whole new one."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename inside the folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from hsplid_core.files import replace_text
 from sweeps.confirmation.plan import FOLDER, Plan
 from sweeps.confirmation.statistics import (
     CLEAN,
@@ -26,7 +27,6 @@ from sweeps.confirmation.statistics import (
     spread,
 )
 from sweeps.spec.objective import Objective
-from sweeps.storage.whole_files import replace_text
 from sweeps.trials.table_file import write_table
 
 RESULT_FILE = "confirm.json"

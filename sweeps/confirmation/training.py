@@ -12,7 +12,8 @@ import optuna
 import ray
 from optuna.trial import FrozenTrial, TrialState
 
-from hsplid_core.data import ImageSet, Split, load
+from hsplid_core.data import ImageSet, Split, load, prepare
+from hsplid_core.files import replace_text
 from hsplid_core.training import pick_device
 from sweeps.cluster.connection import connected
 from sweeps.cluster.resources import check_resources
@@ -20,10 +21,8 @@ from sweeps.cluster.shared_storage import SharedStorage
 from sweeps.confirmation.plan import Plan
 from sweeps.confirmation.statistics import CLEAN, MEAN_ROBUST, PRETRAINED, Evidence, Measurement
 from sweeps.engine.context import SweepContext, WriteOutputs
-from sweeps.engine.images import prepare_images
 from sweeps.engine.pretraining import pretrain
 from sweeps.engine.study_run import run_study
-from sweeps.storage.whole_files import replace_text
 from sweeps.study.study import open_study, sole_driver
 from sweeps.trials.attributes import CONFIGURATION
 from trainables.analysis import Subject, Table
@@ -56,7 +55,7 @@ def run_plan(
     evidence = Evidence()
     with ExitStack() as stack:
         stack.enter_context(sole_driver(plan.folder))
-        images = prepare_images(plan.spec)
+        images = prepare(plan.spec.trial_config().data)
         stack.enter_context(connected(plan.spec.cluster))
         nodes = SharedStorage(plan.spec.storage)
         nodes.check()

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import optuna
 
+from hsplid_core.data import prepare
 from search_spaces import ParameterValue
 from sweeps.cluster.connection import connecting
 from sweeps.cluster.resources import check_resources
 from sweeps.cluster.shared_storage import SharedStorage
 from sweeps.engine.context import SweepContext, SweepOutcome, WriteOutputs
-from sweeps.engine.images import prepare_images
 from sweeps.engine.pretraining import pretrain
 from sweeps.engine.study_run import open_context_study, run_study
 from sweeps.spec.sweep_spec import SweepSpec, absolute
@@ -72,7 +72,7 @@ def run_sweep(
         connection = stack.enter_context(connecting(spec.cluster))
         where = "a drawn stand-in" if spec.data.root is None else str(spec.data.root)
         say_phase("Data", f"{spec.data.name} from {where}", json_lines=json_lines)
-        images = prepare_images(spec)
+        images = prepare(spec.trial_config().data)
         # A network that does not fit is told once, here; published weights are fetched once.
         initial_model(spec.trial_config(), images["train"])
         context = SweepContext(

@@ -1,4 +1,14 @@
-"""TODO docstring."""
+"""Indicators of a front: ranks, hypervolume, trade-offs, knee and ends.
+
+The sorting and the hypervolume are moocore's, the field's reference implementation. The knee is
+the point of the front that is the dearest to leave: with all objectives scaled to [0, 1] over the
+front, moving from point i to point j costs the sum of what gets worse and gains the sum of what
+gets better; a point's trade-off is its smallest ratio of cost to gain over all j, and the knee
+has the largest trade-off.
+
+Reference for the trade-off: Rachmawati and Srinivasan 2009, Multiobjective Evolutionary Algorithm
+With Controllable Focus on the Knees of the Pareto Front (IEEE TEVC 13(4)).
+"""
 
 from __future__ import annotations
 

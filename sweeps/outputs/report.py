@@ -6,11 +6,11 @@ import logging
 from datetime import datetime
 from pathlib import Path
 
+from hsplid_core.files import replace_text
 from sweeps.fronts.selection import select
 from sweeps.outputs.page import Page, render
 from sweeps.outputs.sections import sections_of, summary_of
 from sweeps.storage.file_names import REPORT_FILE
-from sweeps.storage.whole_files import replace_text
 from sweeps.study.stored_sweep import StoredSweep, open_sweep
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hsplid_core.errors import ConfigError, SaliencyError
+from hsplid_core.files import replace_text
 from sweeps.spec.study_url import FILE_KINDS
-from sweeps.storage.whole_files import replace_text
 
 JOURNAL_FILE = "study.log"
 SQLITE_FILE = "study.db"

@@ -15,10 +15,10 @@ from pathlib import Path
 import yaml
 
 from hsplid_core.bucket_path import AnyPath, any_path
+from hsplid_core.files import replace_text
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.spec.validation import renamed, validated
 from sweeps.spec.yaml_reader import read_mapping
-from sweeps.storage.whole_files import replace_text
 from trainables.config import ParameterValue
 
 SPEC_FILE = "spec.yaml"

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sweeps.engine.images import prepare_images
+from hsplid_core.data import prepare
 from sweeps.spec.loading import load_spec
 from sweeps.spec.overrides import parse_overrides
 from sweeps.tracking import MlflowTracker, default_uri
@@ -34,7 +34,7 @@ def demo_trial(storage: Path) -> Trial:
     """Build a trial of the demo sweep, without its pretraining and without an end."""
     overrides = [f"storage={storage}", "training.epochs=100000", "pretrain=null"]
     spec = load_spec("coco_hsplid", parse_overrides(overrides))
-    prepare_images(spec)
+    prepare(spec.trial_config().data)
     return Trial(spec.trial_config())
 
 

@@ -27,10 +27,10 @@ from unittest.mock import patch
 import optuna
 from ray import tune
 
+from hsplid_core.data import prepare
 from sweeps.cluster.connection import connected
 from sweeps.engine.context import SweepContext
 from sweeps.engine.front_keeper import FrontKeeper
-from sweeps.engine.images import prepare_images
 from sweeps.engine.study_run import run_trials
 from sweeps.spec.loading import load_spec
 from sweeps.spec.overrides import parse_overrides
@@ -72,7 +72,9 @@ def steps_of(folder: Path, *changes: str, reuse: bool = True) -> list[Step]:
     spec = load_spec("coco_hsplid_paper", parse_overrides(given))
     sweep = folder / spec.name
     sweep.mkdir()
-    context = SweepContext(spec=spec, folder=sweep, fixed={}, images=prepare_images(spec))
+    context = SweepContext(
+        spec=spec, folder=sweep, fixed={}, images=prepare(spec.trial_config().data)
+    )
     study = open_study(sweep, spec, {}, [])
     tracker = tracker_of(spec, sweep)
     keeper = FrontKeeper(study, spec.objectives, sweep, [tracker])

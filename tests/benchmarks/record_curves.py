@@ -23,9 +23,9 @@ from pathlib import Path
 
 import torch
 
+from hsplid_core.data import prepare
 from hsplid_core.errors import TrainingDivergedError
 from hsplid_core.models.state_files import write_state
-from sweeps.engine.images import prepare_images
 from sweeps.spec.loading import load_pretrain_spec, load_spec
 from sweeps.spec.overrides import parse_overrides
 from trainables.config import TrialConfig
@@ -66,7 +66,7 @@ def start(folder: Path) -> TrialConfig:
     spec = load_spec("coco_hsplid_paper", changes)
     pretraining = load_pretrain_spec(spec)
     assert pretraining is not None
-    prepare_images(spec)
+    prepare(spec.trial_config().data)
     first = Trial(pretraining.trial_config())
     while not first.finished:
         first.run.train_epoch()

@@ -9,7 +9,7 @@ ASSIGNMENT = "assignment"
 METRICS = "metrics"
 FAILURE = "failure"
 TRACEBACK = "traceback"
-SECONDS = "trial_seconds"
+TRIAL_SECONDS = "trial_seconds"
 # What the trial took of its node: the CPU seconds so far, and of this epoch what Usage measures.
 USAGE = "usage"
 # Why it failed: diverged, out_of_memory, worker_lost or error.

@@ -30,9 +30,9 @@ from trainables.result_keys import (
     GPU_MEMORY,
     METRICS,
     PARTS,
-    SECONDS,
     TABLES,
     TRACEBACK,
+    TRIAL_SECONDS,
     USAGE,
     WORKER_LOST,
 )
@@ -131,7 +131,7 @@ class SweepTrainable(tune.Trainable):
         self._seconds += time.perf_counter() - begin
         if self._parts > 1:
             result[PARTS] = self._parts
-        return {**result, SECONDS: self._seconds}
+        return {**result, TRIAL_SECONDS: self._seconds}
 
     def _epoch(self) -> dict[str, Any]:
         while True:

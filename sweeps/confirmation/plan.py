@@ -19,7 +19,7 @@ from sweeps.study.stored_sweep import StoredSweep
 from trainables.config import ParameterValue
 from trainables.confirmation import OWN_SUITE
 
-FOLDER = "confirm"
+CONFIRMATIONS_FOLDER = "confirm"
 _DEMO_IMAGES = 60
 _METHOD = "cross_entropy"
 
@@ -61,7 +61,7 @@ class Plan:
     @property
     def folder(self) -> Path:
         """Where the results are."""
-        return self.sweep.folder / FOLDER
+        return self.sweep.folder / CONFIRMATIONS_FOLDER
 
     @property
     def summary(self) -> str:

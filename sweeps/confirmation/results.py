@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from hsplid_core.files import replace_text
-from sweeps.confirmation.plan import FOLDER, Plan
+from sweeps.confirmation.plan import CONFIRMATIONS_FOLDER, Plan
 from sweeps.confirmation.statistics import (
     CLEAN,
     MEAN_ROBUST,
@@ -142,7 +142,7 @@ def write_confirmation(
 
 def read_confirmation(sweep_folder: Path) -> Confirmation | None:
     """Read the last confirmation of a sweep; None where there is none."""
-    file = sweep_folder / FOLDER / RESULT_FILE
+    file = sweep_folder / CONFIRMATIONS_FOLDER / RESULT_FILE
     if not file.is_file():
         return None
     read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from sweeps.cluster.shared_storage import SharedStorage
 from sweeps.engine.study_searcher import StudySearcher
 from sweeps.trials.checkpoint_files import remove_superseded
 from sweeps.trials.listener import SweepListener
-from trainables.result_keys import ASSIGNMENT, METRICS, SECONDS, USAGE
+from trainables.result_keys import ASSIGNMENT, METRICS, TRIAL_SECONDS, USAGE
 
 
 class TuneEvents(tune.Callback):
@@ -67,7 +67,7 @@ class TuneEvents(tune.Callback):
             return
         occupied = trial.placement_group_factory
         gpus = occupied.required_resources.get("GPU", 0.0) if occupied else 0.0
-        cost = {"seconds": result[SECONDS], "gpu_seconds": gpus * result[SECONDS]}
+        cost = {"seconds": result[TRIAL_SECONDS], "gpu_seconds": gpus * result[TRIAL_SECONDS]}
         for listener in self._listeners:
             listener.epoch_finished(
                 trial.config[ASSIGNMENT]["number"],

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import yaml
 
 from hsplid_core.errors import SaliencyError
-from sweeps.confirmation.plan import FOLDER as CONFIRMATIONS
+from sweeps.confirmation.plan import CONFIRMATIONS_FOLDER
 from sweeps.confirmation.results import read_confirmation
 from sweeps.confirmation.text_tables import conclusions, doubts_text, luck_rows, test_rows, turned
 from sweeps.fronts.importances import Importances, importances
@@ -268,7 +268,9 @@ def _baseline_metrics(sweep: StoredSweep) -> Mapping[str, float]:
             return {}
         name = f"{spec.name}-{sweep.info.weights.stem}"
         place = sweep.folder.parent
-        if place.name == CONFIRMATIONS:  # a sweep of a confirmation lies in the folder of its own
+        if (
+            place.name == CONFIRMATIONS_FOLDER
+        ):  # a sweep of a confirmation lies in the folder of its own
             place = place.parent.parent
         trained = open_sweep(name, shared_place(place))
     except SaliencyError as error:

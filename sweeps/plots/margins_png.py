@@ -23,7 +23,7 @@ from hsplid_core.files import replacing
 from hsplid_core.frequency import FILTERS
 from sweeps.plots.front_points import DEMO_NOTE
 from sweeps.spec.sweep_spec import SweepSpec
-from sweeps.trials.analysis_tables import FOLDER
+from sweeps.trials.analysis_tables import TABLES_FOLDER
 from sweeps.trials.record import TrialRecord
 from trainables.margins import MARGINS_TABLE
 
@@ -76,7 +76,7 @@ def write_margins(
     Returns:
         The picture's path, or nothing where no trial has margins.
     """
-    table = folder / FOLDER / f"{MARGINS_TABLE}.parquet"
+    table = folder / TABLES_FOLDER / f"{MARGINS_TABLE}.parquet"
     if not table.is_file():
         return []
     trials = read_trials(table, spec, records)

@@ -29,7 +29,7 @@ from trainables.trial import initial_model
 
 logger = logging.getLogger(__name__)
 
-FOLDER = "saliency"
+PANELS_FOLDER = "saliency"
 
 
 def write_panel(
@@ -87,7 +87,7 @@ def write_panels(base: TrialConfig, records: Sequence[TrialRecord], folder: Path
         return []
     files: list[Path] = []
     for record in records:
-        file = folder / FOLDER / f"saliency_trial_{record.number:05d}.png"
+        file = folder / PANELS_FOLDER / f"saliency_trial_{record.number:05d}.png"
         checkpoint = find_checkpoint(folder, record.number) if record.on_front else None
         if checkpoint is None:
             continue

@@ -11,7 +11,7 @@ import numpy as np
 
 from sweeps.fronts.indicators import default_reference, hypervolume, points_of
 from sweeps.spec.objective import Objective
-from sweeps.trials.record import ENDED, TrialRecord
+from sweeps.trials.record import ENDED_STATES, TrialRecord
 from trainables.config import ParameterValue
 
 
@@ -113,7 +113,7 @@ class Standing:
 
     def load(self, records: Sequence[TrialRecord]) -> None:
         """Start from, or correct everything by, what the study knows."""
-        ended = (record for record in records if record.state in ENDED)
+        ended = (record for record in records if record.state in ENDED_STATES)
         self.finished = {record.number: record for record in ended}
         self._add_up()
         self.front = [record for record in records if record.on_front]

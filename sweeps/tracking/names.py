@@ -9,8 +9,8 @@ PARENT_RUN = "mlflow.parentRunId"
 # Where a run stands, and what became of it.
 STATE = "sweep.state"
 ATTEMPT = "sweep.attempt"
-FAILURE = "sweep.failure"
-CAUSE = "sweep.failure_cause"
+FAILURE_TAG = "sweep.failure"
+CAUSE_TAG = "sweep.failure_cause"
 # What the sweep's end says of a trial.
 ON_FRONT = "sweep.on_front"
 RANK = "sweep.pareto_rank"

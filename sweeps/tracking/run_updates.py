@@ -20,7 +20,7 @@ from sweeps.tracking.journal_entries import (
     Tagged,
 )
 from sweeps.tracking.mlflow_client import EPOCH, KnownRun, make_metrics, text
-from sweeps.tracking.names import ATTEMPT, FAILURE, SPEC_CHANGED, STATE
+from sweeps.tracking.names import ATTEMPT, FAILURE_TAG, SPEC_CHANGED, STATE
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -119,8 +119,12 @@ def draft(run: KnownRun, entries: Sequence[Entry]) -> Draft:
                 made.tags |= {**entry.tags, STATE: entry.state}
                 if entry.traceback is not None:
                     made.texts["traceback.txt"] = entry.traceback
-                if entry.failure is not None or FAILURE in run.tags or FAILURE in made.tags:
-                    made.tags[FAILURE] = entry.failure or ""
+                if (
+                    entry.failure is not None
+                    or FAILURE_TAG in run.tags
+                    or FAILURE_TAG in made.tags
+                ):
+                    made.tags[FAILURE_TAG] = entry.failure or ""
             case Ended():
                 add_news(entry.metrics, step=entry.step, time_ms=entry.time_ms)
                 made.status, made.ended_ms = _STATUS[entry.state], entry.time_ms

@@ -27,10 +27,10 @@ from sweeps.tracking.journal_entries import (
     Tagged,
 )
 from sweeps.tracking.mlflow_client import EPOCH, ServerDownError, TrackingError, text
-from sweeps.tracking.names import CAUSE, ON_FRONT, RANK
+from sweeps.tracking.names import CAUSE_TAG, ON_FRONT, RANK
 from sweeps.tracking.sweep_runs import SweepStore
 from sweeps.tracking.system_metrics import SystemSampler
-from sweeps.trials.record import ENDED, TrialRecord
+from sweeps.trials.record import ENDED_STATES, TrialRecord
 from trainables.config import ParameterValue
 
 logger = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class MlflowTracker:
         self._attempts.update({record.number: record.attempts for record in records})
         told = self._told()
         for record in records:
-            if record.state in ENDED and record.state != told.get(record.number):
+            if record.state in ENDED_STATES and record.state != told.get(record.number):
                 if record.number not in told:
                     self._put(record.number, self._opened(record.number, record.parameters))
                 self._put(record.number, self._closed(record))
@@ -173,7 +173,7 @@ class MlflowTracker:
         ]
         entries += self._ranked(records)
         entries += [(None, Artifact(path=str(path))) for path in self.artifacts]
-        finished = [record for record in records if record.state in ENDED]
+        finished = [record for record in records if record.state in ENDED_STATES]
         ended = Ended(
             state="interrupted" if interrupted else "complete",
             metrics=_summary(finished, self._objectives),
@@ -263,11 +263,11 @@ class MlflowTracker:
             results["trial/gpu_seconds"] = record.resources.get("gpu", 0.0) * record.seconds
         tags = {f"sweep.{name}": value for name, value in record.tags.items()}
         if record.cause is not None:
-            tags[CAUSE] = record.cause
+            tags[CAUSE_TAG] = record.cause
         if record.host is not None:  # of the worker, where that is not the driver's
             tags["host"] = record.host
         return Closed(
-            state=record.state if record.state in ENDED else "interrupted",
+            state=record.state if record.state in ENDED_STATES else "interrupted",
             epoch=int(record.metrics.get(EPOCH, 0)),
             metrics=dict(record.metrics),
             results=results,

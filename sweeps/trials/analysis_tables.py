@@ -18,7 +18,7 @@ from trainables.analysis import Table
 from trainables.config import ParameterValue
 from trainables.result_keys import TABLES
 
-FOLDER = "tables"
+TABLES_FOLDER = "tables"
 _TRIAL = "trial"
 
 
@@ -64,7 +64,7 @@ def write_tables(trials: Sequence[FrozenTrial], folder: Path) -> list[Path]:
     """
     files: list[Path] = []
     for name, table in collect(trials).items():
-        target = folder / FOLDER
+        target = folder / TABLES_FOLDER
         for path in (target / f"{name}.parquet", target / f"{name}.csv"):
             write_table(table, path)
             files.append(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from hsplid_core.bucket_path import AnyPath, BucketError
 from hsplid_core.models.state_files import STATE_FILE
 from sweeps.storage.bucket_mirror import CHECKPOINTS, shared_place
-from sweeps.trials.record import ENDED, TrialRecord
+from sweeps.trials.record import ENDED_STATES, TrialRecord
 from trainables.checkpoints import newest_readable
 
 _PREFIX = "trial_"
@@ -75,7 +75,7 @@ def collect_garbage(folder: Path, records: Sequence[TrialRecord]) -> None:
         records: All trials; those that are still to go on keep theirs.
     """
     needless = {
-        record.number for record in records if record.state in ENDED and not record.on_front
+        record.number for record in records if record.state in ENDED_STATES and not record.on_front
     }
     for number in sorted(set(_with_checkpoints(folder)) & needless):
         remove_checkpoints(folder, number)

@@ -33,9 +33,9 @@ from trainables.result_keys import (
     GPU_MEMORY,
     METRICS,
     PARTS,
-    SECONDS,
     TABLES,
     TRACEBACK,
+    TRIAL_SECONDS,
     WORKER_LOST,
 )
 
@@ -76,7 +76,7 @@ def outcome_of(
         constraints: The spec's limits.
     """
     metrics = metrics_of(result)
-    attributes: dict[str, Any] = {METRICS: metrics, names.SECONDS: result.get(SECONDS)}
+    attributes: dict[str, Any] = {METRICS: metrics, names.SECONDS: result.get(TRIAL_SECONDS)}
     attributes |= {key: result[key] for key in (TABLES, GPU_MEMORY) if key in result}
     if HOSTNAME in result:
         attributes[names.HOST] = result[HOSTNAME]

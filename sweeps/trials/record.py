@@ -12,7 +12,7 @@ TrialState = Literal["waiting", "running", "complete", "failed", "stopped"]
 
 # Where nothing more happens to a trial. A stopped one was worse than others so far, and ended
 # early: it has metrics, but no values.
-ENDED: tuple[TrialState, ...] = ("complete", "failed", "stopped")
+ENDED_STATES: tuple[TrialState, ...] = ("complete", "failed", "stopped")
 
 Cause = Literal["diverged", "out_of_memory", "worker_lost", "no_objective", "error"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ray import tune
 
-from trainables.result_keys import ASSIGNMENT, ENDED, METRICS, SECONDS
+from trainables.result_keys import ASSIGNMENT, ENDED, METRICS, TRIAL_SECONDS
 
 
 def metrics_at(x: float, y: float, epoch: int = 1) -> dict[str, float]:
@@ -34,7 +34,7 @@ class NoOp(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """End at once."""
-        return {METRICS: metrics_at(*self._values), "done": True, ENDED: True, SECONDS: 0.0}
+        return {METRICS: metrics_at(*self._values), "done": True, ENDED: True, TRIAL_SECONDS: 0.0}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write a file, as every trial does."""

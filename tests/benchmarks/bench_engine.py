@@ -65,7 +65,7 @@ from sweeps.trials.listener import SweepListener
 from tests.benchmarks._no_op import NoOp, metrics_at
 from tests.benchmarks._report import Ratio, report
 from tests.benchmarks._tracked import tracker_of
-from trainables.result_keys import ASSIGNMENT, ENDED, METRICS, SECONDS
+from trainables.result_keys import ASSIGNMENT, ENDED, METRICS, TRIAL_SECONDS
 
 OBJECTIVES = ["val/accuracy", "val/robust_accuracy"]
 STARTUP = 10
@@ -325,7 +325,7 @@ class Simulated:
             for listener in listeners:
                 listener.epoch_finished(number, epoch, metrics)
             if epoch == 9:
-                result |= {ENDED: True, SECONDS: 0.0}
+                result |= {ENDED: True, TRIAL_SECONDS: 0.0}
                 self._engine.scheduler.on_trial_complete(controller, trial, result)
             elif (
                 self._engine.scheduler.on_trial_result(controller, trial, result)

@@ -14,7 +14,7 @@ import torch
 from ray import tune
 
 from trainables.config import TrialConfig
-from trainables.result_keys import ENDED, METRICS, SECONDS
+from trainables.result_keys import ENDED, METRICS, TRIAL_SECONDS
 from trainables.trainable import SweepTrainable
 
 TOTAL_MIB, PEAK_MIB = 24_000.0, 9_000.0
@@ -76,7 +76,7 @@ class Flat(tune.Trainable):
             "train/loss": 1 - accuracy,
             "pid": os.getpid(),
         }
-        result = {METRICS: metrics, SECONDS: 0.0}
+        result = {METRICS: metrics, TRIAL_SECONDS: 0.0}
         return result | ({"done": True, ENDED: True} if self._epoch == self._epochs else {})
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

@@ -5,14 +5,14 @@ dataclass of its settings that can be called on a batch (`Attack`); a region is 
 pixels it may change (`region_mask`).
 """
 
-from hsplid_core.attacks._attacked_batch import Attempt
+from hsplid_core.attacks._attacked_batch import AttackedBatch
 from hsplid_core.attacks._frozen import frozen, refuse_training_mode
 from hsplid_core.attacks.apgd import APGD
 from hsplid_core.attacks.attack import Attack
 from hsplid_core.attacks.autoattack import AutoAttack
 from hsplid_core.attacks.balls import L2Ball, LinfBall, Norm
 from hsplid_core.attacks.fab import FAB
-from hsplid_core.attacks.model_queries import Model, Scorer
+from hsplid_core.attacks.model_queries import Model, ModelQueries
 from hsplid_core.attacks.pgd import PGD, fgsm
 from hsplid_core.attacks.regions import REGIONS, Region, find_region, region_mask, user_region
 from hsplid_core.attacks.square import Square
@@ -23,14 +23,14 @@ __all__ = [
     "PGD",
     "REGIONS",
     "Attack",
-    "Attempt",
+    "AttackedBatch",
     "AutoAttack",
     "L2Ball",
     "LinfBall",
     "Model",
+    "ModelQueries",
     "Norm",
     "Region",
-    "Scorer",
     "Square",
     "fgsm",
     "find_region",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hsplid_core.attacks.balls import Ball, take
-from hsplid_core.attacks.model_queries import Scorer
+from hsplid_core.attacks.model_queries import ModelQueries
 
 Iterate = Literal["last", "best", "first_fooling"]
 
@@ -20,14 +20,21 @@ class Ascent(Protocol):
     """Climb the loss of images [B, C, H, W] from a start in their ball."""
 
     def __call__(
-        self, scorer: Scorer, ball: Ball, start: Tensor, target: Tensor, *, step: float, steps: int
+        self,
+        scorer: ModelQueries,
+        ball: Ball,
+        start: Tensor,
+        target: Tensor,
+        *,
+        step: float,
+        steps: int,
     ) -> Tensor:
         """Return one iterate for each image, [B, C, H, W]; overwrites `start`."""
         ...
 
 
 def _last(
-    scorer: Scorer, ball: Ball, start: Tensor, target: Tensor, *, step: float, steps: int
+    scorer: ModelQueries, ball: Ball, start: Tensor, target: Tensor, *, step: float, steps: int
 ) -> Tensor:
     for _ in range(steps):
         _, _, gradient = scorer.judge_with_gradient(start, target)
@@ -36,7 +43,7 @@ def _last(
 
 
 def _best(
-    scorer: Scorer, ball: Ball, start: Tensor, target: Tensor, *, step: float, steps: int
+    scorer: ModelQueries, ball: Ball, start: Tensor, target: Tensor, *, step: float, steps: int
 ) -> Tensor:
     best = start.clone()
     best_fooled, best_loss, gradient = scorer.judge_with_gradient(start, target)
@@ -54,7 +61,7 @@ def _best(
 
 
 def _first_fooling(
-    scorer: Scorer, ball: Ball, start: Tensor, target: Tensor, *, step: float, steps: int
+    scorer: ModelQueries, ball: Ball, start: Tensor, target: Tensor, *, step: float, steps: int
 ) -> Tensor:
     result = standing = start
     rows = torch.arange(len(start), device=start.device)  # of `standing` in `result`

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from hsplid_core._noise import signed_uniform
 from hsplid_core.attacks.balls import BALLS, Ball, Norm, take
-from hsplid_core.attacks.model_queries import Scorer
+from hsplid_core.attacks.model_queries import ModelQueries
 from hsplid_core.data.batch import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempt:
+class AttackedBatch:
     """Images to attack, and the model to fool.
 
     Attributes:
@@ -26,7 +26,7 @@ class Attempt:
         seed: Seed of everything random.
     """
 
-    scorer: Scorer
+    scorer: ModelQueries
     image: Tensor
     target: Tensor
     allowed: Tensor
@@ -34,7 +34,9 @@ class Attempt:
     seed: int
 
     @classmethod
-    def of(cls, batch: Batch, allowed: Tensor, scorer: Scorer, *, seed: int) -> Attempt:
+    def of(
+        cls, batch: Batch, allowed: Tensor, scorer: ModelQueries, *, seed: int
+    ) -> AttackedBatch:
         """Attempt all images of a batch."""
         return cls(
             scorer=scorer,
@@ -48,7 +50,7 @@ class Attempt:
     def __len__(self) -> int:
         return len(self.image)
 
-    def take(self, rows: Tensor) -> Attempt:
+    def take(self, rows: Tensor) -> AttackedBatch:
         """Return the attempt on some of the images."""
         return replace(
             self,

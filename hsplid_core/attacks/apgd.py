@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from hsplid_core.attacks._ascent import is_better
-from hsplid_core.attacks._attacked_batch import Attempt
+from hsplid_core.attacks._attacked_batch import AttackedBatch
 from hsplid_core.attacks._setting_rules import Rule, count_rules, iterate_rule
 from hsplid_core.attacks.attack import Attack
 from hsplid_core.attacks.balls import Ball, take
 from hsplid_core.attacks.losses import LOSSES, Loss, LossName, ranked_goals
-from hsplid_core.attacks.model_queries import Scorer
+from hsplid_core.attacks.model_queries import ModelQueries
 
 _STREAM = 1 << 20  # of its random starts: PGD's restarts use the streams from 0 on
 
@@ -85,7 +85,7 @@ class APGD(Attack):
         """Return the same attack with the first iterate that fools."""
         return replace(self, iterate="first_fooling")
 
-    def search(self, attempt: Attempt) -> Tensor:
+    def search(self, attempt: AttackedBatch) -> Tensor:
         """Make one run after another, each on the images that stand; see `Attack`.
 
         Where nothing fools, the best of the first run returns.
@@ -117,15 +117,15 @@ class APGD(Attack):
         """Whether it can `resume`: with goals, each has a way of its own."""
         return not self.has_goals
 
-    def resume(self, attempt: Attempt, start: Tensor) -> Tensor:
+    def resume(self, attempt: AttackedBatch, start: Tensor) -> Tensor:
         """Climb from images near the border, with fewer and shorter steps; see `Attack`."""
         steps = max(1, round(_SHORT * self.steps))
-        again = replace(attempt, scorer=Scorer(attempt.scorer.model, targeted=self.targeted))
+        again = replace(attempt, scorer=ModelQueries(attempt.scorer.model, targeted=self.targeted))
         attacked, _ = self._climb(again, start, again.target, self.epsilon / 2, steps)
         return attacked
 
     def _climb(
-        self, attempt: Attempt, start: Tensor, goal: Tensor, step: float, steps: int
+        self, attempt: AttackedBatch, start: Tensor, goal: Tensor, step: float, steps: int
     ) -> tuple[Tensor, Tensor]:
         """Climb from a start: the best iterates, [B, C, H, W], and whether they fool, [B]."""
         ball = attempt.ball(self.norm, self.epsilon)
@@ -178,7 +178,7 @@ class _Climb:
 
 
 def climb(
-    scorer: Scorer,
+    scorer: ModelQueries,
     ball: Ball,
     start: Tensor,
     target: Tensor,
@@ -259,7 +259,7 @@ def _move(ball: Ball, state: _Climb, *, first: bool) -> None:
 
 
 def _evaluate(
-    scorer: Scorer, state: _Climb, loss: Loss, *, samples: int, last: bool
+    scorer: ModelQueries, state: _Climb, loss: Loss, *, samples: int, last: bool
 ) -> tuple[Tensor, Tensor]:
     """Score the current iterates, and remember the best of each."""
     if last and samples == 1:  # no step follows: the gradient would be thrown away

@@ -9,11 +9,11 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks._attacked_batch import Attempt
+from hsplid_core.attacks._attacked_batch import AttackedBatch
 from hsplid_core.attacks._frozen import frozen, refuse_training_mode
 from hsplid_core.attacks._setting_rules import Rule, radius_rules
 from hsplid_core.attacks.balls import Norm
-from hsplid_core.attacks.model_queries import Model, Scorer
+from hsplid_core.attacks.model_queries import Model, ModelQueries
 from hsplid_core.config import check
 from hsplid_core.errors import DataError
 
@@ -63,7 +63,7 @@ class Attack(ABC):
         """Whether the attack can `resume`; what it leaves standing has then been searched well."""
         return False
 
-    def resume(self, attempt: Attempt, start: Tensor) -> Tensor:
+    def resume(self, attempt: AttackedBatch, start: Tensor) -> Tensor:
         """Attack in a short run from given images of the balls, [B, C, H, W].
 
         Raises:
@@ -109,8 +109,8 @@ class Attack(ABC):
         refuse_training_mode(model)
         # A caller in inference mode would make tensors that autograd refuses.
         with frozen(model), torch.inference_mode(False), torch.no_grad():
-            attempt = Attempt(
-                scorer=Scorer(model, targeted=self.targeted),
+            attempt = AttackedBatch(
+                scorer=ModelQueries(model, targeted=self.targeted),
                 image=image,
                 target=target.clone(),  # of inference mode it could not be saved for a gradient
                 allowed=allowed,
@@ -122,7 +122,7 @@ class Attack(ABC):
         return attacked
 
     @abstractmethod
-    def search(self, attempt: Attempt) -> Tensor:
+    def search(self, attempt: AttackedBatch) -> Tensor:
         """Attack a batch that has been checked, without recording gradients.
 
         Returns:

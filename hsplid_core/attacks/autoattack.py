@@ -17,7 +17,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from hsplid_core.attacks._attacked_batch import Attempt
+from hsplid_core.attacks._attacked_batch import AttackedBatch
 from hsplid_core.attacks._setting_rules import Rule, count_rules, iterate_rule
 from hsplid_core.attacks.apgd import APGD
 from hsplid_core.attacks.attack import Attack
@@ -110,7 +110,7 @@ class AutoAttack(Attack):
         )
         return (("apgd-ce", apgd), *second, ("fab-t", fab), ("square", square))
 
-    def search(self, attempt: Attempt) -> Tensor:
+    def search(self, attempt: AttackedBatch) -> Tensor:
         """Send one member after another at what stands; see `Attack`.
 
         Images that fool as they are come back so; where nothing fools, the first member's result

@@ -13,8 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks._attacked_batch import Attempt
-from hsplid_core.attacks._survivors import Standing, Trail
+from hsplid_core.attacks._attacked_batch import AttackedBatch
+from hsplid_core.attacks._survivors import Survivors, Trail
 from hsplid_core.attacks.attack import Attack
 from hsplid_core.attacks.balls import sizes, take
 from hsplid_core.attacks.fab import FAB
@@ -48,7 +48,7 @@ class Breaker(Protocol):
 
     def __call__(
         self,
-        attempt: Attempt,
+        attempt: AttackedBatch,
         attacks: Sequence[Attack],
         known: Tensor | None = None,
         trail: Trail | None = None,
@@ -65,7 +65,7 @@ class Breaker(Protocol):
 
 
 def break_each(
-    attempt: Attempt,
+    attempt: AttackedBatch,
     attacks: Sequence[Attack],
     known: Tensor | None = None,
     trail: Trail | None = None,
@@ -82,7 +82,7 @@ def break_each(
 
 
 def break_in_cascade(
-    attempt: Attempt,
+    attempt: AttackedBatch,
     attacks: Sequence[Attack],
     known: Tensor | None = None,
     trail: Trail | None = None,
@@ -109,7 +109,7 @@ def break_in_cascade(
     if not len(attempt):
         return record.outcome()
     trail = Trail(attempt, len(attacks)) if trail is None else trail
-    below: Standing | None = None  # what stands at the radius before
+    below: Survivors | None = None  # what stands at the radius before
     radius = 0.0
     for place, attack in enumerate(attacks):
         here = trail.at(place, record.standing(place))
@@ -135,14 +135,14 @@ def break_in_cascade(
     return record.outcome()
 
 
-def _is_in_reach(here: Standing, trail: Trail, share: float) -> Tensor:
+def _is_in_reach(here: Survivors, trail: Trail, share: float) -> Tensor:
     """Whether a full run may break images that a search has left so, bool, [N]."""
     left = here.margin / trail.lead[here.positions].clamp(min=_TINY)
     return (left <= share) | (left > _UNTOUCHED)
 
 
 def _break_by_distance(
-    attempt: Attempt, attacks: Sequence[Attack], search: FAB, known: Tensor | None
+    attempt: AttackedBatch, attacks: Sequence[Attack], search: FAB, known: Tensor | None
 ) -> Outcome:
     """Break each image at all radii that its smallest change fits into, with one search."""
     record = _Record(attempt, attacks, known)
@@ -158,7 +158,9 @@ def _break_by_distance(
 class _Record:
     """Notes what is broken, and by how large a change."""
 
-    def __init__(self, attempt: Attempt, attacks: Sequence[Attack], known: Tensor | None) -> None:
+    def __init__(
+        self, attempt: AttackedBatch, attacks: Sequence[Attack], known: Tensor | None
+    ) -> None:
         shape = (len(attempt), len(attacks))
         self._attempt = attempt
         self._norm = attacks[0].norm
@@ -170,7 +172,7 @@ class _Record:
         """Find the images not broken at a radius, int64, [N], ascending."""
         return (~(self._known | self._broken)[:, place]).nonzero().squeeze(1)
 
-    def try_out(self, here: Standing, image: Tensor, place: int) -> Standing:
+    def try_out(self, here: Survivors, image: Tensor, place: int) -> Survivors:
         """Try images [N, C, H, W] on what stands; what fools is broken from a radius on.
 
         Returns:

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks._attacked_batch import Attempt
+from hsplid_core.attacks._attacked_batch import AttackedBatch
 from hsplid_core.attacks._setting_rules import Rule, count_rules
 from hsplid_core.attacks.attack import Attack
 from hsplid_core.attacks.balls import Norm, sizes, take
@@ -69,12 +69,12 @@ class FAB(Attack):
             (0 < self.pull < 1, f"pull is {self.pull}: use a share between 0 and 1"),
         ]
 
-    def search(self, attempt: Attempt) -> Tensor:
+    def search(self, attempt: AttackedBatch) -> Tensor:
         """Attack a batch; see `Attack`. Changes found that are too large are cut to the ball."""
         found, _ = self.smallest(attempt, enough=self.epsilon)
         return attempt.ball(self.norm, self.epsilon).project_(found)
 
-    def smallest(self, attempt: Attempt, *, enough: float) -> tuple[Tensor, Tensor]:
+    def smallest(self, attempt: AttackedBatch, *, enough: float) -> tuple[Tensor, Tensor]:
         """Search for a change, of any size, that fools the model.
 
         Args:
@@ -152,7 +152,7 @@ class Walker:
     """
 
     def __init__(
-        self, attempt: Attempt, found: Tensor, size: Tensor, settings: WalkSettings
+        self, attempt: AttackedBatch, found: Tensor, size: Tensor, settings: WalkSettings
     ) -> None:
         self._attempt = attempt
         self._scorer = attempt.scorer
@@ -184,7 +184,7 @@ class Walker:
         self._keep(current, part.image, self._scorer.judge(current, part.target)[0], rows)
 
     def _linearise_(
-        self, current: Tensor, part: Attempt, goal: Tensor, rows: Tensor
+        self, current: Tensor, part: AttackedBatch, goal: Tensor, rows: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Evaluate f and its gradient; fooling iterates are kept and, in place, pulled back."""
         image, target = part.image, part.target
@@ -211,7 +211,9 @@ class Walker:
         self._found[rows[better]] = take(current, better)
         self._size[rows[better]] = size[better]
 
-    def _step(self, current: Tensor, part: Attempt, value: Tensor, gradient: Tensor) -> Tensor:
+    def _step(
+        self, current: Tensor, part: AttackedBatch, value: Tensor, gradient: Tensor
+    ) -> Tensor:
         settings, image, allowed = self._settings, part.image, part.allowed
         lower, upper = image.where(~allowed, 0), image.where(~allowed, 1)
         normal = gradient * allowed
@@ -227,7 +229,7 @@ class Walker:
         )
         return moved.clamp_(lower, upper)
 
-    def _random_start(self, part: Attempt, again: int) -> Tensor:
+    def _random_start(self, part: AttackedBatch, again: int) -> Tensor:
         noise = part.noise(_STREAM + again).view(part.image.shape)
         return part.ball(self._settings.norm, self._settings.start_radius).random_point(noise)
 

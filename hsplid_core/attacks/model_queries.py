@@ -14,7 +14,7 @@ Model = Callable[[Tensor], Tensor]
 """Pixel images [B, C, H, W] in [0, 1] to logits [B, K]; normalisation is inside."""
 
 
-class Scorer:
+class ModelQueries:
     """Evaluates a model and remembers whether all its logits were numbers.
 
     The memory is a tensor on the model's device, read once in `verify`: reading it at every step

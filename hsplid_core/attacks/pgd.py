@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from hsplid_core.attacks._ascent import ASCENTS, Iterate, is_better
-from hsplid_core.attacks._attacked_batch import Attempt
+from hsplid_core.attacks._attacked_batch import AttackedBatch
 from hsplid_core.attacks._setting_rules import Rule, count_rules, iterate_rule
 from hsplid_core.attacks.attack import Attack
 from hsplid_core.attacks.balls import Norm
@@ -84,14 +84,14 @@ class PGD(Attack):
         """Return the same attack with the first iterate that fools."""
         return replace(self, iterate="first_fooling")
 
-    def search(self, attempt: Attempt) -> Tensor:
+    def search(self, attempt: AttackedBatch) -> Tensor:
         """Attack from one start after another; see `Attack`."""
         result = self._run(attempt, restart=0)
         if self.restarts > 1:
             self._restart_(result, attempt)
         return result
 
-    def _run(self, attempt: Attempt, *, restart: int) -> Tensor:
+    def _run(self, attempt: AttackedBatch, *, restart: int) -> Tensor:
         """Attack once from one start; returns new images."""
         ball = attempt.ball(self.norm, self.epsilon)
         if self.random_start:
@@ -107,7 +107,7 @@ class PGD(Attack):
             attempt.scorer, ball, start, attempt.target, step=self.step, steps=self.steps
         )
 
-    def _restart_(self, result: Tensor, attempt: Attempt) -> None:
+    def _restart_(self, result: Tensor, attempt: AttackedBatch) -> None:
         """Attack the images that still stand again, and keep in `result` what is better."""
         fooled, loss = attempt.scorer.judge(result, attempt.target)
         for restart in range(1, self.restarts):

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from hsplid_core._noise import signed_uniform
-from hsplid_core.attacks._attacked_batch import Attempt
+from hsplid_core.attacks._attacked_batch import AttackedBatch
 from hsplid_core.attacks._setting_rules import Rule, count_rules
 from hsplid_core.attacks._windows import (
     Boxes,
@@ -74,7 +74,7 @@ class Square(Attack):
             ),
         ]
 
-    def search(self, attempt: Attempt) -> Tensor:
+    def search(self, attempt: AttackedBatch) -> Tensor:
         """Attack a batch; see `Attack`. The model need not be differentiable.
 
         Where nothing fools, the image of the last start's smallest margin returns.
@@ -127,7 +127,7 @@ class _Walk:
     """The images that still stand; every field has a row per image."""
 
     row: Tensor
-    attempt: Attempt
+    attempt: AttackedBatch
     best: Tensor
     margin: Tensor
 
@@ -158,7 +158,7 @@ class Place:
         epsilon: Their radius in pixel units.
     """
 
-    attempt: Attempt
+    attempt: AttackedBatch
     best: Tensor
     boxes: Boxes
     ball: Ball

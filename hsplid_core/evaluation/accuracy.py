@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import torch
 
-from hsplid_core.attacks import Model, Scorer, frozen, refuse_training_mode
+from hsplid_core.attacks import Model, ModelQueries, frozen, refuse_training_mode
 from hsplid_core.corruptions import (
     blur_background,
     choose_donors,
@@ -170,7 +170,7 @@ def corrupted_accuracy(
 def _share_correct(model: Model, batches: Iterator[Batch]) -> float:
     refuse_training_mode(model)
     with frozen(model):
-        scorer = Scorer(model)
+        scorer = ModelQueries(model)
         wrong = torch.cat([scorer.judge(batch.image, batch.target)[0] for batch in batches])
         scorer.verify()
     return 1 - int(wrong.sum()) / len(wrong)

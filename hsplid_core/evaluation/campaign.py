@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks import Attack, Attempt, AutoAttack, Norm, Scorer, Square, region_mask
+from hsplid_core.attacks import (
+    Attack,
+    AttackedBatch,
+    AutoAttack,
+    ModelQueries,
+    Norm,
+    Square,
+    region_mask,
+)
 from hsplid_core.attacks._survivors import Trail
 from hsplid_core.attacks.cascade import Breaker, Outcome, break_each, break_in_cascade
 from hsplid_core.data.batch import Batch
@@ -98,7 +106,7 @@ class Campaign:
         self._labels = ["clean"]
         self._first: list[Tensor] = []  # [N, 3] each: label, place of the radius, size
 
-    def run(self, scorer: Scorer, batch: Batch, wrong: Tensor) -> None:
+    def run(self, scorer: ModelQueries, batch: Batch, wrong: Tensor) -> None:
         """Attack a batch; `wrong` says which images are misclassified as they are, bool, [B]."""
         allowed = region_mask(self.threat.region, batch, seed=self._seed)
         untouched = ~allowed.flatten(1).any(1)
@@ -107,12 +115,12 @@ class Campaign:
         self.n_attacked += len(rows)
         first = _First(rows, len(self.threat.epsilons))
         if len(rows):
-            attempt = Attempt.of(batch, allowed, scorer, seed=self._seed)
+            attempt = AttackedBatch.of(batch, allowed, scorer, seed=self._seed)
             self._attack(attempt.take(rows), first)
         self._first.append(first.spread(wrong).cpu())
         self._n_done += len(wrong)
 
-    def _attack(self, attempt: Attempt, first: _First) -> None:
+    def _attack(self, attempt: AttackedBatch, first: _First) -> None:
         noise = self._noise(attempt)
         known = first.nothing
         trail = Trail(attempt, len(self.threat.epsilons)) if self._cascade else None
@@ -164,7 +172,7 @@ class Campaign:
             self._labels.append(label)
         return self._labels.index(label)
 
-    def _noise(self, attempt: Attempt) -> Tensor:
+    def _noise(self, attempt: AttackedBatch) -> Tensor:
         """Try one random point of the largest ball: whether it fools, bool, [M]."""
         ball = attempt.ball(self.threat.norm, self.threat.epsilons[-1])
         noise = attempt.noise(_NOISE_STREAM).view(attempt.image.shape)

@@ -16,7 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks import PGD, AutoAttack, Scorer
+from hsplid_core.attacks import PGD, AutoAttack, ModelQueries
 from hsplid_core.attacks.balls import take
 from hsplid_core.data.batch import Batch
 from hsplid_core.evaluation.campaign import Campaign
@@ -41,7 +41,7 @@ class Probe:
         self._n_flat = 0
         self._spread = 0.0
 
-    def look(self, scorer: Scorer, batch: Batch, logits: Tensor) -> None:
+    def look(self, scorer: ModelQueries, batch: Batch, logits: Tensor) -> None:
         """Take a batch and its logits [B, K] into account."""
         self.n_classes = logits.shape[1]
         self._n_images += len(logits)
@@ -191,7 +191,7 @@ def _find_rises(cells: Sequence[Cell]) -> Iterator[Finding]:
             )
 
 
-def _difference(scorer: Scorer, image: Tensor, logits: Tensor) -> float:
+def _difference(scorer: ModelQueries, image: Tensor, logits: Tensor) -> float:
     """Pass images a second time: the largest difference of their logits, in their own scale."""
     with torch.no_grad():
         again = scorer.logits(image)

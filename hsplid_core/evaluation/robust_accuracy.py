@@ -8,7 +8,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks import Model, Scorer, frozen, refuse_training_mode, region_mask
+from hsplid_core.attacks import Model, ModelQueries, frozen, refuse_training_mode, region_mask
 from hsplid_core.data.evaluation_batches import Images, choose_positions, read_batches
 from hsplid_core.evaluation.campaign import Campaign, Told
 from hsplid_core.evaluation.checks import Probe, find_in_campaigns, find_in_suite
@@ -72,7 +72,7 @@ def evaluate_robustness(
     heads: list[Tensor] = []  # [B, 3] each: index, label, prediction
     probe = Probe()
     with frozen(model), torch.inference_mode(False), torch.no_grad():
-        scorer = Scorer(model)
+        scorer = ModelQueries(model)
         for batch in read_batches(images, positions, batch_size, device):
             logits = scorer.logits(batch.image)
             scorer.verify()  # before any work on attacks

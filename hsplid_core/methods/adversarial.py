@@ -23,7 +23,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks import PGD, L2Ball, Scorer, frozen
+from hsplid_core.attacks import PGD, L2Ball, ModelQueries, frozen
 from hsplid_core.config.methods import AdversarialConfig
 from hsplid_core.data.batch import Batch
 from hsplid_core.frequency.dykstra import project_onto_ball_and_box
@@ -65,7 +65,7 @@ class AdversarialImages:
         epsilon, origin = self._attack.epsilon, batch.image
         ball = L2Ball(origin, allowed, epsilon)
         image = origin
-        scorer = Scorer(model)
+        scorer = ModelQueries(model)
         if self._attack.random_start:
             away = epsilon * ball.direction(torch.randn_like(origin))
             image = project_onto_ball_and_box(origin + away, origin, epsilon)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.fronts.indicators import best_values
-from sweeps.terminal.sweep_status import Standing
+from sweeps.terminal.sweep_status import SweepStatus
 from sweeps.terminal.trial_table import objective_cells
 from sweeps.trials.labels import (
     counts_text,
@@ -33,7 +33,7 @@ class Dashboard:
         console: Terminal to draw on. What others print meanwhile appears above.
     """
 
-    def __init__(self, standing: Standing, console: Console) -> None:
+    def __init__(self, standing: SweepStatus, console: Console) -> None:
         self._standing = standing
         # Transient, for what stays is the table printed at the end.
         self._live = Live(

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from sweeps.spec.objective import Objective
 from sweeps.terminal.live_view import Dashboard
-from sweeps.terminal.sweep_status import Standing
+from sweeps.terminal.sweep_status import SweepStatus
 from sweeps.trials.labels import (
     counts_text,
     duration_text,
@@ -57,7 +57,7 @@ class ProgressView:
         json_lines: bool = False,
         stream: TextIO | None = None,
     ) -> None:
-        self._standing = Standing(total, objectives, epochs=epochs, concurrency=concurrency)
+        self._standing = SweepStatus(total, objectives, epochs=epochs, concurrency=concurrency)
         self._console = console or Console(stderr=True)
         self._stream = (stream or sys.stdout) if json_lines else None
         self._dashboard: Dashboard | None = None

@@ -59,7 +59,7 @@ class _Sums:
             self.highest = tuple(map(max, record.values, self.highest or record.values))
 
 
-class Standing:
+class SweepStatus:
     """Which trials run and which ended, the front, and how long the rest may take.
 
     Args:

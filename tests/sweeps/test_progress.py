@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from sweeps.terminal.progress import ProgressView
-from sweeps.terminal.sweep_status import Standing
+from sweeps.terminal.sweep_status import SweepStatus
 from tests.sweeps.records import GOALS, complete, failed, running
 
 METRICS = {"val/accuracy": 0.71, "val/robust_accuracy": math.nan}
@@ -176,7 +176,7 @@ def test_markup_in_a_failure_is_printed_as_it_is() -> None:
 
 
 def test_time_left_counts_what_waits_and_what_runs() -> None:
-    standing = Standing(10, GOALS, epochs=4, concurrency=2)
+    standing = SweepStatus(10, GOALS, epochs=4, concurrency=2)
     assert standing.seconds_left() is None
     standing.load([complete(0, 0.5, 0.5), failed(1)])
     # Eight trials of 30.4 s on two workers; how long a failed one took says nothing.
@@ -187,7 +187,7 @@ def test_time_left_counts_what_waits_and_what_runs() -> None:
 
 
 def test_a_trial_that_ends_again_counts_once() -> None:
-    standing = Standing(4, GOALS, epochs=4, concurrency=1)
+    standing = SweepStatus(4, GOALS, epochs=4, concurrency=1)
     for record in (failed(0), complete(1, 0.5, 0.25), complete(2, 0.4, 0.5), failed(0)):
         standing.finish(record)
     assert (standing.complete, standing.failed, standing.stopped) == (2, 1, 0)
@@ -204,7 +204,7 @@ def test_time_left_before_the_first_end_comes_from_the_epochs(
 ) -> None:
     clock = [100.0]
     monkeypatch.setattr("sweeps.terminal.sweep_status.time.monotonic", lambda: clock[0])
-    standing = Standing(3, GOALS, epochs=4, concurrency=1)
+    standing = SweepStatus(3, GOALS, epochs=4, concurrency=1)
     standing.start(0, {})
     clock[0] += 10
     standing.note_epoch(0, 1, {})

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hsplid_core.attacks import APGD, FAB, PGD, Attack, Attempt, Model, Scorer, Square
-from hsplid_core.attacks._survivors import Standing, Trail
+from hsplid_core.attacks import APGD, FAB, PGD, Attack, AttackedBatch, Model, ModelQueries, Square
+from hsplid_core.attacks._survivors import Survivors, Trail
 from hsplid_core.attacks.cascade import break_each, break_in_cascade
 from tests.hsplid_core.attacks.problems import pick
 from tests.hsplid_core.attacks.trained import trained_net, unseen_batch
@@ -32,8 +32,8 @@ def correct_rows() -> Tensor:
     return (logits.argmax(1) == BATCH.target).nonzero().squeeze(1)
 
 
-def attempt_on(model: Model, seed: int = 0) -> Attempt:
-    return Attempt.of(BATCH, ALLOWED, Scorer(model), seed=seed).take(correct_rows())
+def attempt_on(model: Model, seed: int = 0) -> AttackedBatch:
+    return AttackedBatch.of(BATCH, ALLOWED, ModelQueries(model), seed=seed).take(correct_rows())
 
 
 def run(breaker: Any, name: str, known: Tensor | None = None, seed: int = 0) -> Any:
@@ -153,7 +153,7 @@ def test_a_resumed_climb_stays_in_its_set() -> None:
 
 def test_what_stands_keeps_its_order_and_its_nearest_miss() -> None:
     image = torch.arange(4.0).view(4, 1, 1, 1)
-    standing = Standing(torch.tensor([1, 3, 4, 8]), image, torch.tensor([4.0, 1.0, 3.0, 2.0]))
+    standing = Survivors(torch.tensor([1, 3, 4, 8]), image, torch.tensor([4.0, 1.0, 3.0, 2.0]))
     odd, even = standing.split(standing.positions % 2 == 1)
     merged = odd.merged(even)
     assert merged.positions.tolist() == [1, 3, 4, 8]

@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hsplid_core.attacks import APGD, FAB, Attack, Attempt, AutoAttack, Scorer, Square, region_mask
+from hsplid_core.attacks import (
+    APGD,
+    FAB,
+    Attack,
+    AttackedBatch,
+    AutoAttack,
+    ModelQueries,
+    Square,
+    region_mask,
+)
 from hsplid_core.attacks._windows import bounding_boxes, bump, inside, opposite_bumps
 from hsplid_core.attacks.apgd import _checkpoints, climb
 from hsplid_core.attacks.balls import LinfBall, sizes
@@ -29,8 +38,8 @@ def run(attack: Attack, model: Any, batch: Batch, allowed: Tensor, seed: int = 0
     return attack(model, batch.image, batch.target, allowed, seed=seed, index=index)
 
 
-def on(model: Any, batch: Batch, allowed: Tensor) -> Attempt:
-    return Attempt.of(batch, allowed, Scorer(model), seed=0)
+def on(model: Any, batch: Batch, allowed: Tensor) -> AttackedBatch:
+    return AttackedBatch.of(batch, allowed, ModelQueries(model), seed=0)
 
 
 def full(batch: Batch) -> Tensor:
@@ -167,7 +176,7 @@ def test_apgd_takes_the_steps_of_the_published_algorithm() -> None:
     ball = LinfBall(batch.image, full(batch), epsilon)
     with torch.no_grad():
         _, _, losses = climb(
-            Scorer(net),
+            ModelQueries(net),
             ball,
             start.clone(),
             batch.target,

@@ -6,7 +6,6 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import ray
@@ -30,27 +29,6 @@ _ENVIRONMENT = {
     # longer than the one before. It still writes one when a trial has saved two checkpoints.
     "TUNE_GLOBAL_CHECKPOINT_S": "inf",
 }
-
-
-@contextmanager
-def connecting(cluster: ClusterSpec) -> Iterator[Future[None]]:
-    """Begin to connect to the configured cluster, while the caller does something else.
-
-    Args:
-        cluster: Address of a running cluster, or the cores of one to start.
-
-    Yields:
-        Done when connected; its result raises what :func:`connected` does. The connection ends
-        with the context, whether it was waited for or not.
-    """
-    stack = ExitStack()
-    # Ray's processes end with the thread that started them: this one lives as long as they do.
-    with ThreadPoolExecutor(1, thread_name_prefix="connect-to-ray") as thread:
-        connection = thread.submit(stack.enter_context, connected(cluster))
-        try:
-            yield connection
-        finally:
-            thread.submit(stack.close).result()
 
 
 @contextmanager

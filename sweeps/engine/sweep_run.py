@@ -12,7 +12,7 @@ import optuna
 
 from hsplid_core.data import prepare
 from search_spaces import ParameterValue
-from sweeps.cluster.connection import connecting
+from sweeps.cluster.connection import connected
 from sweeps.cluster.resources import check_resources
 from sweeps.cluster.shared_storage import SharedStorage
 from sweeps.engine.context import SweepContext, SweepOutcome, WriteOutputs
@@ -62,14 +62,6 @@ def run_sweep(
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
         stack.enter_context(sole_driver(folder, spec.study.storage))
-        # Its start takes longest: data and model are looked at meanwhile.
-        address = spec.cluster.address
-        say_phase(
-            "Ray",
-            "starts on this machine" if address is None else f"of {address} is joined",
-            json_lines=json_lines,
-        )
-        connection = stack.enter_context(connecting(spec.cluster))
         where = "a drawn stand-in" if spec.data.root is None else str(spec.data.root)
         say_phase("Data", f"{spec.data.name} from {where}", json_lines=json_lines)
         images = prepare(spec.trial_config().data)
@@ -85,8 +77,16 @@ def run_sweep(
             write_outputs=write_outputs,
         )
         study = open_context_study(context)
+        address = spec.cluster.address
+        say_phase(
+            "Ray",
+            "starts on this machine" if address is None else f"of {address} is joined",
+            json_lines=json_lines,
+        )
+        # Not in a thread beside the data: Ray forks, for which OpenBLAS stops its threads, and
+        # whoever multiplies matrices at that moment waits for ever.
         with loading(context.tracking_uri):
-            connection.result()
+            stack.enter_context(connected(spec.cluster))
         nodes = SharedStorage(spec.storage)
         nodes.check()
         context = dataclasses.replace(context, nodes=nodes)

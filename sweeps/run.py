@@ -86,8 +86,8 @@ def _listing(*, as_json: bool) -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # torch is imported from here on, ray and mlflow only with the engine: --help and --list stay
-    # quick, and a mistake in a spec is told before a cluster starts.
+    # Optuna is imported with the checks, torch, ray and mlflow only with the engine: --help and
+    # --list stay quick, and a slip in a spec is told within a second.
     from sweeps.search.checks import check_sweep
     from sweeps.spec.overrides import parse_overrides
 

@@ -30,6 +30,7 @@ from sweeps.study.study import (
 from sweeps.study.sweep_info import SweepInfo, write_info
 from sweeps.terminal.progress import ProgressView
 from sweeps.tracking import MlflowTracker
+from sweeps.tracking.names import DATA_DEMO, DATA_KEY, DATA_SPLIT
 from sweeps.trials.attributes import SWEEP_ID
 from sweeps.trials.checkpoint_files import collect_garbage, find_checkpoint
 from sweeps.trials.from_study import records_of
@@ -158,9 +159,9 @@ def _tracker(context: SweepContext, study: optuna.Study) -> MlflowTracker:
         tags={
             **provenance_tags(),
             "seed": str(spec.seed),
-            "data.key": context.images["train"].key,
-            **{f"data.split.{name}": split.rows_hash() for name, split in context.images.items()},
-            "data.demo": str(context.is_demo).lower(),
+            DATA_KEY: context.images["train"].key,
+            **{DATA_SPLIT.format(name): part.rows_hash() for name, part in context.images.items()},
+            DATA_DEMO: str(context.is_demo).lower(),
         },
     )
 

@@ -227,12 +227,13 @@ class StudySearcher(Searcher):
     def _tell(self, trial: optuna.Trial, outcome: TrialOutcome) -> None:
         # A driver that was killed here may have left part of another end.
         attributes = {key: None for key in _OF_SOME_ENDS if key in trial.user_attrs}
-        constraints = dict.fromkeys(trial.constraints, 0.0)
         # Before tell: a finished trial's attributes cannot be changed any more.
         for key, value in {**attributes, **outcome.attributes}.items():
             trial.set_user_attr(key, value)
-        for name, excess in {**constraints, **outcome.constraints}.items():
-            trial.set_constraint(name, excess)
+        for name, excess in outcome.constraints.items():
+            # Optuna keeps the first value of a constraint and warns of a second.
+            if name not in trial.constraints:
+                trial.set_constraint(name, excess)
         self._study.tell(trial, outcome.values, state=outcome.state)
         self._judge_start(outcome.attributes.get(FAILURE) if outcome.counts_as_failure else None)
 

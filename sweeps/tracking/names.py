@@ -17,3 +17,7 @@ RANK = "sweep.pareto_rank"
 # What MLflow could not take: metrics that are not finite, parameters that have changed.
 NON_FINITE = "sweep.non_finite"
 SPEC_CHANGED = "sweep.spec_changed"
+# What a sweep was trained and judged on.
+DATA_KEY = "data.key"
+DATA_SPLIT = "data.split.{}"
+DATA_DEMO = "data.demo"

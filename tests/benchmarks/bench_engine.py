@@ -9,8 +9,8 @@ slots on: through this project's searcher, study (journal), scheduler, front, pr
 (sqlite), to the last trial's end and to the last word in MLflow; and through Ray's own
 OptunaSearch, with the same sampler and its study in memory, the same checkpoints, and none of
 Ray's loggers, so that nothing records its trials. Workers are the same, and import PyTorch as
-those of a sweep do. The sampler looks at all trials each time, in both alike; it is asked alone,
-too, and a line says how the rest grows.
+those of a sweep do. The sampler, Optuna's own, looks at all trials each time, in both alike; what
+it takes is measured inside the sweep, and a line says how that and the rest grow.
 
 Then trials without Ray's workers, of up to three epochs with two rungs and random parameters: CPU
 time of the driver's main thread for a trial in the study (with searcher, rungs and front) and in
@@ -70,6 +70,15 @@ from trainables.result_keys import ASSIGNMENT, ENDED, METRICS, TRIAL_SECONDS
 OBJECTIVES = ["val/accuracy", "val/robust_accuracy"]
 STARTUP = 10
 _WINDOW = 100
+_LISTENING = ("trial_started", "epoch_finished", "trial_finished")
+# What Study.ask and Study.tell call of a sampler, one after the other.
+_SAMPLING = (
+    "before_trial",
+    "infer_relative_search_space",
+    "sample_relative",
+    "sample_independent",
+    "after_trial",
+)
 _SPACE = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
 
 
@@ -85,6 +94,7 @@ class Clock:
         started: Seconds until trials may start.
         ended: Seconds from the beginning to the end of the last trial.
         wall: Seconds to the very end.
+        sampling: Seconds of CPU in the sampler so far, added by who times it.
     """
 
     def __init__(self) -> None:
@@ -92,6 +102,8 @@ class Clock:
         self._times: list[float] = []
         self._cpu: list[float] = []
         self._memory: list[int] = []
+        self._sampling: list[float] = []
+        self.sampling = 0.0
         self.started = self.ended = self.wall = 0.0
 
     def ready(self) -> None:
@@ -102,6 +114,7 @@ class Clock:
         """Note the end of a trial."""
         self._times.append(time.perf_counter())
         self._cpu.append(time.process_time())
+        self._sampling.append(self.sampling)
         self._memory.append(psutil.Process().memory_info().rss)
         self.ended = self._times[-1] - self._begin
 
@@ -118,6 +131,15 @@ class Clock:
         """Milliseconds of the driver's CPU a trial, over the trials just before a number."""
         begin = max(0, at - _WINDOW)
         return 1000 * (self._cpu[at - 1] - self._cpu[begin]) / (at - 1 - begin)
+
+    def each_sampling_ms(self, at: int) -> float:
+        """Milliseconds of CPU a trial in the sampler, over the trials just before a number."""
+        begin = max(0, at - _WINDOW)
+        return 1000 * (self._sampling[at - 1] - self._sampling[begin]) / (at - 1 - begin)
+
+    def add_sampling(self, seconds: float) -> None:
+        """Add what a call of the sampler took."""
+        self.sampling += seconds
 
     def cpu_ms(self) -> float:
         """Milliseconds of a processor that the driver, all of its threads, spends on a trial."""
@@ -201,6 +223,7 @@ def through_sweeps(folder: Path, trials: int) -> Clock:
         engine = Engine(folder, trials, clock.tick)
         with loading(default_uri(engine.spec.local_storage)):
             stack.enter_context(cluster())
+        _timed(engine.study.sampler, _SAMPLING, clock.add_sampling)
         engine.start()
         clock.ready()
         context = SweepContext(spec=engine.spec, folder=engine.folder, fixed={}, images={})
@@ -266,19 +289,6 @@ def bare_ray(folder: Path, trials: int) -> Clock:
     return clock
 
 
-def sampling_alone(folder: Path, trials: int) -> Clock:
-    """Ask the sampler, and tell it values, without anything around it."""
-    clock = Clock()
-    study = optuna.create_study(directions=["maximize", "maximize"], sampler=sampler())
-    for _ in range(trials):
-        trial = study.ask(dict(_SPACE))
-        found = metrics_at(trial.params["x"], trial.params["y"])
-        study.tell(trial, [found[name] for name in OBJECTIVES])
-        clock.tick()
-    clock.stop()
-    return clock
-
-
 class Simulated:
     """Trials without Ray's workers.
 
@@ -295,7 +305,7 @@ class Simulated:
         changes = ("search.sampler=random", "search.scheduler=mo_asha", "training.epochs=9")
         self._engine = Engine(folder, trials, self.clock.tick, *changes, "evaluation.every=1")
         for listener in self._engine.listeners:
-            _timed(listener, self._add)
+            _timed(listener, _LISTENING, self._add)
         self._engine.start()
         self._spent = 0.0
         for number in range(trials):
@@ -335,19 +345,20 @@ class Simulated:
         searcher.on_trial_complete(name, result)
 
 
-def _timed(listener: SweepListener, add: Callable[[float], None]) -> None:
-    """Let a listener's calls add up the time that they take."""
+def _timed(of: object, names: Sequence[str], add: Callable[[float], None]) -> None:
+    """Let an object's calls add up the CPU time that they take in their thread."""
 
-    def wrapped(call: Callable[..., None]) -> Callable[..., None]:
-        def timed(*arguments: Any, **named: Any) -> None:
+    def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any, **named: Any) -> Any:
             begin = time.thread_time()
-            call(*arguments, **named)
+            found = call(*arguments, **named)
             add(time.thread_time() - begin)
+            return found
 
         return timed
 
-    for name in ("trial_started", "epoch_finished", "trial_finished"):
-        setattr(listener, name, wrapped(getattr(listener, name)))
+    for name in names:
+        setattr(of, name, wrapped(getattr(of, name)))
 
 
 def measured(name: str, run: Callable[[Path, int], Clock], trials: int, early: int) -> Clock:
@@ -382,28 +393,35 @@ def on_ray(trials: int, rounds: int) -> list[Ratio]:
     for _ in range(rounds):
         ours = measured("through sweeps", through_sweeps, trials, early)
         pairs.append((ours, measured("bare Ray Tune", bare_ray, trials, early)))
-    alone = measured("sampling alone", sampling_alone, trials, early)
 
     def median(of: Callable[[Clock, Clock], float]) -> float:
         return statistics.median(of(ours, bare) for ours, bare in pairs)
 
-    def rest(ours: Clock, at: int) -> float:
-        return ours.each_cpu_ms(at) - alone.each_cpu_ms(at)
+    def sampler_ms(at: int) -> float:
+        return median(lambda ours, _: ours.each_sampling_ms(at))
+
+    def rest_ms(at: int) -> float:
+        return median(lambda ours, _: ours.each_cpu_ms(at) - ours.each_sampling_ms(at))
 
     whole = median(lambda ours, bare: ours.ended / bare.ended)
     told = median(lambda ours, bare: ours.wall / bare.ended)
     late = median(lambda ours, bare: ours.each_ms(trials) / bare.each_ms(trials))
     growth = median(lambda ours, _: ours.each_cpu_ms(trials) / ours.each_cpu_ms(early))
-    without = median(lambda ours, _: rest(ours, trials) / rest(ours, early))
     memory = median(lambda ours, _: ours.growth_kib())
     print(
         f"{trials} no-op trials / bare Ray Tune: {whole:.2f}, near the end {late:.2f}, until all "
-        f"is in MLflow {told:.2f}; CPU near the end / at {early} without sampler {without:.2f}"
+        f"is in MLflow {told:.2f}"
+    )
+    print(
+        f"driver's CPU for a trial: Optuna's sampler {sampler_ms(early):.1f} ms at {early}, "
+        f"{sampler_ms(trials):.1f} at {trials}; the rest {rest_ms(early):.1f} and "
+        f"{rest_ms(trials):.1f}"
     )
     cpu = median(lambda ours, _: ours.each_cpu_ms(trials) / 1000)
     return [
         Ratio(f"seconds of the driver's CPU for a trial at {trials}", cpu, 0.1, False),
         Ratio(f"CPU for a trial at {trials} / at {early}", growth, 1.5, False),
+        Ratio("the same without the sampler", rest_ms(trials) / rest_ms(early), 1.5, False),
         Ratio("KiB of the driver's memory a trial", memory, 50, False),
     ]
 

@@ -439,6 +439,25 @@ def test_trials_are_handed_out_told_and_handed_out_again() -> None:
     assert study.trials[2].user_attrs["cause"] == "worker_lost"
 
 
+def test_what_a_killed_driver_told_of_another_end_does_not_stay() -> None:
+    study = optuna.create_study(direction="maximize")
+    constraints = [ConstraintSpec(metric="hsplid/salient_dims", minimum=2)]
+    first = searcher_of(study, 1, constraints=constraints)
+    handed(first, "a")
+    trial = optuna.Trial(study, 0)
+    # All but the state, which is told last.
+    trial.set_user_attr("failure", "no memory")
+    trial.set_user_attr("cause", "memory")
+    trial.set_constraint("hsplid/salient_dims", -0.5)
+    second = searcher_of(study, 1, constraints=constraints, interrupted=[trial])
+    handed(second, "b")
+    second.on_trial_complete("b", done(**{"metrics/hsplid/salient_dims": 3.0}))
+    (ended,) = study.trials
+    assert ended.state == TrialState.COMPLETE
+    assert (ended.user_attrs["failure"], ended.user_attrs["cause"]) == (None, None)
+    assert ended.constraints == {"hsplid/salient_dims": -0.5}
+
+
 def test_losses_count_between_two_checkpoints() -> None:
     searcher = searcher_of(optuna.create_study(direction="maximize"), 2)
     for name in "ab":

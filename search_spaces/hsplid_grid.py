@@ -37,4 +37,4 @@ NEAREST_TO_BEST: dict[str, ParameterValue] = {
     "method.hsplid.rho_n": 0.05,
 }
 
-COCO = SearchSpace(suggest, NEAREST_TO_BEST)
+COCO = SearchSpace(suggest, NEAREST_TO_BEST, has_published=False)

@@ -63,15 +63,26 @@ class SearchSpace:
         paper: The published values, complete; empty where there are none.
         others: What further published settings change of these, such as another method or network
             of the same comparison; they are tried next.
+        has_published: Whether the space reaches the published values. Else ``paper`` are the
+            nearest that it does reach: tried first all the same, and called nobody's.
     """
 
     suggest: Callable[[optuna.Trial], dict[str, ParameterValue]]
     paper: Mapping[str, ParameterValue] = field(default_factory=lambda: _NO_VALUES)
     others: Sequence[Mapping[str, ParameterValue]] = ()
+    has_published: bool = True
 
     def __call__(self, trial: optuna.Trial) -> dict[str, ParameterValue]:
         """Suggest one trial's config fields."""
         return self.suggest(trial)
+
+    def is_published(self, parameters: Mapping[str, ParameterValue]) -> bool:
+        """Tell whether a trial has the published values.
+
+        Args:
+            parameters: The trial's config fields by dotted path.
+        """
+        return self.has_published and bool(self.paper) and self.paper.items() <= parameters.items()
 
     def first_trial(
         self, fixed: Mapping[str, ParameterValue] = _NO_VALUES

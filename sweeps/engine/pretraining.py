@@ -12,6 +12,8 @@ from hsplid_core.models.trained import DESCRIPTION
 from sweeps.cluster.resources import check_resources
 from sweeps.engine.context import Baseline, SweepContext, SweepFailedError
 from sweeps.engine.study_run import open_context_study, run_study
+from sweeps.search.first_trials import own_values
+from sweeps.search.space_probe import probe_space
 from sweeps.spec.loading import load_pretrain_spec
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.study.study import sole_driver, sweep_folder
@@ -50,7 +52,8 @@ def pretrain(context: SweepContext) -> tuple[bool, AnyPath | None, Baseline]:
             inner = SweepContext(
                 spec=spec,
                 folder=folder,
-                fixed={},
+                # Nothing is searched: the spec's own values train the one model.
+                fixed=own_values(spec, probe_space(spec)),
                 images=context.images,
                 json_lines=context.json_lines,
                 allow_changed=context.allow_changed,
@@ -93,7 +96,8 @@ def pretrain_key(spec: SweepSpec, data_key: str) -> str:
         data_key: Content hash of the training images.
     """
     resolved = spec.resolved()
-    content = {**{name: resolved[name] for name in _DECISIVE}, "data": data_key}
+    # "values": before, the published values of a space took the place of the spec's own.
+    content = {**{name: resolved[name] for name in _DECISIVE}, "data": data_key, "values": "own"}
     if spec.model.checkpoint is not None:
         # Another file under the same name makes other weights.
         file = spec.model.checkpoint.expanduser().read_bytes()

@@ -20,6 +20,7 @@ from sweeps.outputs.page import Chart, Section
 from sweeps.outputs.robust_curves import RobustCurve, robust_curves
 from sweeps.outputs.saliency_grid import saliency_grid, with_weights
 from sweeps.plots.front_points import BASELINE_LABEL
+from sweeps.search.first_trials import published_trial
 from sweeps.spec.loading import load_pretrain_spec
 from sweeps.storage.bucket_mirror import shared_place
 from sweeps.study.stored_sweep import StoredSweep, open_sweep
@@ -91,7 +92,7 @@ def summary_of(selection: Selection) -> dict[str, str]:
 def _front(sweep: StoredSweep, selection: Selection, links: Mapping[int, str]) -> Section:
     info = sweep.info
     baseline = info.baseline if info else None
-    paper = 0 if info and info.spec.search.paper_first else None
+    paper = published_trial(info.spec, selection.records) if info else None
     text = [
         "Trials of which no other is better in every objective. The knee is the one that is the "
         "dearest to leave: every move along the front costs more there than it gains."

@@ -12,6 +12,7 @@ from sweeps.outputs.report import report_or_warn
 from sweeps.plots.front_png import write_front
 from sweeps.plots.margins_png import write_margins
 from sweeps.plots.saliency_panels import write_panels
+from sweeps.search.first_trials import published_trial
 from sweeps.storage.file_names import FRONT_FILE, REPORT_FILE, TRIALS_FILE
 from sweeps.trials.analysis_tables import write_tables
 from sweeps.trials.record import TrialRecord
@@ -40,7 +41,7 @@ def write_all(
         title=spec.name,
         baseline=context.baseline,
         is_demo=context.is_demo,
-        paper_trial=0 if spec.search.paper_first else None,
+        paper_trial=published_trial(spec, records),
     )
     report_or_warn(folder)
     return [

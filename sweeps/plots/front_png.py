@@ -46,7 +46,7 @@ def front_figure(
     title: str,
     baseline: tuple[float, ...] | None = None,
     is_demo: bool = False,
-    paper_trial: int | None = 0,
+    paper_trial: int | None = None,
 ) -> Figure:
     """Draw the front with matplotlib.
 
@@ -88,7 +88,7 @@ def write_front(
     title: str,
     baseline: tuple[float, ...] | None = None,
     is_demo: bool = False,
-    paper_trial: int | None = 0,
+    paper_trial: int | None = None,
 ) -> None:
     """Write the picture of :func:`front_figure`, whose arguments these are, as a PNG.
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from search_spaces import (
-    ParameterValue,
-    optuna_parameters,
-)
-from trainables.config import split_path
-
-if TYPE_CHECKING:
-    from sweeps.spec.sweep_spec import SweepSpec
+from search_spaces import SWITCH_PREFIX, ParameterValue, optuna_parameters
+from sweeps.search.space_probe import SpaceProbe
 from sweeps.spec.find_space import find_space
+from sweeps.spec.sweep_spec import SweepSpec
+from sweeps.trials.record import TrialRecord
+from trainables.config import split_path
 
 
 def first_trials(
@@ -31,13 +28,42 @@ def first_trials(
     """
     space = find_space(spec.search.space)
     published = space.first_trials(fixed)
-    # A grid has every point once already.
+    # A grid has every point once already, and begins with the published one.
     if not published or spec.search.sampler == "grid":
         return []
     resolved = spec.resolved()
     own = {path: _lookup(resolved, path) for path in space.paper}
     trials = published if spec.search.paper_first else []
     return [*trials, optuna_parameters({**own, **fixed})]
+
+
+def own_values(spec: SweepSpec, space: SpaceProbe) -> dict[str, ParameterValue]:
+    """Return what a spec itself says of the fields that its space searches.
+
+    Args:
+        spec: The sweep.
+        space: What its space asks for.
+
+    Returns:
+        Values by the fields' dotted paths.
+    """
+    resolved = spec.resolved()
+    paths = dict.fromkeys(name.removeprefix(SWITCH_PREFIX) for name in space.names)
+    return {path: _lookup(resolved, path) for path in paths}
+
+
+def published_trial(spec: SweepSpec, records: Iterable[TrialRecord]) -> int | None:
+    """Find the trial that has the published values of the sweep's space.
+
+    Args:
+        spec: The sweep.
+        records: Its trials.
+
+    Returns:
+        The number of the first such trial; None without any.
+    """
+    space = find_space(spec.search.space)
+    return next((r.number for r in records if space.is_published(r.parameters)), None)
 
 
 def _lookup(values: Mapping[str, Any], path: str) -> ParameterValue:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,29 +12,74 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.samplers import BaseSampler, GridSampler, PartialFixedSampler, RandomSampler
+from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from hsplid_core.errors import ConfigError
 from search_spaces import SWITCH_PREFIX, ParameterValue, optuna_parameters
 from sweeps.search.space_probe import SpaceProbe, probe_space
+from sweeps.spec.find_space import find_space
 from sweeps.spec.sweep_spec import SearchSpec, SweepSpec
 
 _TRIES = 20
 
 
-class _Grid(GridSampler):
-    """Optuna's grid sampler, for a study that is asked and told."""
+class _Grid(BaseSampler):
+    """Each point of a grid once, in an order that the seed shuffles.
 
-    def after_trial(
+    Optuna's GridSampler ties points to trials' numbers, so that none can be put first.
+
+    Args:
+        grid: Choices by parameter.
+        first: The point to begin with, where the grid has it.
+        seed: Seed of the order.
+    """
+
+    def __init__(
+        self,
+        grid: Mapping[str, Sequence[ParameterValue]],
+        first: Mapping[str, ParameterValue],
+        seed: int,
+    ) -> None:
+        self._space: dict[str, BaseDistribution] = {
+            name: CategoricalDistribution(choices) for name, choices in grid.items()
+        }
+        points = [
+            dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
+        ]
+        random.Random(seed).shuffle(points)
+        self._points = sorted(points, key=lambda point: not point.items() <= first.items())
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return the parameters of the grid."""
+        return self._space
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the first point that no trial has; the first of all where all are taken."""
+        taken = [other.params.items() for other in study.get_trials(deepcopy=False)]
+        return next(
+            (p for p in self._points if not any(p.items() <= other for other in taken)),
+            self._points[0],
+        )
+
+    def sample_independent(
         self,
         study: Study,
         trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """Do nothing: who asks knows the size of the grid, and there is no loop to stop."""
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Refuse: a grid has all parameters of its space.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(f"the grid has no parameter {param_name}")
 
 
 class _Tpe(optuna.samplers.TPESampler):
@@ -126,9 +173,9 @@ def build_sampler(
     search = spec.search
     with experimental():
         if search.sampler == "grid":
-            sampler: BaseSampler = _Grid(
-                dict(grid_of(spec, fixed, probe_space(spec))), seed=search.seed
-            )
+            published = find_space(search.space).first_trial(fixed) if search.paper_first else {}
+            grid = grid_of(spec, fixed, probe_space(spec))
+            sampler: BaseSampler = _Grid(grid, published, search.seed)
         else:
             sampler = _SAMPLERS[search.sampler](search, search.seed + n_trials)
         return PartialFixedSampler(optuna_parameters(fixed), sampler) if fixed else sampler

@@ -34,7 +34,9 @@ def legend(figure: Figure) -> list[str]:
 
 
 def test_points_line_and_marks_of_the_figure() -> None:
-    figure = front_figure(RECORDS, GOALS, title="coco_hsplid", baseline=(0.82, 0.1), is_demo=True)
+    figure = front_figure(
+        RECORDS, GOALS, title="coco_hsplid", baseline=(0.82, 0.1), is_demo=True, paper_trial=0
+    )
     axes = figure.axes[0]
     assert legend(figure) == [
         "dominated",

@@ -339,15 +339,20 @@ def test_the_papers_grid_is_gone_through_once() -> None:
     }
     space = TrialPlan(space=_registered("hsplid_grid"), objectives=[])
     study = optuna.create_study(direction="maximize")
-    seen = set()
+    seen = list[tuple[Any, Any]]()
     for number in range(16):
         # Each time a new driver, as after a kill.
         study.sampler = build_sampler(spec, fixed, n_trials=number)
         trial = study.ask()
         values = space.space(trial)
-        seen.add((values["method.hsplid.lambda_n"], values["method.hsplid.rho_s"]))
+        seen.append((values["method.hsplid.lambda_n"], values["method.hsplid.rho_s"]))
         study.tell(trial, 0.5)
-    assert len(seen) == 16
+    assert len(set(seen)) == 16
+    assert seen[0] == (0.1, 0.5)  # the nearest to the paper's
+    late = load_spec("coco_hsplid_grid", [*texts, *parse_overrides(["search.paper_first=false"])])
+    shuffled = optuna.create_study(sampler=build_sampler(late, fixed, n_trials=0))
+    values = space.space(shuffled.ask())
+    assert (values["method.hsplid.lambda_n"], values["method.hsplid.rho_s"]) != seen[0]
     with pytest.raises(
         ConfigError, match="trials is 16, but the grid of hsplid_grid has 4 points"
     ):

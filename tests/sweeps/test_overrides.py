@@ -28,6 +28,12 @@ from sweeps.spec.overrides import (
         ("a.b=http://host:1/?x=y", "http://host:1/?x=y"),
         ("a.b='3'", "3"),
         ("a.b=1e-3x", "1e-3x"),
+        # A command line has no comments.
+        ("a.b=run #3", "run #3"),
+        ("a.b=/data/a #2/runs", "/data/a #2/runs"),
+        ("a.b=#3", "#3"),
+        ("a.b='run #3'", "run #3"),
+        ("a.b=[1, 2]  # two", [1, 2]),
     ],
 )
 def test_a_value_is_yaml(text: str, value: object) -> None:

@@ -1,9 +1,10 @@
-"""Command-line parts that the commands on stored sweeps share: NAME, ``storage=``, errors."""
+"""Command-line parts that commands share: errors as lines, ``--debug``, NAME, ``storage=``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,19 @@ from hsplid_core.errors import ConfigError, SaliencyError
 
 if TYPE_CHECKING:
     from sweeps.study.stored_sweep import StoredSweep
+
+# What libraries raise where something outside of the program fails. A command imports few of them,
+# and only from one that is imported can an error come.
+_FROM_OUTSIDE = (
+    ("builtins", "OSError"),
+    ("sqlite3", "Error"),
+    ("sqlalchemy.exc", "SQLAlchemyError"),
+    ("mlflow.exceptions", "MlflowException"),
+    ("ray.exceptions", "RayError"),
+)
+# A fault in what runs there, of which only the traceback tells.
+_FROM_INSIDE = (("ray.exceptions", "RayTaskError"),)
+_MAX_TEXT = 300
 
 
 def sweep_parser(module: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -33,16 +47,60 @@ def sweep_parser(module: str, description: str, examples: str) -> argparse.Argum
     parser.add_argument(
         "overrides", nargs="*", metavar="storage=FOLDER", help="where the sweeps are (runs)"
     )
+    add_debug(parser)
     return parser
 
 
-def report_errors(run: Callable[[], int]) -> int:
-    """Run a command; an error that its user can mend becomes one line, and exit code 2."""
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """Let a command have ``--debug``, as each has."""
+    parser.add_argument(
+        "--debug", action="store_true", help="show where in the program an error comes from, too"
+    )
+
+
+def report_errors(run: Callable[[], int], *, debug: bool, about: str = "") -> int:
+    """Run a command; an error that its user can mend becomes one line, and exit code 2.
+
+    Errors from outside of the program, such as of a disk, a database or a server, are among them,
+    wherever they were not told better. Faults of the program keep their traceback.
+
+    Args:
+        run: The command.
+        debug: Print the traceback in any case.
+        about: Begins the line, where a command does several things.
+    """
     try:
         return run()
-    except SaliencyError as error:
-        sys.stderr.write(f"error: {error}\n")
+    except Exception as error:
+        line = _told(error)
+        if line is None:
+            raise
+        if debug:
+            traceback.print_exception(error)
+        sys.stderr.write(f"error: {about}{line}\n")
         return 2
+
+
+def _told(error: Exception) -> str | None:
+    """Say in a line what went wrong; None where that is the program's fault."""
+    if isinstance(error, SaliencyError):
+        return str(error)
+    if isinstance(error, _imported(_FROM_INSIDE)) or not isinstance(
+        error, _imported(_FROM_OUTSIDE)
+    ):
+        return None
+    text = _shortened((str(error).strip() or type(error).__name__).partition("\n")[0])
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{_shortened(str(error.filename))}: {error.strerror}"
+    return f"{text} ({type(error).__name__}; --debug shows where)"
+
+
+def _imported(names: Sequence[tuple[str, str]]) -> tuple[type[Exception], ...]:
+    return tuple(getattr(sys.modules[m], name) for m, name in names if m in sys.modules)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}..."
 
 
 def open_named(arguments: argparse.Namespace, *, complete: bool = True) -> StoredSweep:

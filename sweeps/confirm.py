@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         user stopped before the end.
     """
     arguments = _parser().parse_intermixed_args(argv)
-    return report_errors(lambda: _run(arguments))
+    return report_errors(lambda: _run(arguments), debug=arguments.debug)
 
 
 def _run(arguments: argparse.Namespace) -> int:

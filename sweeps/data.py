@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from hsplid_core.errors import SaliencyError
+from sweeps._command_line import add_debug, report_errors
 
 _EXAMPLES = """\
 examples:
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         "--again", action="store_true", help="fetch also what is there, in place of it"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_debug(parser)
     return parser
 
 
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Importing torch takes seconds: --help and a slip in the call are answered before.
     from sweeps.data_sets import actions
 
-    try:
+    def run() -> int:
         return actions.run(
             arguments.command,
             arguments.name,
@@ -71,9 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             again=arguments.again,
             as_json=arguments.json,
         )
-    except SaliencyError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+
+    try:
+        return report_errors(run, debug=arguments.debug)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the same command goes on\n")
         return 130

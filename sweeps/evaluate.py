@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweeps._command_line import read_places, report_errors
+from sweeps._command_line import add_debug, read_places, report_errors
 
 if TYPE_CHECKING:
     from sweeps.model_evaluation import Verdict
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         help="per-sample log (.arrow or .parquet); by default STORAGE/evaluations/...arrow",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_debug(parser)
     return parser
 
 
@@ -96,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 2 a mistake in the call, or a model or data set that cannot be had.
     """
     arguments = _parser().parse_intermixed_args(argv)
-    return report_errors(lambda: _run(arguments))
+    return report_errors(lambda: _run(arguments), debug=arguments.debug)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from sweeps._command_line import report_errors
+from sweeps._command_line import add_debug, report_errors
 from sweeps.cluster.job_client import default_address
 
 _EXAMPLES = """\
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
             metavar="URL",
             help="of the cluster's dashboard (RAY_API_SERVER_ADDRESS, else http://127.0.0.1:8265)",
         )
+        add_debug(command)
     return parser
 
 
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 2 a mistake in the call; with ``logs --follow`` the job's own.
     """
     arguments = _parser().parse_args(argv)
-    return report_errors(lambda: _run(arguments))
+    return report_errors(lambda: _run(arguments), debug=arguments.debug)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 2 a mistake in the call, or a sweep without a front.
     """
     arguments = _parser().parse_intermixed_args(argv)
-    return report_errors(lambda: _run(arguments))
+    return report_errors(lambda: _run(arguments), debug=arguments.debug)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from search_spaces import SWITCH_PREFIX
-from sweeps._command_line import report_errors
+from sweeps._command_line import add_debug, report_errors
 from sweeps.spec.registry import SWEEPS
 
 INTERRUPTED = 130
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         help="go on with a sweep although its spec, data or code has changed",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_debug(parser)
     return parser
 
 
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if arguments.sweep is None:
         parser.error(f"name a sweep ({', '.join(SWEEPS)}) or a YAML file; see --list")
-    return report_errors(lambda: _run(arguments))
+    return report_errors(lambda: _run(arguments), debug=arguments.debug)
 
 
 def _listing(*, as_json: bool) -> str:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweeps._command_line import report_errors
+from sweeps._command_line import add_debug, report_errors
 from sweeps.cluster.job_client import default_address
 
 _EXAMPLES = """\
@@ -22,7 +22,7 @@ Sends this folder along, without what .gitignore names, and runs python -m sweep
 Ray job. The same command again, after a stop or a crash or on another cluster with the same
 storage, goes on from the study. A token is read from RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN.
 """
-_PASSED_ON = ("fresh", "allow-changed", "json")
+_PASSED_ON = ("fresh", "allow-changed", "json", "debug")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fresh", action="store_true", help="as of python -m sweeps.run")
     parser.add_argument("--allow-changed", action="store_true", help="as of python -m sweeps.run")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_debug(parser)
     return parser
 
 
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         the job's own.
     """
     arguments = _parser().parse_intermixed_args(argv)
-    return report_errors(lambda: _run(arguments))
+    return report_errors(lambda: _run(arguments), debug=arguments.debug)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from hsplid_core.errors import ConfigError, SaliencyError
-from sweeps._command_line import report_errors, storage_of
+from hsplid_core.errors import ConfigError
+from sweeps._command_line import add_debug, report_errors, storage_of
 
 _EXAMPLES = """\
 examples:
@@ -37,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a sweep, or its folder; without one, every sweep of the storage; storage=FOLDER "
         "names another folder of all sweeps",
     )
+    add_debug(parser)
     return parser
 
 
@@ -49,27 +51,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 all is delivered, 2 something is not, or a mistake in the call.
     """
-    arguments = _parser().parse_args(argv).arguments
-    return report_errors(lambda: _run(arguments))
+    arguments = _parser().parse_args(argv)
+    return report_errors(lambda: _run(arguments), debug=arguments.debug)
 
 
-def _run(arguments: Sequence[str]) -> int:
-    names = [text for text in arguments if "=" not in text]
-    storage = storage_of([text for text in arguments if "=" in text])
+def _run(arguments: argparse.Namespace) -> int:
+    names = [text for text in arguments.arguments if "=" not in text]
+    storage = storage_of([text for text in arguments.arguments if "=" in text])
     from sweeps.storage.bucket_mirror import local_folder
     from sweeps.study.stored_sweep import find_folder
     from sweeps.study.study import study_folders
 
-    if names:
-        return max(_sync(find_folder(name, storage)) for name in names)
-    folders = study_folders(local_folder(storage))
+    folders = [find_folder(name, storage) for name in names]
+    if not names:
+        folders = study_folders(local_folder(storage))
     if not folders:
         raise ConfigError(f"{storage} has no sweeps; storage=FOLDER names another place")
-    return max(_sync(folder) for folder in folders)
+    # An error of one does not stop the others.
+    return max(
+        report_errors(partial(_sync, folder), debug=arguments.debug, about=f"{folder.name}: ")
+        for folder in folders
+    )
 
 
 def _sync(folder: Path) -> int:
-    """Complete one sweep in MLflow and say so in lines; an error does not stop the others."""
+    """Complete one sweep in MLflow and say so in lines."""
     from sweeps.outputs.late_delivery import deliver
     from sweeps.study.study import SweepBusyError, sole_driver
 
@@ -77,15 +83,10 @@ def _sync(folder: Path) -> int:
         with sole_driver(folder):
             for line in deliver(folder):
                 sys.stdout.write(f"{folder.name}: {line}\n")
-    except SweepBusyError:
-        sys.stderr.write(
-            f"error: {folder.name}: a driver runs this sweep, and delivers its log itself; wait "
-            "for it, or stop it\n"
-        )
-        return 2
-    except SaliencyError as error:
-        sys.stderr.write(f"error: {folder.name}: {error}\n")
-        return 2
+    except SweepBusyError as error:
+        raise SweepBusyError(
+            "a driver runs this sweep, and delivers its log itself; wait for it, or stop it"
+        ) from error
     return 0
 
 

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         in MLflow, or a UI that does not start.
     """
     arguments = _parser().parse_intermixed_args(argv)
-    return report_errors(lambda: _run(arguments))
+    return report_errors(lambda: _run(arguments), debug=arguments.debug)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from hsplid_core.errors import SaliencyError
-from hsplid_core.files import locked
+from hsplid_core.files import locked, make_folder
 from sweeps.study.database import database_url, no_database
 from sweeps.study.location import StudyPlace, expected_place
 
@@ -30,9 +30,10 @@ def sole_driver(folder: Path, storage: str | None = None) -> Iterator[None]:
 
     Raises:
         SweepBusyError: Another process holds it.
+        DataError: The folder cannot be made or written.
         StorageError: The database does not answer.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "storage")
     place = expected_place(folder, storage)
     with ExitStack() as stack:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import confirm, pareto, report, ui
+from sweeps import confirm, pareto, report, run, sync, ui
+from sweeps._command_line import report_errors
 from tests.sweeps.studies import failed_trial, write_study
 
 ALL = ("run", "submit", "jobs", "pareto", "confirm", "report", "evaluate", "ui", "sync", "data")
@@ -85,3 +87,73 @@ def test_it_is_told_in_one_line_and_nothing_is_left_behind(
     if main is not ui.main or sweep != "hopeless":  # failures can be looked at, where recorded
         assert CASES[sweep] in told.err
     assert sorted(storage.rglob("*")) == before
+
+
+# -- errors from outside --------------------------------------------------------------------------
+
+
+def closed_database() -> int:
+    with sqlite3.connect("file:/nowhere?mode=ro", uri=True):
+        return 0
+
+
+def fault() -> int:
+    return int({}["no such key"])
+
+
+def missing_file() -> int:
+    return len(Path("/nowhere/file").read_text())
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        (missing_file, "/nowhere/file: No such file or directory (FileNotFoundError; "),
+        (closed_database, "unable to open database file (OperationalError; "),
+    ],
+)
+def test_an_error_from_outside_is_one_line_and_its_traceback_is_there_on_demand(
+    command: Callable[[], int], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = f"error: {line}--debug shows where)\n"
+    assert report_errors(command, debug=False) == 2
+    assert capsys.readouterr().err == whole
+    assert report_errors(command, debug=True, about="") == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback")
+    assert told.endswith(whole)
+
+
+def test_a_fault_of_the_program_keeps_its_traceback() -> None:
+    with pytest.raises(KeyError, match="no such key"):
+        report_errors(fault, debug=False)
+
+
+TOO_LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    ("place", "cause"),
+    [
+        ("{}/file", "storage must be a folder that can be created"),
+        ("{}/file/below", "Not a directory"),
+        ("/proc/nothing", "No such file or directory"),
+        ("{}/" + TOO_LONG, "File name too long"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "sync"])
+def test_a_storage_that_cannot_be_one_is_a_line(
+    command: str, place: str, cause: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    storage = f"storage={place.format(tmp_path)}"
+    if command == "run":
+        assert run.main(["coco_hsplid", storage]) == 2
+    else:
+        assert sync.main(["coco_hsplid", storage]) == 2
+        cause = "File name too long" if TOO_LONG in place else "is not in"
+    told = capsys.readouterr().err.splitlines()
+    assert cause in told[-1]
+    assert told[-1].startswith("error: ")
+    assert "Traceback" not in "".join(told)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

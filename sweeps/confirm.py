@@ -79,7 +79,10 @@ def _run(arguments: argparse.Namespace) -> int:
     # A mistake in the call is told before Ray is imported.
     from sweeps.confirmation.find_trials import find_trials
     from sweeps.confirmation.plan import make_plan, make_suite
+    from sweeps.spec.addresses import check_tracking_uri
 
+    if arguments.tracking_uri is not None:
+        check_tracking_uri(arguments.tracking_uri, field="--tracking-uri")
     sweep, trials = find_trials(
         arguments.sweep,
         arguments.trials,

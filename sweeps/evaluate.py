@@ -105,6 +105,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from hsplid_core.corruptions import CORRUPTIONS
     from hsplid_core.evaluation import find_suite
     from sweeps import model_evaluation as judging
+    from sweeps.spec.addresses import check_tracking_uri
     from sweeps.storage.bucket_mirror import local_folder
     from sweeps.tracking import default_uri
     from sweeps.tracking.find_models import log_evaluation
@@ -130,6 +131,7 @@ def _run(arguments: argparse.Namespace) -> int:
     given = [name for text in arguments.data for name in judging.data_sets_of(text)]
     judging.check_log_file(arguments.out, n_data_sets=len(given))
     uri = arguments.tracking_uri or default_uri(storage)
+    check_tracking_uri(uri, field="--tracking-uri")
     judged = judging.open_judged(arguments.model, uri, storage)
     verdicts: list[Verdict] = []
     logs: list[Path] = []

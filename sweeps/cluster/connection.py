@@ -68,12 +68,6 @@ def _start(cluster: ClusterSpec) -> None:
 
 
 def _join(address: str) -> None:
-    if address.startswith(("ray://", "http://", "https://")):
-        raise ConfigError(
-            f"cluster.address is {address}: use HOST:PORT of the head (6379) on one of the "
-            "cluster's nodes; from another machine, python -m sweeps.submit with the URL of the "
-            "dashboard"
-        )
     _check_reachable(address)
     use_token()
     try:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from hsplid_core.errors import ConfigError, SaliencyError
 from sweeps.cluster.token import use_token
+from sweeps.spec.addresses import check_no_secret, check_server
 from trainables.internals import PACKAGING_LOGGER
 
 if TYPE_CHECKING:
@@ -48,12 +49,9 @@ def connect(address: str) -> JobSubmissionClient:
         ConfigError: The address is none, nothing answers there, or it is no Ray cluster.
         JobError: The cluster wants a token, or another one.
     """
+    check_no_secret("--address", address, "a token comes from RAY_AUTH_TOKEN_PATH")
+    check_server("--address", address, f"that of the cluster's dashboard, as {DEFAULT_ADDRESS}")
     url = urlsplit(address)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise ConfigError(
-            f"--address is {address}: use the URL of the cluster's dashboard, {DEFAULT_ADDRESS} "
-            "for instance"
-        )
     port = url.port or (443 if url.scheme == "https" else 80)
     try:
         # Ray's client waits for ever for a machine that does not answer.

@@ -22,7 +22,7 @@ from sweeps.spec.sweep_spec import SweepSpec, absolute
 from sweeps.storage.bucket_mirror import fetch_sweep
 from sweeps.study.study import sole_driver, sweep_folder
 from sweeps.terminal.phase_lines import say_phase
-from sweeps.tracking import loading
+from sweeps.tracking import check_recordable, default_uri, loading
 from trainables.trial import initial_model
 
 
@@ -58,6 +58,8 @@ def run_sweep(
         spec = spec.model_copy(update={"storage": absolute(spec.storage)})
     fetch_sweep(spec.storage, spec.name)
     folder = sweep_folder(spec.local_storage, spec.name, fresh=fresh)
+    if spec.tracking.uri is not None or spec.local_storage.is_dir():
+        check_recordable(spec.tracking.uri or default_uri(spec.local_storage), folder)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with ExitStack() as stack:

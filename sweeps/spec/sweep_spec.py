@@ -29,6 +29,7 @@ from hsplid_core.bucket_path import AnyPath, BucketPath, any_path
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from hsplid_core.config.methods import method_class
 from hsplid_core.errors import ConfigError
+from sweeps.spec.addresses import check_cluster_address, check_tracking_uri
 from sweeps.spec.find_space import find_space
 from sweeps.spec.name_checks import check_measured, check_names
 from sweeps.spec.objective import Objective
@@ -191,7 +192,8 @@ class ClusterSpec(_Section):
     """Which Ray cluster runs the trials.
 
     Attributes:
-        address: Address of a running cluster; None starts one on this machine.
+        address: HOST:PORT of a running cluster, or ``auto`` on one of its nodes; None starts one
+            on this machine.
         num_cpus: Cores given to the cluster started here; None takes all.
         num_gpus: GPUs given to the cluster started here; None takes all.
     """
@@ -200,17 +202,29 @@ class ClusterSpec(_Section):
     num_cpus: int | None = Field(default=None, ge=1)
     num_gpus: int | None = Field(default=None, ge=0)
 
+    @field_validator("address")
+    @classmethod
+    def _address_is_one(cls, value: str | None) -> str | None:
+        return None if value is None else check_cluster_address(value)
+
 
 class TrackingSpec(_Section):
     """Where MLflow records the sweep.
 
     Attributes:
-        uri: Tracking server or database; None uses a sqlite file in the storage.
+        uri: Tracking server or database; None uses a sqlite file in the storage. A server's user
+            and password come from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, those
+            of PostgreSQL from PGPASSWORD or a password file, for the spec is logged.
         experiment: Name of the experiment; None takes the sweep's name.
     """
 
     uri: str | None = None
     experiment: str | None = None
+
+    @field_validator("uri")
+    @classmethod
+    def _uri_is_one(cls, value: str | None) -> str | None:
+        return None if value is None else check_tracking_uri(value)
 
 
 def _as_storage(value: object) -> AnyPath:

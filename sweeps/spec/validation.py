@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from hsplid_core.errors import ConfigError, did_you_mean, nearest
 from sweeps.spec import allowed_values as _schema
+from sweeps.spec.addresses import without_secrets
 from sweeps.spec.allowed_values import Place
 from sweeps.spec.overrides import merged
 from sweeps.spec.sweep_spec import MethodFaultsError, SweepSpec
@@ -74,12 +75,15 @@ def validated(values: Mapping[str, Any], *, source: str) -> SweepSpec:
 
 
 def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what an earlier version wrote of a spec the keys of this one.
+    """Give what an earlier version wrote of a spec the keys of this one, and none of its secrets.
 
     Args:
         values: A stored spec, as it was read.
     """
     result = dict(values)
+    tracking = result.get("tracking")
+    if isinstance(tracking, Mapping) and isinstance(tracking.get("uri"), str):
+        result["tracking"] = {**tracking, "uri": without_secrets(tracking["uri"])}
     for old, new in _RENAMED.items():
         if old in result:
             section, key = new.split(".")
@@ -224,5 +228,5 @@ def _dotted(place: Place) -> str:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, default=str)
+    text = json.dumps(without_secrets(value) if isinstance(value, str) else value, default=str)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -28,9 +28,11 @@ def open_storage(folder: Path, place: StudyPlace, *, writes: bool) -> BaseStorag
     """
     import optuna
     from optuna.storages.journal import JournalFileBackend
+    from sqlalchemy import URL
 
     if place.storage == "sqlite":
-        storage = optuna.storages.RDBStorage(f"sqlite:///{folder / SQLITE_FILE}")
+        url = URL.create("sqlite", database=str(folder / SQLITE_FILE))
+        storage = optuna.storages.RDBStorage(url.render_as_string())
         if writes and is_local(folder):
             _write_ahead(storage.engine)
         return storage

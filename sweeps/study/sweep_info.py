@@ -16,6 +16,7 @@ import yaml
 
 from hsplid_core.bucket_path import AnyPath, any_path
 from hsplid_core.files import replace_text
+from sweeps.spec.addresses import without_secrets
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.spec.validation import renamed, validated
 from sweeps.spec.yaml_reader import read_mapping
@@ -91,7 +92,7 @@ def read_info(folder: Path) -> SweepInfo | None:
         data_key=written["data_key"],
         weights=None if weights is None else any_path(weights),
         baseline=None if baseline is None else tuple(baseline),
-        tracking_uri=written["tracking_uri"],
+        tracking_uri=without_secrets(written["tracking_uri"]),
         tags=written["tags"],
         is_pretraining=written.get("is_pretraining", False),
     )

@@ -3,8 +3,16 @@
 Only this package knows MLflow, and it imports it inside of functions: the import takes seconds.
 """
 
-from sweeps.tracking.mlflow_client import TrackingError, loading
-from sweeps.tracking.tracker import MlflowTracker
+from sweeps.tracking.mlflow_client import loading
+from sweeps.tracking.reachability import TrackingError
+from sweeps.tracking.tracker import MlflowTracker, check_recordable
 from sweeps.tracking.tracking_uri import default_uri, ui_command
 
-__all__ = ["MlflowTracker", "TrackingError", "default_uri", "loading", "ui_command"]
+__all__ = [
+    "MlflowTracker",
+    "TrackingError",
+    "check_recordable",
+    "default_uri",
+    "loading",
+    "ui_command",
+]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from sweeps.tracking.journal import Item, Spool
-from sweeps.tracking.mlflow_client import ServerDownError, TrackingError
+from sweeps.tracking.reachability import ServerDownError, TrackingError
 from sweeps.tracking.sweep_runs import SweepStore
 
 # Read at a time: a few thousand metrics, so a few requests.

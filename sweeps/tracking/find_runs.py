@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hsplid_core.errors import ConfigError
-from sweeps.tracking.mlflow_client import TrackingError, search
+from sweeps.tracking.mlflow_client import search
 from sweeps.tracking.names import PARENT_RUN, SWEEP_ID, TRIAL
+from sweeps.tracking.reachability import TrackingError
 from sweeps.tracking.tracking_uri import sqlite_file
 
 if TYPE_CHECKING:

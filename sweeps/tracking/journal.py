@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.tracking.journal_entries import Begun, Closed, Ended, Entry, Opened, from_text, to_text
-from sweeps.tracking.mlflow_client import TrackingError
+from sweeps.tracking.reachability import TrackingError
 
 SPOOL_FILE = "tracking.db"
 OPEN = "running"

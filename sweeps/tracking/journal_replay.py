@@ -9,10 +9,11 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweeps.spec.addresses import without_secrets
 from sweeps.tracking.delivery import deliveries
 from sweeps.tracking.journal import OPEN, SPOOL_FILE, Spool
 from sweeps.tracking.journal_entries import Closed, Ended, Entry
-from sweeps.tracking.mlflow_client import ServerDownError, TrackingError
+from sweeps.tracking.reachability import ServerDownError, TrackingError
 from sweeps.tracking.sweep_runs import SweepStore
 
 _REGISTERED = "registered"  # among the journal's facts
@@ -69,7 +70,7 @@ def replay(folder: Path) -> Replayed:
             ) from error
         return Replayed(
             delivered=delivered,
-            uri=facts["uri"],
+            uri=without_secrets(facts["uri"]),
             is_complete=spool.states.get(None) == "complete",
             registered=_numbers(facts.get(_REGISTERED)),
         )

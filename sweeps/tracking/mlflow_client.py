@@ -21,9 +21,16 @@ from typing import TYPE_CHECKING
 
 from hsplid_core.errors import SaliencyError
 from hsplid_core.files import locked
+from sweeps.spec.addresses import without_secrets
 from sweeps.storage.local_disk import is_local
 from sweeps.tracking.names import NON_FINITE, STATE
-from sweeps.tracking.tracking_uri import sqlite_file
+from sweeps.tracking.reachability import (
+    ServerDownError,
+    TrackingError,
+    check_answers,
+    damaged,
+)
+from sweeps.tracking.tracking_uri import is_server, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,14 +59,6 @@ _ENVIRONMENT = {
 
 # Refusals that may pass: whoever may not in now is let in with a new token, conflicts end.
 _PASSING = (401, 403, 407, 408, 409, 425, 429, 499)
-
-
-class TrackingError(SaliencyError, ConnectionError):
-    """The tracking server cannot be used as it is."""
-
-
-class ServerDownError(TrackingError):
-    """The tracking server does not answer now; the same request may succeed later."""
 
 
 @dataclass
@@ -153,6 +152,8 @@ def connect(uri: str) -> MlflowClient:
     file = sqlite_file(uri)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
+    if not is_server(uri):
+        check_answers(uri)  # MLflow itself would ask for minutes
     # This logger tells of every new database that it creates its tables.
     noisy = logging.getLogger("mlflow.store.db.utils")
     level = noisy.level
@@ -162,11 +163,14 @@ def connect(uri: str) -> MlflowClient:
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            return MlflowClient(tracking_uri=uri)
+            # Whatever MLFLOW_REGISTRY_URI says: models belong beside their runs.
+            return MlflowClient(tracking_uri=uri, registry_uri=uri)
         except SQLAlchemyError as error:  # the only place where MLflow lets them through
+            if file is not None and "malformed" in str(error):
+                raise damaged(file) from error
             raise TrackingError(
-                f"MLflow cannot open {uri}: {_cause(error)}; move the file away, or set "
-                "tracking.uri to another one"
+                f"MLflow cannot open {without_secrets(uri)}: {_cause(error)}; set tracking.uri to "
+                "another database"
             ) from error
     finally:
         noisy.setLevel(level)
@@ -271,12 +275,13 @@ def explained(uri: str) -> Iterator[None]:
     """
     from mlflow.exceptions import MlflowException
 
+    shown = without_secrets(uri)
     try:
         yield
     except SaliencyError:
         raise
     except ImportError as error:
-        raise TrackingError(f"MLflow at {uri} needs a package: {error}; install it") from error
+        raise TrackingError(f"MLflow at {shown} needs a package: {error}; install it") from error
     except (MlflowException, OSError) as error:
         cause = _cause(error)
         status, gone = 503, False
@@ -284,8 +289,8 @@ def explained(uri: str) -> Iterator[None]:
             status = int(error.get_http_status_code())
             gone = error.error_code == "ENDPOINT_NOT_FOUND"  # a proxy whose server is restarting
         if 400 <= status < 500 and status not in _PASSING and not gone:
-            raise TrackingError(f"MLflow at {uri} refuses: {cause}") from error
-        raise ServerDownError(f"MLflow at {uri} does not answer: {cause}") from error
+            raise TrackingError(f"MLflow at {shown} refuses: {cause}") from error
+        raise ServerDownError(f"MLflow at {shown} does not answer: {cause}") from error
 
 
 def _cause(error: Exception) -> str:

@@ -26,8 +26,9 @@ from hsplid_core.bucket_path import AnyPath
 from hsplid_core.models import packaged
 from hsplid_core.models.state_files import read_state
 from sweeps.tracking.find_runs import Recording, find_runs
-from sweeps.tracking.mlflow_client import TrackingError, connect, explained
+from sweeps.tracking.mlflow_client import connect, explained
 from sweeps.tracking.names import ON_FRONT, SWEEP_ID, TRIAL
+from sweeps.tracking.reachability import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Mapping
 
 from sweeps.tracking.find_runs import Recording, find_runs
-from sweeps.tracking.mlflow_client import TrackingError, connect, explained
+from sweeps.tracking.mlflow_client import connect, explained
+from sweeps.tracking.reachability import TrackingError
 from sweeps.tracking.tracking_uri import is_server, sqlite_file
 
 LOCAL_UI = "http://127.0.0.1:5000"

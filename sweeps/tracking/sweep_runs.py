@@ -17,11 +17,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from sweeps.spec.addresses import without_secrets
 from sweeps.tracking.journal_entries import Artifact, Entry, Tagged
 from sweeps.tracking.mlflow_client import (
     KnownRun,
-    ServerDownError,
-    TrackingError,
     connect,
     create_database,
     explained,
@@ -30,6 +29,7 @@ from sweeps.tracking.mlflow_client import (
     write,
 )
 from sweeps.tracking.names import PARENT_RUN, STATE, SWEEP_ID, TRIAL
+from sweeps.tracking.reachability import ServerDownError, TrackingError
 from sweeps.tracking.run_updates import Draft, draft
 from sweeps.tracking.tracking_uri import sqlite_file
 
@@ -52,6 +52,7 @@ class SweepStore:
         self, uri: str, *, experiment: str, sweep_id: str, run_name: str, folder: Path
     ) -> None:
         self._uri = uri
+        self._shown = without_secrets(uri)
         self._experiment = experiment
         self._sweep_id = legal(sweep_id)
         self._run_name = run_name
@@ -194,8 +195,8 @@ class SweepStore:
             )
         if experiment.lifecycle_stage != "active":
             raise TrackingError(
-                f"the experiment {self._experiment} was deleted from {self._uri}: restore it with "
-                f"`mlflow experiments restore -x {experiment.experiment_id}`, or set "
+                f"the experiment {self._experiment} was deleted from {self._shown}: restore it "
+                f"with `mlflow experiments restore -x {experiment.experiment_id}`, or set "
                 "tracking.experiment to another name"
             )
         return str(experiment.experiment_id)

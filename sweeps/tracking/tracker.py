@@ -8,10 +8,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from sweeps.fronts.indicators import best_values, pareto_ranks, points_of
+from sweeps.spec.addresses import without_secrets
 from sweeps.spec.objective import Objective
 from sweeps.tracking.delivery import Courier
 from sweeps.tracking.journal import OPEN, SPOOL_FILE, Spool
@@ -26,14 +28,52 @@ from sweeps.tracking.journal_entries import (
     Opened,
     Tagged,
 )
-from sweeps.tracking.mlflow_client import EPOCH, ServerDownError, TrackingError, text
+from sweeps.tracking.mlflow_client import EPOCH, text
 from sweeps.tracking.names import CAUSE_TAG, ON_FRONT, RANK
+from sweeps.tracking.reachability import ServerDownError, TrackingError, check_answers
 from sweeps.tracking.sweep_runs import SweepStore
 from sweeps.tracking.system_metrics import SystemSampler
 from sweeps.trials.record import ENDED_STATES, TrialRecord
 from trainables.config import ParameterValue
 
 logger = logging.getLogger(__name__)
+
+
+def check_recordable(uri: str, folder: Path) -> None:
+    """Refuse, before anything is made, to begin a sweep that cannot be recorded.
+
+    Args:
+        uri: Tracking server or database.
+        folder: The sweep's folder; one that is recorded there already waits for a server.
+
+    Raises:
+        TrackingError: The server or database does not answer, or cannot be used.
+    """
+    try:
+        check_answers(uri)
+    except ServerDownError as error:
+        if _recorded_at(folder) != uri:
+            raise _unrecordable(error) from error
+
+
+def _recorded_at(folder: Path) -> str | None:
+    path = folder / SPOOL_FILE
+    if not path.is_file():
+        return None
+    with closing(Spool(path)) as spool:
+        return _uri_of(spool)
+
+
+def _uri_of(spool: Spool) -> str | None:
+    """Return where a journal's entries go, whose earlier versions kept passwords, too."""
+    uri = spool.facts.get("uri")
+    return None if uri is None else without_secrets(uri)
+
+
+def _unrecordable(error: ServerDownError) -> TrackingError:
+    return TrackingError(
+        f"{error}. Start it, or set tracking.uri to another server, or to null for a local file"
+    )
 
 
 class MlflowTracker:
@@ -115,15 +155,12 @@ class MlflowTracker:
                 not answer. Later on a server that does not answer is waited for.
         """
         self._check_owner()
-        is_known = self._spool.facts.get("uri") == self._facts["uri"]
+        is_known = _uri_of(self._spool) == self._facts["uri"]
         try:
             self._store.open()
         except ServerDownError as error:
             if not is_known:
-                raise TrackingError(
-                    f"{error}. Start it, or set tracking.uri to another server, or to null for a "
-                    "local file"
-                ) from error
+                raise _unrecordable(error) from error
             logger.warning("%s. Training goes on, and the log is kept for later", error)
         self._began_ms = int(self._spool.facts.get("began_ms", _now_ms()))
         self._spool.note({**self._facts, "began_ms": str(self._began_ms)})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hsplid_core.errors import ConfigError
 
-_SQLITE = "sqlite:///"
+_PYSQLITE = "sqlite+pysqlite"
 # Without its queues for background jobs, which no sweep uses, the UI starts in half the time and
 # runs in two processes instead of thirteen.
 UI_ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -17,7 +17,13 @@ UI_ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 def default_uri(storage: Path) -> str:
     """Return the URI of the sqlite file that records the sweeps of a storage folder."""
-    return f"{_SQLITE}{storage.absolute() / 'mlflow.db'}"
+    from sqlalchemy import URL
+
+    plain = URL.create("sqlite", database=str(storage.absolute() / "mlflow.db"))
+    text = plain.render_as_string()
+    # Where a name's characters are written as %XX, MLflow would make a folder of that name, too:
+    # of every plain sqlite:/// it makes the folder without reading them.
+    return text if "%" not in text else plain.set(drivername=_PYSQLITE).render_as_string()
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -26,12 +32,14 @@ def sqlite_file(uri: str) -> Path | None:
     Raises:
         ConfigError: The URI asks for a database in memory, which nobody could look at.
     """
-    if not uri.startswith("sqlite:"):
+    from sqlalchemy import make_url
+
+    if not uri.startswith("sqlite"):
         return None
-    path = uri.removeprefix(_SQLITE)
-    if path in ("", ":memory:", "sqlite://"):
+    name = make_url(uri).database
+    if name in (None, "", ":memory:"):
         raise ConfigError(f"tracking.uri is {uri}: name a file, as in sqlite:///runs/mlflow.db")
-    return Path(path).absolute()
+    return Path(str(name)).absolute()
 
 
 def is_server(uri: str) -> bool:

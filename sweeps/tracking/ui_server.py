@@ -15,7 +15,7 @@ from typing import IO
 
 import requests
 
-from sweeps.tracking.mlflow_client import TrackingError
+from sweeps.tracking.reachability import TrackingError
 from sweeps.tracking.tracking_uri import UI_ENVIRONMENT, ui_arguments
 
 HOST = "127.0.0.1"

@@ -98,7 +98,8 @@ def closed_database() -> int:
 
 
 def fault() -> int:
-    return int({}["no such key"])
+    known: dict[str, int] = {}
+    return known["no such key"]
 
 
 def missing_file() -> int:

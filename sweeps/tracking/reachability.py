@@ -1,0 +1,102 @@
+"""Reachability of what MLflow records in, asked without MLflow, and the errors of what is not.
+
+MLflow takes seconds to import, and asks a database that is down for minutes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hsplid_core.errors import SaliencyError
+from sweeps.spec.addresses import without_secrets
+from sweeps.tracking.tracking_uri import is_server, sqlite_file
+
+_ANSWER_S = 10.0
+_MAX_CAUSE = 200  # characters of an error's text that say more than they hide
+_SQLITE_HEAD = b"SQLite format 3\0"
+
+
+class TrackingError(SaliencyError, ConnectionError):
+    """The tracking server cannot be used as it is."""
+
+
+class ServerDownError(TrackingError):
+    """The tracking server does not answer now; the same request may succeed later."""
+
+
+def check_answers(uri: str) -> None:
+    """Ask once whether something can be recorded somewhere.
+
+    Args:
+        uri: Tracking server or database. A sqlite file may be missing.
+
+    Raises:
+        ServerDownError: The server or the database does not answer, or lets nobody in.
+        TrackingError: The file is no database, or the database's driver is not installed.
+    """
+    file = sqlite_file(uri)
+    if file is not None:
+        _check_file(file)
+    elif is_server(uri):
+        _ask_server(uri)
+    else:
+        _ask_database(uri)
+
+
+def _check_file(file: Path) -> None:
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(len(_SQLITE_HEAD))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise TrackingError(f"MLflow's file {file} cannot be read: {error.strerror}") from error
+    if head not in (b"", _SQLITE_HEAD):
+        raise damaged(file)
+
+
+def damaged(file: Path) -> TrackingError:
+    """Say that MLflow's file is no database, and how its content comes back."""
+    return TrackingError(
+        f"MLflow's file {file} is damaged (file is not a database): move it to another name; "
+        "python -m sweeps.sync NAME --again then makes it anew from each sweep's journal"
+    )
+
+
+def _ask_server(uri: str) -> None:
+    import requests
+
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=_ANSWER_S)
+    except requests.exceptions.SSLError:
+        return  # it answers, and which certificates are good enough is MLflow's to know
+    except requests.RequestException as error:
+        raise ServerDownError(
+            f"MLflow at {without_secrets(uri)} does not answer: {_told(error)}"
+        ) from error
+
+
+def _ask_database(uri: str) -> None:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    patience = {"connect_timeout": int(_ANSWER_S)} if uri.startswith("postgresql") else {}
+    shown = without_secrets(uri)
+    try:
+        create_engine(uri, poolclass=NullPool, connect_args=patience).connect().close()
+    except ImportError as error:
+        raise TrackingError(
+            f"MLflow's database {shown} needs a package ({error}): pip install '.[postgres]' has "
+            "PostgreSQL's"
+        ) from error
+    except SQLAlchemyError as error:
+        cause = _told(getattr(error, "orig", None) or error)
+        raise ServerDownError(
+            f"MLflow's database {shown} cannot be opened ({cause}): start it, or set PGPASSWORD"
+        ) from error
+
+
+def _told(error: BaseException) -> str:
+    line = " ".join(str(error).split())
+    return line if len(line) <= _MAX_CAUSE else f"{line[:_MAX_CAUSE]}..."

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
+from mlflow import MlflowClient
 
 from hsplid_core.errors import ConfigError
 from sweeps import evaluate, jobs, submit
@@ -14,7 +16,9 @@ from sweeps.run import main as run
 from sweeps.spec.addresses import check_cluster_address, check_tracking_uri, without_secrets
 from sweeps.spec.loading import load_spec
 from sweeps.spec.overrides import parse_overrides
+from sweeps.study.study import load_study
 from sweeps.study.sweep_info import ABOUT_FILE, SPEC_FILE, SweepInfo, read_info, write_info
+from sweeps.tracking import default_uri
 from sweeps.tracking.reachability import TrackingError, check_answers
 from tests.sweeps.servers import MlflowServer, free_port
 from tests.sweeps.whole_sweep import Sweep
@@ -208,6 +212,26 @@ def test_the_password_of_a_server_is_in_no_file_and_no_output(
     assert {"spec.yaml", "about.json", "report.html"} <= {path.name for path in files}
     for content in (output.encode(), *(path.read_bytes() for path in files)):
         assert not any(form in content for form in forms)
+
+
+@pytest.mark.timeout(300)
+def test_a_folder_may_have_the_letters_of_addresses_in_its_name(sweep: Sweep) -> None:
+    sweep.write(trials=1)
+    storage = sweep.folder / "a%20b?c#d{e}"
+    elsewhere = f"sqlite:///{sweep.folder}/elsewhere.db"
+    before = set(sweep.folder.iterdir())
+    code, output = sweep.run(
+        f"storage={storage}", "study.storage=sqlite", MLFLOW_REGISTRY_URI=elsewhere
+    )
+    assert code == 0, output
+    assert set(sweep.folder.iterdir()) - before == {storage}
+    assert (storage / "tiny" / "study.db").is_file()
+    assert len(load_study(storage / "tiny").trials) == 1
+    client = MlflowClient(default_uri(storage), default_uri(storage))
+    (model,) = client.search_registered_models()
+    assert model.name == "tiny"
+    (version,) = client.search_model_versions("name = 'tiny'")
+    assert Path(unquote(urlsplit(str(version.source)).path)).is_dir()
 
 
 def test_a_password_that_an_earlier_version_kept_is_read_by_nobody(tmp_path: Path) -> None:

@@ -49,6 +49,17 @@ def margins(subject: Subject) -> Findings:
     return Findings(metrics=_metrics(found), tables={MARGINS_TABLE: _table(found)})
 
 
+def margin_metrics(config: MarginsConfig, image_size: int) -> list[str]:
+    """Name all that `margins` may measure on square images.
+
+    Raises:
+        ConfigError: The subspaces do not fit the images.
+    """
+    square = (image_size, image_size)
+    subspaces = choose_subspaces(config.subspaces, square, size=config.size, step=config.step)
+    return [f"{_PREFIX}/{name}" for name in (*subspaces.labels, "smallest", "not_fooled")]
+
+
 def _settings(config: MarginsConfig) -> DeepFool:
     return DeepFool(
         num_classes=config.num_classes,

@@ -55,6 +55,12 @@ def single_pixel(subject: Subject) -> Findings:
     return Findings(metrics=metrics, tables={_TABLE: table})
 
 
+def single_pixel_metrics() -> list[str]:
+    """Name all that `single_pixel` may measure, but for the accuracies and the mean."""
+    scores = ("attribution_correct", "additive_importance", "subtractive_importance")
+    return [f"{_PREFIX}/{method}/{score}" for method in METHODS for score in scores]
+
+
 def planted_pixels(images: ImageSet) -> PlantedPixels:
     """Return what was planted into the images.
 

@@ -1,4 +1,4 @@
-"""Names that a spec may use for data sets, networks, regions, attributions and scores.
+"""Names that a spec may use for data sets, networks, regions, attributions, scores and metrics.
 
 What they stand for needs torch; a test compares the names with the tables that hold it.
 """
@@ -73,3 +73,46 @@ SCORES = (
     "gini",
     "patch_gini",
 )
+
+EPOCH_METRICS = (
+    "epoch",
+    "memory_mib",
+    "train/loss",
+    "train/learning_rate",
+    "train/seconds",
+    "val/accuracy",
+)
+"""Metrics of every epoch, whatever is trained."""
+
+METHOD_METRICS: Mapping[str, tuple[str, ...]] = {
+    "adversarial": (),
+    "cross_entropy": ("train/cross_entropy/loss",),
+    "hbar": ("train/hbar/hsic_hidden_input", "train/hbar/hsic_hidden_label"),
+    "hsplid": (
+        "hsplid/salient_dims",
+        "hsplid/nonsalient_dims",
+        "hsplid/beta_mean",
+        "train/hsplid/salient_compression",
+        "train/hsplid/nonsalient_compression",
+        "train/hsplid/hsic_salient_input",
+        "train/hsplid/hsic_salient_label",
+        "train/hsplid/hsic_nonsalient_input",
+        "train/hsplid/hsic_nonsalient_label",
+        "train/hsplid/hsic_nonsalient_salient",
+    ),
+    "human_attention": (),
+    "norm_adversarial": (),
+    "sib": (
+        "train/sib/foreground_hsic",
+        "train/sib/foreground_exp",
+        "train/sib/background_variance",
+        "train/sib/background_exp",
+    ),
+    "sparsity": (
+        "train/sparsity/l1_weights",
+        "train/sparsity/group_lasso_weights",
+        "train/sparsity/l1_activations",
+        "train/sparsity/group_lasso_activations",
+    ),
+}
+"""Metrics that each method's part of the objective may report; a term of weight 0 reports none."""

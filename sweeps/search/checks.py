@@ -46,8 +46,8 @@ def check_sweep(name_or_file: str, overrides: Sequence[Override]) -> CheckedSwee
     from sweeps.search.samplers import grid_of
     from sweeps.search.space_probe import probe_space
 
-    space = probe_space(spec)
     fixed = fixed_parameters(spec.resolved(), overrides)
+    space = probe_space(spec, fixed)
     if spec.search.sampler == "grid":
         grid_of(spec, fixed, space)
     return CheckedSweep(spec, space, fixed)

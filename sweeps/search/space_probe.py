@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -11,7 +12,9 @@ from optuna.distributions import BaseDistribution
 from hsplid_core.errors import ConfigError
 from search_spaces import SWITCH_PREFIX, ParameterValue
 from sweeps.spec.find_space import find_space
+from sweeps.spec.metric_names import check_metrics
 from sweeps.spec.sweep_spec import SweepSpec
+from trainables.config import TrialConfig
 
 _TRIES = 20
 
@@ -33,15 +36,19 @@ class SpaceProbe:
         return tuple(self.distributions)
 
 
-def probe_space(spec: SweepSpec) -> SpaceProbe:
+def probe_space(
+    spec: SweepSpec, fixed: Mapping[str, ParameterValue] = MappingProxyType({})
+) -> SpaceProbe:
     """Try a space, so that a wrong name or range is told before a cluster starts.
 
     Args:
         spec: The sweep that searches the space.
+        fixed: Parameters that an override holds at a value.
 
     Raises:
         ConfigError: The space fails, sets a field that the sweep has not, or a value that the
-            field refuses; or it changes the network, though pretrained weights fit one only.
+            field refuses; a trial of it would lack a metric that the sweep names; or it changes
+            the network, though pretrained weights fit one only.
     """
     space, config = find_space(spec.search.space), spec.trial_config()
     verbosity = optuna.logging.get_verbosity()
@@ -54,7 +61,7 @@ def probe_space(spec: SweepSpec) -> SpaceProbe:
         trial = study.ask()
         try:
             values = space(trial)
-            config.with_parameters(values)
+            _check_trial(spec, config.with_parameters({**values, **fixed}))
         except ConfigError as error:
             raise ConfigError(f"search.space {spec.search.space}: {error}") from error
         except Exception as error:
@@ -65,6 +72,16 @@ def probe_space(spec: SweepSpec) -> SpaceProbe:
     _refuse_other_networks(spec, found)
     order = list(values)
     return SpaceProbe({name: found[name] for name in sorted(found, key=lambda n: _rank(order, n))})
+
+
+def _check_trial(spec: SweepSpec, config: TrialConfig) -> None:
+    """Refuse a trial whose recipe has not the methods that measure what the sweep names."""
+    if config.recipe is None:
+        return
+    try:
+        check_metrics(spec.named_metrics, list(config.methods), spec.data, spec.evaluation)
+    except ConfigError as error:
+        raise ConfigError(f"with the recipe {config.recipe}, {error}") from error
 
 
 def _refuse_other_networks(spec: SweepSpec, searched: Mapping[str, BaseDistribution]) -> None:

@@ -7,10 +7,10 @@ asked for the rest.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable
 
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig, check
-from hsplid_core.config.analyses import MarginsConfig, SaliencyConfig
+from hsplid_core.config.analyses import MarginsConfig
 from hsplid_core.config.names import ATTRIBUTIONS, DATA_SETS, NETWORKS, REGIONS, SCORES, TEST_SETS
 from hsplid_core.errors import ConfigError, did_you_mean
 
@@ -48,55 +48,6 @@ def check_names(
             ),
         ]
     )
-
-
-def check_measured(metrics: Collection[str], evaluation: EvaluationConfig) -> None:
-    """Refuse objectives that no analysis will measure, before a trial trains for them.
-
-    Args:
-        metrics: Names of the objectives.
-        evaluation: The analyses.
-
-    Raises:
-        ConfigError: The section that measures one is off, or leaves it out; or nothing measures
-            a metric of that name.
-    """
-    sections = {
-        "margin": ("margins", evaluation.margins),
-        "saliency": ("saliency", evaluation.saliency),
-        "single_pixel": ("single_pixel", evaluation.single_pixel),
-    }
-    always = ["val/accuracy", "val/robust_accuracy"]
-    if not set(metrics) <= set(always):
-        from trainables.robustness import robustness_metrics
-
-        always += robustness_metrics(evaluation)
-    for metric in metrics:
-        family = metric.split("/")[1] if metric.startswith("val/") else ""
-        if family in sections and metric != f"val/{family}":
-            _check_analysis(metric, *sections[family])
-        elif family or f"val/{metric}" in always:
-            check([_rule("objectives.metric", metric, set(always))])
-
-
-def _check_analysis(metric: str, name: str, section: object) -> None:
-    if section is None:
-        raise ConfigError(
-            f"evaluation.{name} is null: objectives has {metric}, which nothing measures "
-            "then; write {} for the default settings"
-        )
-    if isinstance(section, SaliencyConfig):
-        check([_rule("objectives.metric", metric, _saliency_metrics(section))])
-
-
-def _saliency_metrics(section: SaliencyConfig) -> Iterator[str]:
-    for method in section.methods:
-        for score in section.scores:
-            yield f"val/saliency/{method}/{score}"
-    if section.probes:
-        yield "val/saliency/probe/salient_accuracy"
-        yield "val/saliency/probe/nonsalient_accuracy"
-        yield "val/saliency/salient_features"
 
 
 def _margins_rule(margins: MarginsConfig | None, image_size: int) -> tuple[bool, str]:

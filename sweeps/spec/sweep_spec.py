@@ -18,20 +18,19 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
-    TypeAdapter,
-    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticKnownError
+from pydantic_core import PydanticKnownError
 
 from hsplid_core.bucket_path import AnyPath, BucketPath, any_path
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
-from hsplid_core.config.methods import method_class
 from hsplid_core.errors import ConfigError
 from sweeps.spec.addresses import check_cluster_address, check_tracking_uri
 from sweeps.spec.find_space import find_space
-from sweeps.spec.name_checks import check_measured, check_names
+from sweeps.spec.method_settings import configured_methods
+from sweeps.spec.metric_names import check_metrics, only_when_due
+from sweeps.spec.name_checks import check_names
 from sweeps.spec.objective import Objective
 from sweeps.spec.study_url import check_storage
 from sweeps.storage.bucket_mirror import local_folder
@@ -45,26 +44,6 @@ SchedulerName = Literal["none", "mo_asha", "asha", "median"]
 def absolute(path: Path) -> Path:
     """Return a path that means the same in every process; ``~`` is the user's home."""
     return path.expanduser().absolute()
-
-
-def _configure_method(name: str, given: object) -> object:
-    """Turn what a spec says about a method into its configuration; None takes the defaults."""
-    kind = method_class(name)
-    if isinstance(given, Mapping) and dataclasses.is_dataclass(kind):
-        # A class from outside has no reason to know pydantic, which would pass over slips.
-        known = [field.name for field in dataclasses.fields(kind)]
-        unknown = sorted(str(key) for key in given if key not in known)
-        if unknown and not hasattr(kind, "__pydantic_config__"):
-            raise ConfigError(f"method {name} has no {unknown[0]}, only {', '.join(known)}")
-    return TypeAdapter(kind).validate_python({} if given is None else given)
-
-
-class MethodFaultsError(ValueError):
-    """Faults in the configurations of methods, each located below ``method``."""
-
-    def __init__(self, errors: list[ErrorDetails]) -> None:
-        super().__init__("; ".join(f"{error['loc']}: {error['msg']}" for error in errors))
-        self.errors = errors
 
 
 class _Section(BaseModel):
@@ -295,21 +274,7 @@ class SweepSpec(_Section):
     @field_validator("method", mode="before")
     @classmethod
     def _configure_methods(cls, value: object) -> object:
-        if not isinstance(value, Mapping):
-            return value
-        configs: dict[str, Any] = {}
-        errors: list[ErrorDetails] = []
-        for name, given in value.items():
-            try:
-                configs[name] = _configure_method(name, given)
-            except ValidationError as error:
-                errors += [{**e, "loc": (name, *e["loc"])} for e in error.errors()]
-            except ConfigError as error:
-                fault = ErrorDetails(type="value_error", loc=(name,), msg=str(error), input=given)
-                errors.append({**fault, "ctx": {"error": error}})
-        if errors:
-            raise MethodFaultsError(errors)
-        return configs
+        return configured_methods(value) if isinstance(value, Mapping) else value
 
     @model_validator(mode="after")
     def _objectives_differ(self) -> Self:
@@ -348,10 +313,10 @@ class SweepSpec(_Section):
                 f"search.scheduler is {search.scheduler}: it compares one objective, and there "
                 f"are {len(self.objectives)}; use mo_asha"
             )
-        robust = any("robust" in objective.metric for objective in self.objectives)
-        if search.scheduler != "none" and robust and self.evaluation.every > self.grace_epochs:
+        late = [goal.metric for goal in self.objectives if only_when_due(goal.metric)]
+        if search.scheduler != "none" and late and self.evaluation.every > self.grace_epochs:
             raise ConfigError(
-                f"search.scheduler is {search.scheduler}, but robustness is measured every "
+                f"search.scheduler is {search.scheduler}, but {late[0]} is measured every "
                 f"{self.evaluation.every} epochs only: lower evaluation.every to at most "
                 f"search.grace_epochs, which is {self.grace_epochs}"
             )
@@ -360,8 +325,19 @@ class SweepSpec(_Section):
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
         check_names(self.data, self.model, self.training, self.evaluation)
-        check_measured([objective.metric for objective in self.objectives], self.evaluation)
         return self
+
+    @model_validator(mode="after")
+    def _metrics_exist(self) -> Self:
+        check_metrics(self.named_metrics, self.method, self.data, self.evaluation)
+        return self
+
+    @property
+    def named_metrics(self) -> dict[str, str]:
+        """Metrics that the spec names, by the path of the field that names each."""
+        goals = {f"objectives.{i}.metric": goal.metric for i, goal in enumerate(self.objectives)}
+        limits = enumerate(self.search.constraints)
+        return goals | {f"search.constraints.{i}.metric": limit.metric for i, limit in limits}
 
     @property
     def local_storage(self) -> Path:

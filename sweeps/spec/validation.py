@@ -11,17 +11,20 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from hsplid_core.config.methods import METHODS
 from hsplid_core.errors import ConfigError, did_you_mean, nearest
 from sweeps.spec import allowed_values as _schema
 from sweeps.spec.addresses import without_secrets
 from sweeps.spec.allowed_values import Place
+from sweeps.spec.method_settings import MethodFaultsError
 from sweeps.spec.overrides import merged
-from sweeps.spec.sweep_spec import MethodFaultsError, SweepSpec
+from sweeps.spec.sweep_spec import SweepSpec
 
-# Takes the place of required values that were wrong, so that the rest can still be checked.
+# Takes the place of values that were wrong, so that the rest can still be checked; of methods all,
+# for another section may need the one that was misspelt.
 _STAND_IN: Mapping[str, Any] = {
     "name": "stand-in",
-    "method": {"cross_entropy": None},
+    "method": dict.fromkeys(METHODS),
     "search": {"space": "pretrain"},
     "trials": 1,
 }
@@ -65,7 +68,9 @@ def validated(values: Mapping[str, Any], *, source: str) -> SweepSpec:
             removed |= {fault.place, _remove(remaining, fault.place)}
         if not found:
             break
-        remaining = merged(_STAND_IN, remaining)
+        wrong = {place[0] for place in removed if place}
+        stand_in = {section: value for section, value in _STAND_IN.items() if section in wrong}
+        remaining = merged(stand_in, remaining)
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         order = list(values)

@@ -17,6 +17,7 @@ from sweeps.run import main
 from sweeps.search.first_trials import first_trials
 from sweeps.spec.find_space import find_space
 from sweeps.spec.loading import load_pretrain_spec, load_spec
+from sweeps.spec.metric_names import check_metrics
 from sweeps.spec.overrides import parse_overrides
 from sweeps.spec.registry import SWEEPS
 from sweeps.spec.sweep_spec import SweepSpec
@@ -67,6 +68,9 @@ def run(spec: SweepSpec, parameters: dict[str, ParameterValue]) -> dict[str, flo
     for objective in spec.objectives:
         assert math.isfinite(metrics[objective.metric])
     assert math.isfinite(metrics["train/loss"])
+    # Whatever a trial reports, a spec may name.
+    named = {name: name for name in metrics}
+    check_metrics(named, list(spec.method), spec.data, spec.evaluation)
     return metrics
 
 

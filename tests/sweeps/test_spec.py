@@ -186,7 +186,7 @@ def test_yaml_becomes_the_types_of_the_configs(write: WriteSpec) -> None:
             data={"root": "/x", "cache_dir": "y"},
             evaluation={"epsilons_255": [1, 2.5], "max_images": None},
             method={"hsplid": {"hsic_warmup": 3, "sigma": None}, "cross_entropy": None},
-            objectives=[{"metric": "loss", "direction": "minimize"}],
+            objectives=[{"metric": "train/loss", "direction": "minimize"}],
         )
     )
     assert spec.data.root == Path("/x")
@@ -196,7 +196,7 @@ def test_yaml_becomes_the_types_of_the_configs(write: WriteSpec) -> None:
         "hsplid": HsplidConfig(hsic_warmup=3, sigma=None),
         "cross_entropy": CrossEntropyConfig(),
     }
-    assert spec.objectives == (Objective(metric="loss", direction="minimize"),)
+    assert spec.objectives == (Objective(metric="train/loss", direction="minimize"),)
 
 
 def test_a_spec_can_be_made_of_configs() -> None:

@@ -18,7 +18,7 @@ from hsplid_core.data.check_files import check_sources
 from hsplid_core.data.fetching import RECIPES, Recipe, Step, fetch
 from hsplid_core.data.workers import Workers
 from hsplid_core.errors import ConfigError, DataError
-from sweeps.data_sets.progress_bar import ProgressView
+from sweeps.data_sets.progress_bar import ProgressBar
 from sweeps.data_sets.settings import DATA_FOLDER, Settings, data_sets_named, family, read_settings
 
 # Checking decodes whole pictures; to what size they are shrunk then does not matter.
@@ -134,7 +134,7 @@ def _fetch(
 
 
 def _download(recipe: Recipe, root: Path, settings: Settings, *, again: bool) -> None:
-    with ProgressView(in_bytes=True) as in_bytes, ProgressView() as in_files:
+    with ProgressBar(in_bytes=True) as in_bytes, ProgressBar() as in_files:
 
         def show(step: Step) -> None:
             view = in_bytes if step.unit == "bytes" else in_files
@@ -160,7 +160,7 @@ def _by_hand(name: str, recipe: Recipe, root: Path) -> str:
 
 def _check(name: str, names: Sequence[str], settings: Settings, *, as_json: bool) -> int:
     root = _existing(name, settings)
-    with ProgressView() as view:
+    with ProgressBar() as view:
         findings = check_sources(
             _openers(names, root),
             progress=partial(view.show, f"checking {name}"),
@@ -210,7 +210,7 @@ def _build_one(
     source: Source, settings: Settings, workers: Workers, *, as_json: bool
 ) -> dict[str, object]:
     start = time.perf_counter()
-    with ProgressView() as view:
+    with ProgressBar() as view:
         view.show(f"reading {source.name}", 0, None)  # every byte, to know it again
         images = build_or_open(
             source,

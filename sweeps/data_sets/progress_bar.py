@@ -1,4 +1,4 @@
-"""Progress of the data commands: a bar on a terminal, else a line now and then."""
+"""Progress bars of the data commands: bars on a terminal, else a line now and then."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rich.progress import (
 _PAUSE_S = 10.0
 
 
-class ProgressView:
+class ProgressBar:
     """Shows how far several tasks are, one after the other or at once.
 
     Args:

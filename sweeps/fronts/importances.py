@@ -34,7 +34,7 @@ class Importances:
         shares: Target to parameter to importance, from large to small, adding up to 1. A target
             is an objective's metric, or :data:`HYPERVOLUME`: being one of the trials that rank
             first and span the most volume, without a preference for any objective.
-        warning: Why not to rely on it; None where there are enough trials.
+        warning: Why there are none; None where there are enough trials.
     """
 
     shares: Mapping[str, Mapping[str, float]]
@@ -49,21 +49,19 @@ def importances(study: optuna.Study, objectives: Sequence[Objective]) -> Importa
         objectives: The study's objectives, in its order.
 
     Returns:
-        Nothing but a warning where fewer than two trials are complete or nothing was searched.
+        Nothing but a warning where too few trials are complete or nothing was searched: a number
+        is read as a finding, whatever stands beside it.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(complete) < 2 or not any(trial.params for trial in complete):
-        return Importances(
-            shares={},
-            warning=f"{len(complete)} complete trials say nothing about importances",
-        )
+    if warning := _warning(complete):
+        return Importances(shares={}, warning=warning)
     shares = {
         objective.metric: _assess(study, _loss(position, objective))
         for position, objective in enumerate(objectives)
     }
     if len(objectives) > 1:
         shares[HYPERVOLUME] = _assess(study, None)
-    return Importances(shares=shares, warning=_warning(len(complete)))
+    return Importances(shares=shares, warning=None)
 
 
 def _assess(
@@ -82,14 +80,18 @@ def _loss(position: int, objective: Objective) -> Callable[[FrozenTrial], float]
     return lambda trial: sign * trial.values[position]
 
 
-def _warning(n_trials: int) -> str | None:
+def _warning(complete: Sequence[FrozenTrial]) -> str | None:
+    n_trials = len(complete)
+    if n_trials < 2 or not any(trial.params for trial in complete):
+        return f"{n_trials} complete trials say nothing about importances"
     best = math.ceil(_BEST_SHARE * n_trials)
     if best >= _FEWEST_BEST:
         return None
     needed = round((_FEWEST_BEST - 1) / _BEST_SHARE) + 1
     return (
         f"too few trials: importances ask what the best tenth have in common, and of {n_trials} "
-        f"complete trials that is {best}; from {needed} trials on they begin to mean something"
+        f"complete trials that is {best}; from {needed} trials on they begin to mean something "
+        "and are shown"
     )
 
 

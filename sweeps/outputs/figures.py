@@ -76,6 +76,7 @@ def _history(history: History, hours: Sequence[float], label: str) -> go.Figure:
 def telling_parameters(study: optuna.Study, found: Importances) -> list[str]:
     """Choose the parameters whose axes are worth their room, the most important ones first.
 
+    Where importances are not known, they come by name.
     Those that are the same in all complete trials tell nothing, and a switch nothing that its
     parameter's axis, which has a place for "off", does not.
     """

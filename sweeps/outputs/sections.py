@@ -177,7 +177,8 @@ def _parameters(sweep: StoredSweep, selection: Selection, found: Importances) ->
     which = "" if shown == len(selection.ranks) else f", the best-ranked of {len(selection.ranks)}"
     these = "parameters"
     if len(drawn) < len(telling):
-        these = f"the {len(drawn)} most important of {len(telling)} parameters that differ"
+        which_drawn = "most important" if found.shares else "first"
+        these = f"the {len(drawn)} {which_drawn} of {len(telling)} parameters that differ"
     caption = (
         f"Objectives and {these}, of {shown} trials{which}. The darkest lines are the front, "
         "which has rank 0 here."

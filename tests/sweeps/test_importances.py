@@ -51,6 +51,7 @@ def test_conditional_parameters_take_part() -> None:
 def test_too_few_trials_are_warned_about(n_trials: int, is_warned: bool) -> None:
     found = importances(decided_study(n_trials), [Objective("x"), Objective("y", "minimize")])
     assert (found.warning is not None) == is_warned
+    assert (found.shares == {}) == is_warned
     if found.warning is not None:
         assert "of 40 complete trials that is 4; from 41 trials on" in found.warning
 

@@ -123,18 +123,25 @@ def asked(query: str) -> duckdb.DuckDBPyRelation:
     return answer
 
 
-def test_importances_come_with_a_warning_where_trials_are_few(
+def test_where_trials_are_few_the_warning_stands_in_place_of_importances(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_study(tmp_path / "few", cloud_study(20).trials)
     _, out, _ = told(capsys, "few", f"storage={tmp_path}", "--importances")
-    assert "Importances (PED-ANOVA)" in out
-    assert "rho_s on/off" in out
-    assert "too few trials: importances ask" in out
+    assert "Importances (PED-ANOVA)" not in out
+    assert "Importances too few trials: importances ask" in out
     _, out, _ = told(capsys, "few", f"storage={tmp_path}", "--importances", "--json")
     found = json.loads(out)["importances"]
-    assert list(found["shares"]) == ["val/accuracy", "val/robust_accuracy", "hypervolume"]
+    assert found["shares"] == {}
     assert "of 19 complete trials that is 2" in found["warning"]
+
+
+def test_importances_in_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_study(tmp_path / "enough", cloud_study(48).trials)
+    _, out, _ = told(capsys, "enough", f"storage={tmp_path}", "--importances")
+    assert "Importances (PED-ANOVA)" in out
+    assert "rho_s on/off" in out
+    assert "too few trials" not in out
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ values that the trials were ranked by, and behind them:
 column         type     meaning
 =============  =======  ====================================================================
 rank           int64    1 on the front, 2 on the front without those, ...; null unless feasible
-is_knee        bool     the trial of the front that is the dearest to leave
+is_knee        bool     the trial of the front that is the dearest to leave; see
+                        :class:`sweeps.fronts.selection.Selection` for when there is none
 infeasible     string   why a complete trial was not ranked; null for all others
 =============  =======  ====================================================================
 
@@ -70,12 +71,14 @@ def selection_json(selection: Selection) -> dict[str, object]:
         "hypervolume": selection.hypervolume,
         "knee": selection.knee,
         "ends": dict(selection.ends),
+        "passed_over": list(selection.passed_over),
         "ties": [list(group) for group in selection.ties],
         "front": [
             {
                 "trial": record.number,
                 "values": dict(zip(names, record.values or (), strict=True)),
                 "parameters": dict(record.parameters),
+                "warnings": record.warnings,
             }
             for record in selection.front
         ],

@@ -26,6 +26,8 @@ from sweeps.trials.record import TrialRecord
 
 Points = NDArray[np.float64]  # [N, M]: N trials, M objectives
 
+_FEWEST_FOR_KNEE = 3
+
 
 def points_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> Points:
     """Stack the values of trials, [N, M]; all must have some."""
@@ -115,8 +117,17 @@ def trade_offs(front: Points, objectives: Sequence[Objective]) -> NDArray[np.flo
 
 
 def knee_index(front: Points, objectives: Sequence[Objective]) -> int | None:
-    """Find the knee of a front [N, M]; of equal ones the first, None without a point."""
-    return int(np.argmax(trade_offs(front, objectives))) if len(front) else None
+    """Find the knee of a front [N, M]; of points with equal values the first.
+
+    Returns:
+        None where no point is dearer to leave than all others: the largest trade-off is shared, as
+        on a straight line, or fewer than three points differ, which are nothing but ends.
+    """
+    if len(np.unique(front, axis=0)) < _FEWEST_FOR_KNEE:
+        return None
+    found = trade_offs(front, objectives)
+    dearest = np.flatnonzero(np.isclose(found, found.max()))
+    return int(dearest[0]) if len(np.unique(front[dearest], axis=0)) == 1 else None
 
 
 def end_indices(front: Points, objectives: Sequence[Objective]) -> list[int]:

@@ -20,6 +20,7 @@ from sweeps.fronts.indicators import (
 )
 from sweeps.spec.objective import Objective
 from sweeps.trials.feasibility import Constraint, named_values
+from sweeps.trials.labels import metric_label
 from sweeps.trials.record import TrialRecord
 
 
@@ -37,8 +38,10 @@ class Selection:
         reference: Reference point of the hypervolume, in the objectives' order.
         hypervolume: Volume between the front and the reference point; a point that is not better
             than it in every objective adds nothing.
-        knee: Number of the front's trial that is the dearest to leave; None without a front.
-        ends: Number of the trial that is best in an objective, by the objective's metric.
+        knee: Number of the front's trial that is the dearest to leave; None where there is none.
+        ends: Number of the front's trial that is best in an objective, by the objective's metric.
+        passed_over: Numbers of the front's trials that were no candidates for knee and ends, since
+            they have more warnings than others of the front.
         ties: Numbers of the front's trials that have equal values, two or more each.
     """
 
@@ -50,7 +53,13 @@ class Selection:
     hypervolume: float
     knee: int | None
     ends: Mapping[str, int]
+    passed_over: tuple[int, ...]
     ties: tuple[tuple[int, ...], ...]
+
+    def end_label(self, metric: str) -> str:
+        """Say in words what a trial of :attr:`ends` is best in, and among which."""
+        among = " of those without warnings" if self.passed_over else ""
+        return f"best {metric_label(metric)}{among}"
 
     @property
     def front(self) -> list[TrialRecord]:
@@ -94,10 +103,16 @@ def select(
         reference = default_reference(points, objectives)
     _check_reference(reference, objectives)
     front = points[ranks == 1]
-    numbers = [record.number for record, rank in zip(candidates, ranks, strict=True) if rank == 1]
+    members = [record for record, rank in zip(candidates, ranks, strict=True) if rank == 1]
+    numbers = [record.number for record in members]
+    # No trial is recommended whose numbers are less to be trusted than others'. What all are
+    # warned of, as of masks that the data lack, tells nothing between them.
+    fewest = min((len(record.warnings) for record in members), default=0)
+    trusted = [record for record in members if len(record.warnings) == fewest]
+    trusted_front = points_of(trusted, objectives)
     ranked = dict(zip((record.number for record in candidates), ranks.tolist(), strict=True))
     known = {record.number: record for record in candidates}
-    knee = knee_index(front, objectives)
+    knee = knee_index(trusted_front, objectives)
     return Selection(
         objectives=tuple(objectives),
         records=tuple(
@@ -111,11 +126,14 @@ def select(
         infeasible=infeasible,
         reference=tuple(reference),
         hypervolume=hypervolume(front, reference, objectives),
-        knee=None if knee is None else numbers[knee],
+        knee=None if knee is None else trusted[knee].number,
         ends={
-            objective.metric: numbers[end]
-            for objective, end in zip(objectives, end_indices(front, objectives), strict=False)
+            objective.metric: trusted[end].number
+            for objective, end in zip(
+                objectives, end_indices(trusted_front, objectives), strict=False
+            )
         },
+        passed_over=tuple(each.number for each in members if len(each.warnings) > fewest),
         ties=_ties(front, numbers),
     )
 

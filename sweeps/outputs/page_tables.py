@@ -16,6 +16,7 @@ from sweeps.trials.labels import (
     metric_label,
     metric_text,
     parameters_text,
+    warnings_text,
 )
 from sweeps.trials.record import TrialRecord
 
@@ -104,7 +105,10 @@ def _marks(selection: Selection) -> Mapping[int, list[str]]:
     if selection.knee is not None:
         marks[selection.knee].append("knee")
     for metric, number in selection.ends.items():
-        marks[number].append(f"best {metric_label(metric)}")
+        marks[number].append(selection.end_label(metric))
+    for record in selection.records:
+        if record.warnings:
+            marks[record.number].append(warnings_text(record))
     for group in selection.ties:
         for number in group:
             others = ", ".join(str(other) for other in group if other != number)

@@ -1,7 +1,8 @@
 """The models of a sweep's front, handed to MLflow's registry when the sweep ends.
 
 The registered model has the name of the sweep's folder. Its aliases are ``knee`` and, for each end
-of the front, ``best-`` and the objective's name with ``-`` for ``/``: ``best-val-accuracy``.
+of the front, ``best-`` and the objective's name with ``-`` for ``/``: ``best-val-accuracy``. A
+model that the evaluation warns of has the warnings' codes in the tag ``sweep.warnings``.
 """
 
 from __future__ import annotations
@@ -53,15 +54,24 @@ def register_front(sweep: StoredSweep) -> Mapping[str, str]:
         SaliencyError: The folder does not say where the sweep is recorded, a checkpoint does not
             say which model it is, or MLflow does not answer.
     """
-    aliases = aliases_of(select(sweep.records, sweep.objectives))
+    selection = select(sweep.records, sweep.objectives)
+    aliases = aliases_of(selection)
+    given = {alias for own in aliases.values() for alias in own}
+    possible = [KNEE, *(end_alias(objective.metric) for objective in sweep.objectives)]
     config = sweep.spec.trial_config()
     versions = register_models(
         sweep.recording,
         name=sweep.name,
         models=[
-            FrontModel(trial=number, checkpoint=find_checkpoint(sweep.folder, number), aliases=own)
-            for number, own in aliases.items()
+            FrontModel(
+                trial=record.number,
+                checkpoint=find_checkpoint(sweep.folder, record.number),
+                aliases=aliases[record.number],
+                warnings=sorted(record.warnings),
+            )
+            for record in selection.front
         ],
+        unused_aliases=[alias for alias in possible if alias not in given],
         example=lambda: load(config.data, "val").batch(torch.tensor([0])).image.numpy(),
     )
     note_registered(sweep.folder, aliases)

@@ -29,7 +29,7 @@ from sweeps.tracking.run_links import trial_pages
 from sweeps.tracking.tracking_uri import is_server, ui_command
 from sweeps.trials.analysis_tables import collect
 from sweeps.trials.checkpoint_files import find_checkpoint
-from sweeps.trials.labels import duration_text, metric_label, metric_text
+from sweeps.trials.labels import duration_text, metric_label, metric_text, warnings_text
 from sweeps.trials.record import TrialRecord
 from trainables.robustness import WARNINGS
 
@@ -77,16 +77,19 @@ def summary_of(selection: Selection) -> dict[str, str]:
         "on the front": str(len(selection.front)),
         "hypervolume": f"{selection.hypervolume:.4g}",
     }
+    front = {record.number: record for record in selection.front}
     if selection.knee is not None:
-        found["knee"] = f"trial {selection.knee}"
+        found["knee"] = _trial_text(front[selection.knee])
     for objective in selection.objectives:
-        number = selection.ends.get(objective.metric)
-        record = next((r for r in selection.front if r.number == number), None)
-        if record is not None:
-            value = record.metrics[objective.metric]
-            label = f"best {metric_label(objective.metric)}"
-            found[label] = f"{metric_text(objective.metric, value)} (trial {number})"
+        if objective.metric in selection.ends:
+            record = front[selection.ends[objective.metric]]
+            value = metric_text(objective.metric, record.metrics[objective.metric])
+            found[selection.end_label(objective.metric)] = f"{value} ({_trial_text(record)})"
     return found
+
+
+def _trial_text(record: TrialRecord) -> str:
+    return ", ".join(filter(None, [f"trial {record.number}", warnings_text(record)]))
 
 
 def _front(sweep: StoredSweep, selection: Selection, links: Mapping[int, str]) -> Section:
@@ -96,7 +99,16 @@ def _front(sweep: StoredSweep, selection: Selection, links: Mapping[int, str]) -
     text = [
         "Trials of which no other is better in every objective. The knee is the one that is the "
         "dearest to leave: every move along the front costs more there than it gains."
+        if selection.knee is not None
+        else "Trials of which no other is better in every objective. There is no knee: none is "
+        "dearer to leave than all others."
     ]
+    if selection.passed_over:
+        which = ", ".join(map(str, selection.passed_over))
+        text.append(
+            f"Warnings speak against numbers of trials {which}, and not against all of the front: "
+            "what is called the knee or the best is chosen without these."
+        )
     if links and info is not None:
         text.append("Point at a trial to see its parameters; click it to open its run in MLflow.")
         if not is_server(info.tracking_uri):
@@ -224,8 +236,7 @@ def _chosen(selection: Selection) -> list[TrialRecord]:
 def _curves(sweep: StoredSweep, selection: Selection) -> Section | None:
     curves: list[RobustCurve] = []
     for record in _chosen(selection):
-        name = f"trial {record.number}"
-        name += " (knee)" if record.number == selection.knee else ""
+        name = _trial_text(record) + (" (knee)" if record.number == selection.knee else "")
         curves += robust_curves(name, record.metrics)
     if not curves:
         return None

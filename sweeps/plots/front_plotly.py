@@ -13,6 +13,8 @@ from sweeps.plots.front_points import (
     EMPTY_NOTE,
     FRONT_COLOUR,
     PAPER_COLOUR,
+    WARNED_COLOUR,
+    WARNED_LABEL,
     Axis,
     Picture,
     Point,
@@ -27,6 +29,12 @@ _PAPER_MARKER = {
     "symbol": "diamond-open",
     "color": PAPER_COLOUR,
     "size": 18,
+    "line": {"width": 3},
+}
+_WARNED_MARKER = {
+    "symbol": "triangle-up-open",
+    "color": WARNED_COLOUR,
+    "size": 22,
     "line": {"width": 3},
 }
 # Not the black of the PNG: the page may be dark.
@@ -53,6 +61,7 @@ def interactive_front(
     _add_trials(figure, picture.dominated, objectives, links, "dominated", _DOMINATED_MARKER)
     _add_trials(figure, picture.front, objectives, links, picture.front_label, _FRONT_MARKER)
     _number(figure, picture)
+    _add_trials(figure, picture.warned, objectives, links, WARNED_LABEL, _WARNED_MARKER)
     if picture.paper is not None:
         name = f"paper's values (trial {picture.paper.record.number})"
         _add_trials(figure, [picture.paper], objectives, links, name, _PAPER_MARKER)
@@ -126,6 +135,7 @@ def _add_trials(
 
 def _hover(record: TrialRecord, objectives: Sequence[Objective]) -> str:
     lines = [f"<b>trial {record.number}</b>", *_objective_lines(record.values or (), objectives)]
+    lines += [html.escape(f"warned: {message}") for message in record.warnings.values()]
     if record.seconds is not None:
         lines.append(f"{record.seconds:.0f} s")
     lines += [

@@ -25,6 +25,8 @@ from sweeps.plots.front_points import (
     EMPTY_NOTE,
     FRONT_COLOUR,
     PAPER_COLOUR,
+    WARNED_COLOUR,
+    WARNED_LABEL,
     Axis,
     Picture,
     Point,
@@ -156,6 +158,17 @@ def _draw_front(axes: Axes, picture: Picture) -> None:
 
 
 def _draw_marks(axes: Axes, picture: Picture) -> None:
+    if picture.warned:
+        axes.scatter(
+            *_places(picture.warned),
+            s=230,
+            marker="^",
+            facecolors="none",
+            edgecolors=WARNED_COLOUR,
+            linewidths=2,
+            label=WARNED_LABEL,
+            zorder=5,
+        )
     if picture.paper is not None:
         axes.scatter(
             *_places([picture.paper]),

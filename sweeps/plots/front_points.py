@@ -14,8 +14,10 @@ FRONT_COLOUR = "#0072B2"
 DOMINATED_COLOUR = "#8C8C8C"
 PAPER_COLOUR = "#D55E00"
 BASELINE_COLOUR = "#000000"
+WARNED_COLOUR = "#CC79A7"
 
 BASELINE_LABEL = "cross-entropy baseline"
+WARNED_LABEL = "has warnings"
 DEMO_NOTE = "demo data"
 EMPTY_NOTE = "no complete trial yet"
 
@@ -60,6 +62,7 @@ class Picture:
     Attributes:
         dominated: Complete trials off the front.
         front: Trials on the front.
+        warned: Trials on the front with reasons to distrust their robust accuracy.
         paper: The trial with the published values.
         baseline: Objectives of the model that the sweep started from.
         staircase: Corners of the line between what is dominated and what is not; empty where the
@@ -71,6 +74,7 @@ class Picture:
 
     dominated: list[Point]
     front: list[Point]
+    warned: list[Point]
     paper: Point | None
     baseline: tuple[float, float] | None
     staircase: list[tuple[float, float]]
@@ -106,6 +110,7 @@ def make_picture(
     return Picture(
         dominated=[point for point in points if not point.record.on_front],
         front=front,
+        warned=[point for point in front if point.record.warnings],
         paper=next((point for point in points if point.record.number == paper_trial), None),
         baseline=start,
         staircase=_staircase(front, x, y) if len(objectives) == 2 else [],

@@ -9,7 +9,7 @@ from rich.console import Console
 from sweeps.fronts.importances import Importances, importance_rows
 from sweeps.fronts.selection import Selection
 from sweeps.terminal.trial_table import pareto_table, rich_table
-from sweeps.trials.labels import metric_label, metric_text
+from sweeps.trials.labels import metric_label, metric_text, warnings_text
 
 _FEW_DOMINATED = 10
 
@@ -53,10 +53,17 @@ def _lines(selection: Selection) -> Iterator[str]:
         for objective, value in zip(selection.objectives, selection.reference, strict=True)
     )
     yield f"Hypervolume {selection.hypervolume:.6g}, from the reference point {reference}"
+    warned = {r.number: warnings_text(r) for r in selection.front if r.warnings}
     if selection.knee is not None:
-        yield f"Knee        trial {selection.knee}, the dearest to leave"
+        doubt = f" ({warned[selection.knee]})" if selection.knee in warned else ""
+        yield f"Knee        trial {selection.knee}, the dearest to leave{doubt}"
+    elif selection.front:
+        yield "Knee        none: no trial is dearer to leave than all others"
     for metric, number in selection.ends.items():
-        yield f"Best        trial {number} in {metric_label(metric)}"
+        doubt = f" ({warned[number]})" if number in warned else ""
+        yield f"Best        trial {number} in {metric_label(metric)}{doubt}"
+    for number in selection.passed_over:
+        yield f"Passed over trial {number} ({warned[number]}): others are less in doubt"
     for group in selection.ties:
         yield f"Tied        trials {', '.join(map(str, group))} have equal values"
     for number, reason in selection.infeasible.items():

@@ -105,7 +105,8 @@ class Dashboard:
             table.add_column(metric_label(objective.metric), justify="right")
         best = best_values(front, standing.objectives)
         for record in front[-_MAX_FRONT:]:
-            table.add_row(str(record.number), *objective_cells(record, standing.objectives, best))
+            number = f"{record.number} !" if record.warnings else str(record.number)
+            table.add_row(number, *objective_cells(record, standing.objectives, best))
         if len(front) > _MAX_FRONT:
             table.add_row(Text(f"{len(front) - _MAX_FRONT} more", style="dim"))
         return table

@@ -21,6 +21,7 @@ from sweeps.trials.labels import (
     metric_text,
     parameters_text,
     short_names,
+    warnings_text,
 )
 from sweeps.trials.record import TrialRecord
 from trainables.config import ParameterValue
@@ -190,12 +191,14 @@ class ProgressView:
             f"{metric_label(objective.metric)} {metric_text(objective.metric, value)}"
             for objective, value in zip(standing.objectives, record.values, strict=True)
         )
-        return f"trial {record.number} complete{took}: {results} ({counts})"
+        doubt = f", {warnings_text(record)}" if record.warnings else ""
+        return f"trial {record.number} complete{took}: {results}{doubt} ({counts})"
 
     def _front_entry(self, record: TrialRecord) -> str:
         pairs = zip(self._standing.objectives, record.values or (), strict=True)
         values = ", ".join(metric_text(objective.metric, value) for objective, value in pairs)
-        return f"trial {record.number} ({values})"
+        doubt = f", {warnings_text(record)}" if record.warnings else ""
+        return f"trial {record.number} ({values}{doubt})"
 
     def _named(self, values: Sequence[float]) -> dict[str, float]:
         metrics = [objective.metric for objective in self._standing.objectives]

@@ -11,7 +11,13 @@ from rich.text import Text
 
 from sweeps.fronts.indicators import best_values
 from sweeps.spec.objective import Objective
-from sweeps.trials.labels import differing_parameters, metric_label, metric_text, parameters_text
+from sweeps.trials.labels import (
+    differing_parameters,
+    metric_label,
+    metric_text,
+    parameters_text,
+    warnings_text,
+)
 from sweeps.trials.record import TrialRecord
 
 SALIENT_DIMS = "hsplid/salient_dims"
@@ -27,9 +33,9 @@ def pareto_table(
 ) -> Table:
     """Lay out the front, then the best of the other trials, best first objective on top.
 
-    Members of the front carry a ``*``; the best value of each objective stands out. Only
-    parameters that differ between the trials are shown, by short names, without those that are
-    off. Failed trials are counted below with their reasons.
+    Members of the front carry a ``*``, trials with warnings a ``!``; the best value of each
+    objective stands out. Only parameters that differ between the trials are shown, by short names,
+    without those that are off. Failed trials are counted below with their reasons.
 
     Args:
         records: Trials in any order and state.
@@ -52,11 +58,12 @@ def pareto_table(
         table.add_column(_header(SALIENT_DIMS), justify="right", no_wrap=True)
     table.add_column("seconds", justify="right", no_wrap=True)
     table.add_column("parameters")  # last, as it is the one that wraps
+    has_doubts = any(record.warnings for record in shown)
     names = differing_parameters(complete)
     best = best_values(complete, objectives)
     for position, record in enumerate(shown):
         cells = [
-            Text(f"{record.number} {'*' if record.on_front else ' '}"),
+            Text(f"{record.number} {_star(record)}{_bang(record) if has_doubts else ''}"),
             *objective_cells(record, objectives, best),
         ]
         if has_dims:
@@ -68,7 +75,7 @@ def pareto_table(
             style="" if record.on_front else "dim",
             end_section=position == len(front) - 1 and bool(others),
         )
-    table.caption = _caption(records, hidden=len(complete) - len(shown))
+    table.caption = _caption(records, shown, hidden=len(complete) - len(shown))
     return table
 
 
@@ -110,14 +117,31 @@ def _ranked(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> 
     return [record for _, record in complete]
 
 
-def _caption(records: Sequence[TrialRecord], *, hidden: int) -> Text:
+def _star(record: TrialRecord) -> str:
+    return "*" if record.on_front else " "
+
+
+def _bang(record: TrialRecord) -> str:
+    return "!" if record.warnings else " "
+
+
+def _caption(records: Sequence[TrialRecord], shown: Sequence[TrialRecord], *, hidden: int) -> Text:
     lines = [
         "* on the Pareto front; parameters that are the same in all trials, or off, are left out"
     ]
     if hidden:
         lines.append(f"{hidden} more dominated trials are not shown")
+    lines += _warning_lines(shown)
     lines += failure_lines(records)
     return Text("\n".join(lines), style="dim")
+
+
+def _warning_lines(records: Sequence[TrialRecord]) -> list[str]:
+    codes: defaultdict[str, list[int]] = defaultdict(list)
+    for record in records:
+        if record.warnings:
+            codes[warnings_text(record)].append(record.number)
+    return [f"! {_trials(sorted(numbers))} {text}" for text, numbers in codes.items()]
 
 
 def failure_lines(records: Sequence[TrialRecord]) -> list[str]:
@@ -128,10 +152,13 @@ def failure_lines(records: Sequence[TrialRecord]) -> list[str]:
             reasons[record.failure or "no cause recorded"].append(record.number)
     lines = []
     for reason, numbers in sorted(reasons.items(), key=lambda item: -len(item[1])):
-        which = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
-        trials = f"trial{'s' if len(numbers) > 1 else ''} {which}"
-        lines.append(f"{len(numbers)} failed ({trials}): {_clipped(reason)}")
+        lines.append(f"{len(numbers)} failed ({_trials(numbers)}): {_clipped(reason)}")
     return lines
+
+
+def _trials(numbers: Sequence[int]) -> str:
+    which = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
+    return f"trial{'s' if len(numbers) > 1 else ''} {which}"
 
 
 def _clipped(text: str) -> str:

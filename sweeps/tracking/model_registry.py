@@ -27,7 +27,7 @@ from hsplid_core.models import packaged
 from hsplid_core.models.state_files import read_state
 from sweeps.tracking.find_runs import Recording, find_runs
 from sweeps.tracking.mlflow_client import connect, explained
-from sweeps.tracking.names import ON_FRONT, SWEEP_ID, TRIAL
+from sweeps.tracking.names import ON_FRONT, SWEEP_ID, TRIAL, WARNINGS
 from sweeps.tracking.reachability import TrackingError
 
 if TYPE_CHECKING:
@@ -49,11 +49,13 @@ class FrontModel:
         checkpoint: Its weights, which are read where it is not registered yet; None where they
             are gone.
         aliases: What to call it in the registry, besides its version.
+        warnings: Reasons to distrust its robust accuracy, as codes.
     """
 
     trial: int
     checkpoint: AnyPath | None
     aliases: Sequence[str]
+    warnings: Sequence[str] = ()
 
 
 def register_models(
@@ -62,6 +64,7 @@ def register_models(
     name: str,
     models: Sequence[FrontModel],
     example: Callable[[], NDArray[np.float32]],
+    unused_aliases: Sequence[str] = (),
 ) -> Mapping[str, str]:
     """Log the models of a front and register them; doing it again changes nothing.
 
@@ -73,6 +76,8 @@ def register_models(
         models: All models of the front. Versions of the sweep's other trials stay, are no longer
             tagged as of the front, and lose their aliases to these.
         example: Opens images that the models take, [N, C, H, W] in [0, 1].
+        unused_aliases: What a front may call a model, and this one calls none: an older front's
+            model loses it.
 
     Returns:
         The version of each alias.
@@ -103,7 +108,7 @@ def register_models(
             _open_registered(client, name, recording.experiment)
             logged = _log(client, run, model.trial, model.checkpoint, example())
             known[model.trial] = _version(client, name, sweep_id, run, logged, model.trial)
-        return _mark(client, name, models, known)
+        return _mark(client, name, models, known, unused_aliases)
 
 
 def _mark(
@@ -111,13 +116,17 @@ def _mark(
     name: str,
     models: Sequence[FrontModel],
     known: Mapping[int, ModelVersion],
+    unused_aliases: Sequence[str],
 ) -> Mapping[str, str]:
-    """Tag the versions that are on the front, and give them their aliases."""
-    on_front = {model.trial for model in models}
+    """Tag the versions that are on the front, or warned of, and give them their aliases."""
+    on_front = {model.trial: model for model in models}
     for trial, registered in known.items():
-        state = str(trial in on_front).lower()
-        if registered.tags.get(ON_FRONT) != state:
-            client.set_model_version_tag(name, registered.version, ON_FRONT, state)
+        tags = {ON_FRONT: str(trial in on_front).lower()}
+        if trial in on_front and on_front[trial].warnings:
+            tags[WARNINGS] = ", ".join(on_front[trial].warnings)
+        for tag, value in tags.items():
+            if registered.tags.get(tag) != value:
+                client.set_model_version_tag(name, registered.version, tag, value)
     aliases = {
         alias: known[model.trial].version
         for model in models
@@ -126,6 +135,10 @@ def _mark(
     }
     for alias, number in aliases.items():
         client.set_registered_model_alias(name, alias, number)
+    if known:
+        left_over = client.get_registered_model(name).aliases
+        for alias in set(unused_aliases) & set(left_over):
+            client.delete_registered_model_alias(name, alias)
     return aliases
 
 

@@ -14,6 +14,8 @@ CAUSE_TAG = "sweep.failure_cause"
 # What the sweep's end says of a trial.
 ON_FRONT = "sweep.on_front"
 RANK = "sweep.pareto_rank"
+# Reasons to distrust a model's robust accuracy, as codes.
+WARNINGS = "sweep.warnings"
 # What MLflow could not take: metrics that are not finite, parameters that have changed.
 NON_FINITE = "sweep.non_finite"
 SPEC_CHANGED = "sweep.spec_changed"

@@ -11,12 +11,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.trials import attributes as names
-from sweeps.trials.record import TrialRecord
+from sweeps.trials.record import WARNING_TAG, TrialRecord
 from sweeps.trials.record import TrialState as RecordState
 from trainables.robustness import WARNINGS
-
-WARNING_TAG = "warning."  # how the tags begin that say so
-
 
 _STATES: dict[TrialState, RecordState] = {
     TrialState.WAITING: "waiting",

@@ -112,6 +112,12 @@ def _is_off(value: ParameterValue) -> bool:
     return not isinstance(value, bool) and value in (0, None, "off")
 
 
+def warnings_text(record: TrialRecord) -> str:
+    """Name the reasons to distrust a trial, ``warned: zero gradients``; empty without one."""
+    codes = ", ".join(sorted(record.warnings)).replace("_", " ")
+    return f"warned: {codes}" if codes else ""
+
+
 def duration_text(seconds: float) -> str:
     """Write a duration as precisely as is of use: 42 s, 3 min 05 s, 25 min, 2 h 05 min."""
     whole = round(seconds)

@@ -14,6 +14,9 @@ TrialState = Literal["waiting", "running", "complete", "failed", "stopped"]
 # early: it has metrics, but no values.
 ENDED_STATES: tuple[TrialState, ...] = ("complete", "failed", "stopped")
 
+# How the tags begin that give reasons to distrust a trial's numbers.
+WARNING_TAG = "warning."
+
 Cause = Literal["diverged", "out_of_memory", "worker_lost", "no_objective", "error"]
 
 
@@ -54,3 +57,12 @@ class TrialRecord:
     host: str | None = None
     infeasible: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> dict[str, str]:
+        """Reasons to distrust the trial's robust accuracy: code to message."""
+        return {
+            tag.removeprefix(WARNING_TAG): message
+            for tag, message in self.tags.items()
+            if tag.startswith(WARNING_TAG)
+        }

@@ -35,16 +35,10 @@ from pyarrow import csv
 from hsplid_core.errors import ConfigError
 from hsplid_core.files import replacing
 from sweeps.spec.objective import Objective
-from sweeps.trials.from_study import WARNING_TAG
 from sweeps.trials.record import TrialRecord
 from trainables.config import ParameterValue
 
 SCHEMA_VERSION = 1
-
-
-def _warning_codes(record: TrialRecord) -> str | None:
-    codes = [tag.removeprefix(WARNING_TAG) for tag in record.tags if tag.startswith(WARNING_TAG)]
-    return ",".join(sorted(codes)) or None
 
 
 def to_table(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> pa.Table:
@@ -73,7 +67,9 @@ def to_table(records: Sequence[TrialRecord], objectives: Sequence[Objective]) ->
         columns[f"metric/{name}"] = pa.array(metric, pa.float64())
     columns["seconds"] = pa.array([row.seconds for row in rows], pa.float64())
     columns["failure"] = pa.array([row.failure for row in rows], pa.string())
-    columns["warnings"] = pa.array([_warning_codes(row) for row in rows], pa.string())
+    columns["warnings"] = pa.array(
+        [",".join(sorted(row.warnings)) or None for row in rows], pa.string()
+    )
     described = [{"metric": o.metric, "direction": o.direction} for o in objectives]
     return pa.table(columns).replace_schema_metadata(
         {"schema_version": str(SCHEMA_VERSION), "objectives": json.dumps(described)}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from sweeps.spec.objective import Objective
-from sweeps.trials.record import TrialRecord
+from sweeps.trials.record import WARNING_TAG, TrialRecord
 
 GOALS = [Objective(metric="val/accuracy"), Objective(metric="val/robust_accuracy")]
 
@@ -27,6 +29,12 @@ def complete(
         seconds=30.4,
         on_front=on_front,
     )
+
+
+def warned(record: TrialRecord, *codes: str) -> TrialRecord:
+    """Let the evaluation have warned of a trial's robust accuracy."""
+    tags = {f"{WARNING_TAG}{code}": f"message of {code}" for code in codes}
+    return dataclasses.replace(record, tags=tags)
 
 
 def failed(number: int, failure: str = "loss is nan in epoch 2") -> TrialRecord:

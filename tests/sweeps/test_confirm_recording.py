@@ -107,10 +107,10 @@ def test_a_model_names_its_trial(
         trial_of("models:/tiny", sweep.recording.uri)
     storage = f"storage={folder.parent}"
     for arguments, message in (
-        (["models:/tiny@knee", storage, "--trials=1"], "leave --trials away"),
+        (["models:/tiny@best-val-accuracy", storage, "--trials=1"], "leave --trials away"),
         (["models:/tiny@best", storage], "alias best not found"),
-        (["models:/tiny@knee", f"storage={tmp_path}"], "there is no MLflow database"),
-        (["models:/tiny@knee", storage, "--seeds=0"], "seeds are none"),
+        (["models:/tiny@best-val-accuracy", f"storage={tmp_path}"], "there is no MLflow database"),
+        (["models:/tiny@best-val-accuracy", storage, "--seeds=0"], "seeds are none"),
     ):
         assert main(arguments) == 2
         assert message in capsys.readouterr().err

@@ -100,7 +100,7 @@ def test_models_of_mlflow_are_judged_and_their_run_is_told(
     folder = recorded_sweep(tmp_path, data, [(0.5, 0.5)])
     register_front(open_sweep(str(folder)))
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
-    version = client.get_model_version_by_alias("tiny", "knee")
+    version = client.get_model_version_by_alias("tiny", "best-val-accuracy")
     run_id = version.run_id
     assert run_id is not None
     assert version.source is not None
@@ -110,7 +110,7 @@ def test_models_of_mlflow_are_judged_and_their_run_is_told(
     expected = judged(capsys, file, *places)
     shutil.rmtree(folder / "ray")  # the registry has the model, too
     for name in (
-        "models:/tiny@knee",
+        "models:/tiny@best-val-accuracy",
         "models:/tiny/1",
         f"models:/{Path(version.source).parent.name}",
         f"runs:/{run_id}",

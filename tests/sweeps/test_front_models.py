@@ -27,7 +27,7 @@ from sweeps.tracking.journal import SPOOL_FILE, Spool
 from sweeps.tracking.journal_entries import Ended
 from sweeps.trials.checkpoint_files import find_checkpoint
 from tests.sweeps.recorded import NAME, recorded_sweep
-from tests.sweeps.records import GOALS
+from tests.sweeps.records import GOALS, warned
 from tests.tiny import tiny_data, tiny_trial
 from trainables.trial import Trial
 
@@ -137,13 +137,30 @@ def test_once_more_changes_nothing_and_a_new_front_moves_the_aliases(
         dataclasses.replace(sweep.records[3], values=(0.95, 0.7), metrics=best),
     ]
     moved = register_front(dataclasses.replace(sweep, records=tuple(records)))
-    assert moved.keys() == first.keys()
+    assert moved.keys() == first.keys() - {"knee"}
+    assert client.get_registered_model(NAME).aliases == moved  # nor does its old holder keep it
     assert len(set(moved.values())) == 1
     tags = {
         version.tags["sweep.trial"]: version.tags["sweep.on_front"]
         for version in client.search_model_versions(f"name = '{NAME}'")
     }
     assert tags == {"0": "false", "1": "false", "2": "false", "3": "true"}
+    register_front(open_sweep(str(folder)))
+
+
+def test_a_model_in_doubt_is_tagged_and_recommended_by_no_alias(
+    folder: Path, client: MlflowClient
+) -> None:
+    sweep = open_sweep(str(folder))
+    records = [sweep.records[0], warned(sweep.records[1], "zero_gradients"), *sweep.records[2:]]
+    versions = register_front(dataclasses.replace(sweep, records=tuple(records)))
+    assert versions.keys() == {"best-val-accuracy", "best-val-robust_accuracy"}
+    tagged = {
+        version.tags["sweep.trial"]: version.tags.get("sweep.warnings")
+        for version in client.search_model_versions(f"name = '{NAME}'")
+        if version.tags["sweep.on_front"] == "true"
+    }
+    assert tagged == {"0": None, "1": "zero_gradients", "2": None}
     register_front(open_sweep(str(folder)))
 
 
@@ -161,7 +178,7 @@ def test_what_a_killed_driver_left_half_done_is_finished(
     monkeypatch.undo()
     assert len(set(register_front(open_sweep(str(folder))).values())) == 1
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
-    version = client.get_model_version_by_alias(NAME, "knee")
+    version = client.get_model_version_by_alias(NAME, "best-val-accuracy")
     experiment = client.get_experiment_by_name(NAME)
     assert experiment is not None
     (model,) = client.search_logged_models([experiment.experiment_id])
@@ -191,11 +208,12 @@ def test_sync_registers_the_front_where_all_trials_had_ended(
     assert sync([NAME, f"storage={tmp_path}"]) == 0
     said = capsys.readouterr().out
     assert f"{NAME}: 1 entries delivered to sqlite:" in said
-    knee, best = (
+    best, robust = (
         client.get_model_version_by_alias(NAME, alias).version
-        for alias in ("knee", "best-val-accuracy")
+        for alias in ("best-val-accuracy", "best-val-robust_accuracy")
     )
-    assert f"knee is version {knee}, best-val-accuracy is version {best}" in said
+    assert f"best-val-accuracy is version {best}, best-val-robust_accuracy is version" in said
+    assert best != robust
 
     client.delete_registered_model(NAME)  # what is noted is not looked up again
     assert sync([NAME, f"storage={tmp_path}"]) == 0

@@ -10,7 +10,7 @@ from sweeps.spec.objective import Objective
 from sweeps.terminal.trial_table import failure_lines, pareto_table
 from sweeps.trials.labels import duration_text, number_text, short_names
 from sweeps.trials.record import TrialRecord
-from tests.sweeps.records import GOALS, complete, failed, running
+from tests.sweeps.records import GOALS, complete, failed, running, warned
 
 RECORDS = [
     complete(0, 0.80, 0.30, on_front=False),
@@ -40,6 +40,17 @@ def test_the_front_comes_first_then_the_others() -> None:
 
 def test_failures_are_counted_below_with_their_reason() -> None:
     assert "2 failed (trials 3, 4): loss is nan in epoch 2" in printed(RECORDS)
+
+
+def test_trials_with_warnings_carry_a_mark_and_the_caption_says_why() -> None:
+    records = [warned(RECORDS[0], "zero_gradients"), warned(RECORDS[1], "zero_gradients")]
+    lines = printed([*records, *RECORDS[2:]]).splitlines()
+    assert [line[:8].split() for line in lines if "%" in line] == [
+        ["2", "*"],
+        ["1", "*!"],
+        ["0", "!"],
+    ]
+    assert "! trials 0, 1 warned: zero gradients" in "\n".join(lines)
 
 
 def test_the_best_of_each_objective_stands_out() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from sweeps.pareto import main
 from tests.sweeps.studies import cloud_study, complete_trial, failed_trial, write_study
+from trainables.robustness import WARNINGS
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,27 @@ def test_the_front_in_the_terminal(storage: Path, capsys: pytest.CaptureFixture[
     assert "1 failed (trial 4): the loss became NaN" in out
 
 
+def test_a_front_of_two_has_no_knee_and_one_in_doubt_is_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = {WARNINGS: {"code": ["zero_gradients"], "message": ["no gradient at 9 of 9 images"]}}
+    doubted = complete_trial((0.9, 0.5))
+    doubted.set_user_attr("tables", json.dumps(tables))
+    write_study(tmp_path / "two", [doubted, complete_trial((0.5, 0.7))])
+    code, out, _ = told(capsys, "two", f"storage={tmp_path}")
+    assert code == 0
+    for line in (
+        "! trial 0 warned: zero gradients",
+        "Knee        none: no trial is dearer to leave than all others",
+        "Best        trial 1 in clean accuracy",
+        "Passed over trial 0 (warned: zero gradients): others are less in doubt",
+    ):
+        assert line in out
+    found = json.loads(told(capsys, "two", f"storage={tmp_path}", "--json")[1])
+    assert (found["knee"], found["passed_over"]) == (None, [0])
+    assert found["front"][0]["warnings"] == {"zero_gradients": "no gradient at 9 of 9 images"}
+
+
 def test_json_holds_the_whole_selection(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = told(
         capsys,
@@ -63,6 +85,7 @@ def test_json_holds_the_whole_selection(storage: Path, capsys: pytest.CaptureFix
             "trial": 1,
             "values": {"val/robust_accuracy": 0.7, "hsplid/salient_dims": 10.0},
             "parameters": {"method.hsplid.rho_s": 0.2, "training.learning_rate": 5e-4},
+            "warnings": {},
         }
     ]
     assert found["ranks"] == {"0": 2, "1": 1}

@@ -14,7 +14,7 @@ from sweeps.plots.front_png import front_figure, write_front
 from sweeps.plots.front_points import make_picture
 from sweeps.spec.objective import Objective
 from sweeps.trials.record import TrialRecord
-from tests.sweeps.records import GOALS, complete, failed, running
+from tests.sweeps.records import GOALS, complete, failed, running, warned
 
 RECORDS = [
     complete(0, 0.80, 0.30, on_front=False),
@@ -145,6 +145,17 @@ def test_the_interactive_front_shows_parameters_and_carries_addresses() -> None:
     assert "10.0%" in drawn["cross-entropy baseline"].hovertemplate
     assert drawn["paper's values (trial 0)"].hovertext[0].startswith("<b>trial 0</b>")
     assert "line" in drawn
+
+
+def test_what_is_in_doubt_is_marked_in_both_pictures() -> None:
+    records = [*RECORDS[:2], warned(RECORDS[2], "zero_gradients")]
+    figure = front_figure(records, GOALS, title="doubt", paper_trial=None)
+    assert legend(figure) == ["dominated", "Pareto front", "has warnings"]
+    assert np.asarray(figure.axes[0].collections[2].get_offsets()).tolist() == [[0.9, 0.4]]
+    drawn = interactive_front(make_picture(records, GOALS, None, None), GOALS, {})
+    (mark,) = (trace for trace in drawn.data if trace.name == "has warnings")
+    assert (mark.x, mark.y) == ((0.9,), (0.4,))
+    assert "warned: message of zero_gradients" in mark.hovertext[0]
 
 
 def test_drawing_leaves_no_global_state() -> None:

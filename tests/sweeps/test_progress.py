@@ -11,7 +11,7 @@ from rich.console import Console
 
 from sweeps.terminal.progress import ProgressView
 from sweeps.terminal.sweep_status import SweepStatus
-from tests.sweeps.records import GOALS, complete, failed, running
+from tests.sweeps.records import GOALS, complete, failed, running, warned
 
 METRICS = {"val/accuracy": 0.71, "val/robust_accuracy": math.nan}
 
@@ -55,6 +55,14 @@ def test_plain_lines_tell_starts_ends_and_changes_of_the_front() -> None:
         "trial 3 failed in 2 s: loss is nan in epoch 2 (4 of 4 done)",
         "sweep finished: 3 complete, 1 failed (1 error), 1 on the front",
     ]
+
+
+def test_plain_lines_tell_of_warnings() -> None:
+    console, stream = plain_console()
+    view(console).trial_finished(warned(complete(1, 0.5, 0.5), "zero_gradients"))
+    told, front = stream.getvalue().splitlines()
+    assert "robust accuracy 50.0%, warned: zero gradients (1 of 4 done" in told
+    assert "front: trial 1 (50.0%, 50.0%, warned: zero gradients)" in front
 
 
 def test_of_a_long_front_only_the_newcomer_is_told() -> None:

@@ -26,7 +26,7 @@ from sweeps.fronts.selection import select
 from sweeps.spec.objective import Objective
 from sweeps.trials.feasibility import Constraint
 from sweeps.trials.record import TrialRecord
-from tests.sweeps.records import GOALS, complete, failed
+from tests.sweeps.records import GOALS, complete, failed, warned
 
 Direction = Literal["maximize", "minimize"]
 TWO: list[Direction] = ["maximize", "minimize"]
@@ -96,7 +96,9 @@ def test_the_hypervolume_of_three_boxes_is_their_union() -> None:
 def small_front(directions: list[Direction], seed: int) -> Points:
     """Points of which none dominates another: so few that pymoo compares each with all."""
     count = 2 * len(directions) + 1
-    points = np.random.default_rng(seed).dirichlet(np.ones(len(directions)), size=count) ** 0.7
+    points = (
+        np.random.default_rng(seed).dirichlet(np.ones(len(directions)), size=count) ** 1.5
+    )  # bent outwards
     return losses(points, directions)  # all to be minimised, then signed
 
 
@@ -122,9 +124,55 @@ def test_the_knee_bends_the_most() -> None:
     # From there to its neighbour costs 0.2 for 0.05; that is the best of all offers.
     assert trade_offs(front, GOALS)[1] == pytest.approx(0.2 / 0.05)
     assert knee_index(front * (1000, 1), GOALS) == 1  # units do not matter
-    assert knee_index(front[:1], GOALS) == 0
-    assert knee_index(front[:0], GOALS) is None
+    assert knee_index(front[[0, 1, 1, 2]], GOALS) == 1  # equal values are one point
     assert trade_offs(front[[0, 0]], GOALS).tolist() == [math.inf, math.inf]
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        [],
+        [(1.0, 0.0)],
+        [(0.9, 0.1), (0.2, 0.8)],
+        [(0.9, 0.1), (0.2, 0.8), (0.2, 0.8)],
+        [(0.9, 0.1), (0.6, 0.4), (0.3, 0.7)],  # a straight line
+        [(1.0, 0.0), (0.4, 0.4), (0.0, 1.0)],  # it bends inwards: both ends are equally dear
+    ],
+)
+def test_without_one_trade_off_above_all_others_there_is_no_knee(
+    front: list[tuple[float, float]],
+) -> None:
+    assert knee_index(np.array(front).reshape(-1, 2), GOALS) is None
+
+
+def test_two_trials_have_no_knee_under_three_objectives_either() -> None:
+    objectives = [*GOALS, Objective("hsplid/salient_dims")]
+    assert knee_index(np.array([(0.9, 0.1, 0.5), (0.2, 0.8, 0.6)]), objectives) is None
+
+
+def test_a_trial_with_more_warnings_than_others_is_not_recommended() -> None:
+    front = [(0.9, 0.1), (0.85, 0.6), (0.7, 0.65), (0.4, 0.7), (0.1, 0.95)]
+    records = [complete(number, *values) for number, values in enumerate(front)]
+    assert select(records, GOALS).knee == 1
+    doubted = [
+        warned(record, "few_classes", *["zero_gradients"] * (record.number in (1, 4)))
+        for record in records
+    ]
+    selection = select(doubted, GOALS)
+    assert selection.passed_over == (1, 4)
+    assert selection.knee == 2
+    assert selection.ends == {"val/accuracy": 0, "val/robust_accuracy": 3}
+    assert selection.end_label("val/accuracy") == "best clean accuracy of those without warnings"
+    assert len(selection.front) == 5
+    assert selection.hypervolume == select(records, GOALS).hypervolume
+
+
+def test_where_all_are_in_doubt_all_are_candidates() -> None:
+    records = [warned(complete(n, 0.1 * n, 0.9 - 0.1 * n), "zero_gradients") for n in range(2)]
+    selection = select(records, GOALS)
+    assert selection.passed_over == ()
+    assert selection.ends == {"val/accuracy": 1, "val/robust_accuracy": 0}
+    assert selection.end_label("val/accuracy") == "best clean accuracy"
 
 
 def test_an_end_with_ties_is_the_best_of_them_in_the_other_objective() -> None:

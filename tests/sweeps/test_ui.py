@@ -108,7 +108,7 @@ def test_the_report_leads_to_a_run_and_that_to_the_sweep(
     for file in ("report.html", "trials.parquet", "spec.yaml", "front.png"):
         expect(run.get_by_text(file, exact=True).first).to_be_visible(timeout=PATIENCE_MS)
     run.goto(f"{address}/#/models/tiny")
-    for text in ("@ knee", "Version 1"):
+    for text in ("@ best-val-accuracy", "Version 1"):
         expect(run.get_by_text(text).first).to_be_visible(timeout=PATIENCE_MS)
     run.close()
     page.close()

@@ -79,7 +79,7 @@ def test_its_registered_model_opens(folder: Path) -> None:
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'runs' / 'mlflow.db'}")
     try:
-        model = mlflow.pyfunc.load_model("models:/tiny@knee")
+        model = mlflow.pyfunc.load_model("models:/tiny@best-val-accuracy")
     finally:
         mlflow.set_tracking_uri(before)
     images = np.random.default_rng(0).random((3, 3, 32, 32), dtype=np.float32)

@@ -20,6 +20,7 @@ from sweeps.engine.pretraining import pretrain
 from sweeps.engine.study_run import open_context_study, run_study
 from sweeps.spec.sweep_spec import SweepSpec, absolute
 from sweeps.storage.bucket_mirror import fetch_sweep
+from sweeps.study.location import check_owner
 from sweeps.study.study import sole_driver, sweep_folder
 from sweeps.terminal.phase_lines import say_phase
 from sweeps.tracking import check_recordable, default_uri, loading
@@ -58,6 +59,7 @@ def run_sweep(
         spec = spec.model_copy(update={"storage": absolute(spec.storage)})
     fetch_sweep(spec.storage, spec.name)
     folder = sweep_folder(spec.local_storage, spec.name, fresh=fresh)
+    check_owner(folder, spec.name)
     if spec.tracking.uri is not None or spec.local_storage.is_dir():
         check_recordable(spec.tracking.uri or default_uri(spec.local_storage), folder)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

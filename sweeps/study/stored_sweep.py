@@ -14,7 +14,8 @@ from hsplid_core.errors import ConfigError, did_you_mean
 from sweeps.spec.objective import Objective
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.storage.bucket_mirror import fetch_sweep, local_folder
-from sweeps.study.study import find_place, load_study, study_folders, sweep_folder
+from sweeps.study.location import holds_sweep
+from sweeps.study.study import load_study, study_folders, sweep_folder
 from sweeps.study.sweep_info import SweepInfo, read_info
 from sweeps.tracking.find_runs import Recording
 from sweeps.trials.attributes import SWEEP_ID
@@ -145,8 +146,9 @@ def find_folder(name: str, storage: AnyPath = DEFAULT_STORAGE) -> Path:
     """
     fetch_sweep(storage, name)
     here = local_folder(storage)
-    for folder in (Path(name).expanduser(), sweep_folder(here, name, fresh=False)):
-        if find_place(folder) is not None:
+    # By its folder's name, too: NAME-2 is what reports and messages call a second study.
+    for folder in (Path(name).expanduser(), sweep_folder(here, name, fresh=False), here / name):
+        if holds_sweep(folder):
             return folder.absolute()
     known = [folder.name for folder in study_folders(here)]
     there = f"it has {', '.join(known)}" if known else "it has none"

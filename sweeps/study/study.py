@@ -14,7 +14,14 @@ from sweeps.search.samplers import build_sampler, experimental
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.study.database import open_storage
 from sweeps.study.driver_lock import SweepBusyError, sole_driver
-from sweeps.study.location import StorageError, claim_place, find_place
+from sweeps.study.location import (
+    StorageError,
+    claim_place,
+    find_place,
+    holds_sweep,
+    is_study_of,
+    number_of,
+)
 
 __all__ = [
     "StorageError",
@@ -36,25 +43,27 @@ def sweep_folder(storage: Path, name: str, *, fresh: bool) -> Path:
 
     Args:
         storage: Folder of all sweeps.
-        name: Name of the sweep; later studies of it get ``-2``, ``-3`` and so on.
+        name: Name of the sweep; later studies of it get ``-2``, ``-3`` and so on. A folder that
+            has such a name and is another sweep's is passed over.
         fresh: Start a new study where one exists.
     """
-    number = 1
-    while (storage / _numbered(name, number + 1)).is_dir():
-        number += 1
-    newest = storage / _numbered(name, number)
-    if fresh and find_place(newest) is not None:
-        return storage / _numbered(name, number + 1)
-    return newest
+    numbers = {
+        number: folder
+        for folder in storage.glob("*")
+        if (number := number_of(folder, name)) is not None and holds_sweep(folder)
+    }
+    own = [number for number, folder in numbers.items() if is_study_of(folder, name)]
+    newest = max(own, default=1)
+    if fresh and newest in numbers:
+        newest += 1
+        while newest in numbers:
+            newest += 1
+    return storage / (name if newest == 1 else f"{name}-{newest}")
 
 
 def study_folders(storage: Path) -> list[Path]:
     """Return the folders with a study below the folder of all sweeps, by name."""
-    return [folder for folder in sorted(storage.glob("*")) if find_place(folder) is not None]
-
-
-def _numbered(name: str, number: int) -> str:
-    return name if number == 1 else f"{name}-{number}"
+    return [folder for folder in sorted(storage.glob("*")) if holds_sweep(folder)]
 
 
 def open_study(
@@ -75,7 +84,7 @@ def open_study(
         ConfigError: The study is kept somewhere else, or has other objectives.
         StorageError: Its database does not answer.
     """
-    place = claim_place(folder, spec.study.storage)
+    place = claim_place(folder, spec.study.storage, spec.name)
     directions = [objective.direction for objective in spec.objectives]
     study = optuna.create_study(
         study_name=place.name,

@@ -396,7 +396,7 @@ def test_a_damaged_journal_stops_no_other(
 ) -> None:
     for name in ("bad", "good"):
         (tmp_path / name).mkdir()
-        claim_place(tmp_path / name, "sqlite")
+        claim_place(tmp_path / name, "sqlite", name)
     (tmp_path / "bad" / SPOOL_FILE).write_text("my diary" * 100)
     assert sync([f"storage={tmp_path}"]) == 2
     said = capsys.readouterr()

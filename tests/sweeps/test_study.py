@@ -124,7 +124,7 @@ def test_the_study_of_a_folder_stays_where_it_is(tmp_path: Path) -> None:
     opened(tmp_path / "tiny")
     assert not (tmp_path / "tiny" / "study.log").exists()
     opened(tmp_path / "new")
-    assert find_place(tmp_path / "new") == StudyPlace("journal", "new")
+    assert find_place(tmp_path / "new") == StudyPlace("journal", "new", "coco_hsplid", 1)
     with pytest.raises(ConfigError, match=r"objectives are maximize val/accuracy, but .* has max"):
         opened(tmp_path / "tiny", "objectives=[{metric: val/accuracy}]")
 

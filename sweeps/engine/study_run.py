@@ -19,6 +19,8 @@ from sweeps.search.first_trials import first_trials
 from sweeps.search.schedulers import build_scheduler
 from sweeps.spec.find_space import find_space
 from sweeps.storage.bucket_mirror import publish
+from sweeps.study.backup import StudyBackup
+from sweeps.study.location import expected_place
 from sweeps.study.provenance import provenance_tags
 from sweeps.study.resume_check import check_origin, origin_of
 from sweeps.study.study import (
@@ -73,7 +75,8 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
         concurrency=check_resources(spec.resources),
         json_lines=context.json_lines,
     )
-    listeners: list[SweepListener] = [tracker, view]
+    place = expected_place(folder, spec.study.storage)
+    listeners: list[SweepListener] = [tracker, view, StudyBackup(folder, place)]
     keeper = FrontKeeper(study, spec.objectives, folder, listeners)
     try:
         keeper.start()

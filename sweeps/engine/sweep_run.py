@@ -21,7 +21,7 @@ from sweeps.engine.study_run import open_context_study, run_study
 from sweeps.spec.sweep_spec import SweepSpec, absolute
 from sweeps.storage.bucket_mirror import fetch_sweep
 from sweeps.study.location import check_owner
-from sweeps.study.study import sole_driver, sweep_folder
+from sweeps.study.study import check_study, sole_driver, sweep_folder
 from sweeps.terminal.phase_lines import say_phase
 from sweeps.tracking import check_recordable, default_uri, loading
 from trainables.trial import initial_model
@@ -59,13 +59,14 @@ def run_sweep(
         spec = spec.model_copy(update={"storage": absolute(spec.storage)})
     fetch_sweep(spec.storage, spec.name)
     folder = sweep_folder(spec.local_storage, spec.name, fresh=fresh)
-    check_owner(folder, spec.name)
     if spec.tracking.uri is not None or spec.local_storage.is_dir():
         check_recordable(spec.tracking.uri or default_uri(spec.local_storage), folder)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
+        check_owner(folder, spec.name)
         stack.enter_context(sole_driver(folder, spec.study.storage))
+        check_study(folder)
         where = "a drawn stand-in" if spec.data.root is None else str(spec.data.root)
         say_phase("Data", f"{spec.data.name} from {where}", json_lines=json_lines)
         images = prepare(spec.trial_config().data)

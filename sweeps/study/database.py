@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps.storage.local_disk import is_local
-from sweeps.study.location import JOURNAL_FILE, SQLITE_FILE, StorageError, StudyPlace
+from sweeps.study.location import StorageError, StudyPlace
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -26,22 +26,9 @@ def open_storage(folder: Path, place: StudyPlace, *, writes: bool) -> BaseStorag
     Raises:
         StorageError: The database does not answer, or its driver is not installed.
     """
+    if not place.in_database:
+        return open_file(place.file_in(folder), writes=writes)
     import optuna
-    from optuna.storages.journal import JournalFileBackend
-    from sqlalchemy import URL
-
-    if place.storage == "sqlite":
-        url = URL.create("sqlite", database=str(folder / SQLITE_FILE))
-        storage = optuna.storages.RDBStorage(url.render_as_string())
-        if writes and is_local(folder):
-            _write_ahead(storage.engine)
-        return storage
-    if place.storage == "journal":
-        file = folder / JOURNAL_FILE
-        if writes:
-            _cut_torn_line(file)
-        backend = JournalFileBackend(str(file), lock_obj=_held_by_driver(file))
-        return optuna.storages.JournalStorage(backend)
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
@@ -51,6 +38,29 @@ def open_storage(folder: Path, place: StudyPlace, *, writes: bool) -> BaseStorag
         return optuna.storages.RDBStorage(database_url(place), engine_kwargs=options)
     except (SQLAlchemyError, ImportError) as error:
         raise no_database(place, error) from error
+
+
+def open_file(file: Path, *, writes: bool = False) -> BaseStorage:
+    """Open a study's file, by its ending: a journal, or sqlite's; made where there is none.
+
+    Args:
+        file: The file.
+        writes: Whether this is the driver.
+    """
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+    from sqlalchemy import URL
+
+    if file.suffix != ".db":
+        backend = JournalFileBackend(str(file), lock_obj=_held_by_driver(file))
+        return optuna.storages.JournalStorage(backend)
+    # In somebody else's database no tables are made.
+    is_new = not file.is_file() or file.stat().st_size == 0
+    url = URL.create("sqlite", database=str(file)).render_as_string()
+    storage = optuna.storages.RDBStorage(url, skip_table_creation=not is_new)
+    if writes and is_local(file.parent):
+        _write_ahead(storage.engine)
+    return storage
 
 
 def _write_ahead(engine: Engine) -> None:
@@ -87,8 +97,12 @@ def no_database(place: StudyPlace, error: Exception) -> StorageError:
     return StorageError(f"study.storage is {place.storage}: it cannot be opened ({cause}); {hint}")
 
 
-def _cut_torn_line(file: Path) -> None:
-    """Take off what a killed driver wrote of a last line: nothing could be read behind it."""
+def cut_torn_line(file: Path) -> None:
+    """Take off what a killed driver wrote of a last line: nothing could be read behind it.
+
+    Args:
+        file: A journal whose other lines could be read.
+    """
     if not file.is_file():
         return
     content = file.read_bytes()

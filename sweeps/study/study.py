@@ -12,6 +12,7 @@ from hsplid_core.errors import ConfigError
 from search_spaces import ParameterValue
 from sweeps.search.samplers import build_sampler, experimental
 from sweeps.spec.sweep_spec import SweepSpec
+from sweeps.study.damage import find_study
 from sweeps.study.database import open_storage
 from sweeps.study.driver_lock import SweepBusyError, sole_driver
 from sweeps.study.location import (
@@ -26,6 +27,7 @@ from sweeps.study.location import (
 __all__ = [
     "StorageError",
     "SweepBusyError",
+    "check_study",
     "find_place",
     "interrupted_trials",
     "load_study",
@@ -82,16 +84,17 @@ def open_study(
 
     Raises:
         ConfigError: The study is kept somewhere else, or has other objectives.
+        DamagedStudyError: There was a study, which is gone or damaged.
         StorageError: Its database does not answer.
     """
     place = claim_place(folder, spec.study.storage, spec.name)
     directions = [objective.direction for objective in spec.objectives]
-    study = optuna.create_study(
-        study_name=place.name,
-        storage=open_storage(folder, place, writes=True),
-        directions=directions,
-        load_if_exists=True,
-    )
+    study = find_study(folder, place, writes=True)
+    if study is None:
+        storage = open_storage(folder, place, writes=True)
+        study = optuna.create_study(
+            study_name=place.name, storage=storage, directions=directions, load_if_exists=True
+        )
     metrics = [objective.metric for objective in spec.objectives]
     _check_objectives(study, metrics, directions)
     n_trials = len(study.get_trials(deepcopy=False))
@@ -125,15 +128,26 @@ def load_study(folder: Path) -> optuna.Study:
 
     Raises:
         ConfigError: The folder holds none.
+        DamagedStudyError: There was one, which is gone or damaged.
         StorageError: Its database does not answer.
     """
     place = find_place(folder)
-    if place is None:
+    study = None if place is None else find_study(folder, place)
+    if study is None:
         raise ConfigError(f"{folder} holds no study: name the folder of a sweep, runs/NAME")
-    storage = open_storage(folder, place, writes=False)
-    # A file holds one study, whatever an earlier version called it.
-    name = place.name if place.in_database else None
-    return optuna.load_study(study_name=name, storage=storage)
+    return study
+
+
+def check_study(folder: Path) -> None:
+    """Refuse a folder whose study is lost, before anything is made ready for its sweep.
+
+    Raises:
+        DamagedStudyError: There was a study, which is gone or damaged.
+        StorageError: Its database does not answer.
+    """
+    place = find_place(folder)
+    if place is not None:
+        find_study(folder, place)
 
 
 def missing_trials(study: optuna.Study, total: int) -> int:

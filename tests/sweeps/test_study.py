@@ -94,7 +94,8 @@ def _connections_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         opened_storages.append(open_storage(folder, place, writes=writes))
         return opened_storages[-1]
 
-    monkeypatch.setattr("sweeps.study.study.open_storage", open_and_note)
+    for module in ("study", "damage"):
+        monkeypatch.setattr(f"sweeps.study.{module}.open_storage", open_and_note)
     yield
     for storage in opened_storages:
         storage.engine.dispose()

@@ -17,7 +17,7 @@ from hsplid_core.bucket_path import SCHEME, AnyPath, BucketPath, any_path
 from hsplid_core.errors import CheckpointError, SaliencyError, TrainingDivergedError
 from hsplid_core.models.state_files import STATE_FILE, read_state, write_state
 from hsplid_core.training import pick_device
-from trainables.checkpoints import newest_readable
+from trainables.checkpoints import IDENTITY, TrialIdentity, newest_readable
 from trainables.config import ParameterValue, TrialConfig
 from trainables.gpu_memory import free_memory, gpu_memory_mib, is_out_of_memory, limit_memory
 from trainables.internals import storage_of
@@ -52,6 +52,7 @@ class Assignment(TypedDict):
         memory_share: Part of the GPU's memory that the trial may take; None or left out for all.
         losses: How often the trial lost its worker without finishing an epoch in between, where
             that is too often: it then only tells so.
+        sweep: Identity of the sweep, which its checkpoints carry; none, if left out.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Assignment(TypedDict):
     memory_retries: NotRequired[int]
     memory_share: NotRequired[float | None]
     losses: NotRequired[int]
+    sweep: NotRequired[str | None]
 
 
 class SweepTrainable(tune.Trainable):
@@ -173,11 +175,13 @@ class SweepTrainable(tune.Trainable):
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the state after the last finished epoch."""
         if self._trial is not None:
-            own = {
+            own: dict[str, Any] = {
                 "seconds": self._seconds,
                 "cpu_seconds": self._usage.cpu_seconds,
                 PARTS: self._parts,
             }
+            if (identity := self._identity()) is not None:
+                own[IDENTITY] = identity.described()
             write_state(Path(checkpoint_dir) / STATE_FILE, {**self._trial.state_dict(), **own})
 
     def restore(self, checkpoint_path: Any) -> None:
@@ -200,8 +204,18 @@ class SweepTrainable(tune.Trainable):
             self._restore(Path(checkpoint) / STATE_FILE)
         except CheckpointError:
             others = self._kept_in(Path(checkpoint)).glob(f"checkpoint_*/{STATE_FILE}")
-            if (newest := newest_readable(others)) is not None:
+            if (newest := newest_readable(others, self._identity())) is not None:
                 self._restore(newest)
+
+    def _identity(self) -> TrialIdentity | None:
+        sweep = self._assignment.get("sweep")
+        if sweep is None:
+            return None
+        return TrialIdentity(
+            sweep=sweep,
+            number=self._assignment["number"],
+            parameters=self._assignment["parameters"],
+        )
 
     def _kept_in(self, checkpoint: Path) -> AnyPath:
         """Return the folder of all checkpoints; of those in a bucket one was only copied here."""

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from sweeps.fronts.ranking import Front
 from sweeps.spec.objective import Objective, minimised
-from sweeps.trials.checkpoint_files import collect_garbage, remove_checkpoints
+from sweeps.trials.checkpoint_files import checkpoints_of
 from sweeps.trials.from_study import is_candidate, record_of, records_of
 from sweeps.trials.listener import SweepListener
 
@@ -36,7 +36,7 @@ class FrontKeeper:
     ) -> None:
         self._study = study
         self._objectives = objectives
-        self._folder = folder
+        self._checkpoints = checkpoints_of(folder, study)
         self._listeners = listeners
         self._front = Front(len(objectives))
         # What it cannot remove is left to the end of the sweep, or to its next run.
@@ -48,7 +48,7 @@ class FrontKeeper:
         for record in records:
             if record.on_front and record.values is not None:
                 self._front.add(record.number, minimised(record.values, self._objectives))
-        collect_garbage(self._folder, records)
+        self._checkpoints.collect_garbage(records)
         for listener in self._listeners:
             listener.sweep_started(records)
 
@@ -57,7 +57,7 @@ class FrontKeeper:
         trial = self._study.get_trials(deepcopy=False)[number]
         left = self._front_with(trial)
         for loser in [number] if left is None else left:
-            self._remover.submit(remove_checkpoints, self._folder, loser)
+            self._remover.submit(self._checkpoints.remove, loser)
         record = record_of(trial, on_front=left is not None)
         for listener in self._listeners:
             listener.trial_finished(record, left or ())

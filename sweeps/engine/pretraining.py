@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 
 from hsplid_core.bucket_path import AnyPath
 from hsplid_core.models.state_files import read_state, write_state
@@ -18,7 +17,7 @@ from sweeps.spec.loading import load_pretrain_spec
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.study.study import sole_driver, sweep_folder
 from sweeps.terminal.phase_lines import say_phase
-from sweeps.trials.checkpoint_files import find_checkpoint
+from sweeps.trials.checkpoint_files import SweepCheckpoints, checkpoints_of
 from sweeps.trials.record import TrialRecord
 
 
@@ -61,19 +60,20 @@ def pretrain(context: SweepContext) -> tuple[bool, AnyPath | None, Baseline]:
                 nodes=context.nodes,
                 write_outputs=context.write_outputs,
             )
-            outcome = run_study(inner, open_context_study(inner))
+            study = open_context_study(inner)
+            outcome = run_study(inner, study)
             if outcome.interrupted:
                 return True, None, None
-            _keep_weights(folder, outcome.records[0], file)
+            _keep_weights(checkpoints_of(folder, study), outcome.records[0], file)
     return False, file, tuple(read_state(file)["objectives"])
 
 
-def _keep_weights(folder: Path, record: TrialRecord, file: AnyPath) -> None:
-    checkpoint = find_checkpoint(folder, record.number)
+def _keep_weights(checkpoints: SweepCheckpoints, record: TrialRecord, file: AnyPath) -> None:
+    checkpoint = checkpoints.find(record.number, record.parameters)
     if record.values is None or checkpoint is None:
         raise SweepFailedError(
             f"pretraining failed: {record.failure}; correct the spec that pretrain names, delete "
-            f"{folder} and run again"
+            f"{checkpoints.folder} and run again"
         )
     file.parent.mkdir(parents=True, exist_ok=True)
     trained = read_state(checkpoint)

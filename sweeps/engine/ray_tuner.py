@@ -10,7 +10,7 @@ from ray.tune.schedulers import TrialScheduler
 from sweeps.engine.context import SweepContext
 from sweeps.engine.study_searcher import StudySearcher
 from sweeps.engine.tune_callbacks import StopWhenFailing, TuneEvents
-from sweeps.trials.checkpoint_files import attempts_folder, trial_folder
+from sweeps.trials.checkpoint_files import SweepCheckpoints, attempts_folder, trial_folder
 from sweeps.trials.listener import SweepListener
 from trainables.result_keys import ASSIGNMENT
 
@@ -19,6 +19,7 @@ def fit(
     context: SweepContext,
     searcher: StudySearcher,
     scheduler: TrialScheduler,
+    checkpoints: SweepCheckpoints,
     resources: Mapping[str, float],
     listeners: Sequence[SweepListener],
     trainable: type[tune.Trainable],
@@ -29,6 +30,7 @@ def fit(
         context: What the sweep works with.
         searcher: Hands out the trials.
         scheduler: Ends some of them early.
+        checkpoints: Those of the sweep.
         resources: What a trial occupies: ``cpu`` and ``gpu``.
         listeners: Are told what happens.
         trainable: Runs a trial; its subclass for this sweep has the configuration as ``base``.
@@ -36,7 +38,6 @@ def fit(
     spec = context.spec
     attempts = attempts_folder(context.folder)
     attempts.mkdir(parents=True, exist_ok=True)
-    attempt = len(list(attempts.iterdir())) + 1
     of_sweep = tune.with_resources(trainable, dict(resources))  # a class of its own
     of_sweep.base = spec.trial_config(context.weights)
     tuner = tune.Tuner(
@@ -50,9 +51,9 @@ def fit(
             trial_dirname_creator=lambda trial: trial_folder(trial.config[ASSIGNMENT]["number"]),
         ),
         run_config=tune.RunConfig(
-            name=f"attempt_{attempt:03d}",
+            name=checkpoints.next_attempt(),
             storage_path=str(attempts),
-            callbacks=[TuneEvents(searcher, context.folder, listeners, context.nodes)],
+            callbacks=[TuneEvents(searcher, checkpoints, listeners, context.nodes)],
             stop=StopWhenFailing(searcher),
             # Whoever loses its worker is tried again: a machine's fault is not the trial's. The
             # searcher counts the losses and ends a trial that never gets any further.

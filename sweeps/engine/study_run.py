@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 
 import optuna
@@ -34,7 +33,7 @@ from sweeps.terminal.progress import ProgressView
 from sweeps.tracking import MlflowTracker
 from sweeps.tracking.names import DATA_DEMO, DATA_KEY, DATA_SPLIT
 from sweeps.trials.attributes import SWEEP_ID
-from sweeps.trials.checkpoint_files import collect_garbage, find_checkpoint
+from sweeps.trials.checkpoint_files import checkpoints_of
 from sweeps.trials.from_study import records_of
 from sweeps.trials.listener import SweepListener
 from trainables.trainable import SweepTrainable
@@ -83,7 +82,7 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
         stop_reason = run_trials(context, study, keeper, listeners)
         records = records_of(study)
         interrupted = missing_trials(study, spec.trials) > 0
-        collect_garbage(folder, records)
+        checkpoints_of(folder, study).collect_garbage(records)
         tracker.flush(_REPORT_WAIT_S)
         if context.write_outputs is not None:
             tracker.artifacts += context.write_outputs(context, study, records)
@@ -119,7 +118,7 @@ def run_trials(
     Returns:
         Why they were stopped before the end, if they were.
     """
-    spec = context.spec
+    spec, checkpoints = context.spec, checkpoints_of(context.folder, study)
     gpus = ray.cluster_resources().get("GPU", 0.0)
     for resources, total in rounds(study, spec.resources, spec.trials, gpus):
         plan = TrialPlan(
@@ -134,12 +133,12 @@ def run_trials(
             plan,
             total=total,
             interrupted=reopened_trials(context.folder, study),
-            find_checkpoint=lambda number: find_checkpoint(context.folder, number),
+            find_checkpoint=checkpoints.find,
             on_told=keeper.trial_ended,
         )
         if searcher.remaining:
             scheduler = build_scheduler(spec, study, searcher.note_rungs)
-            fit(context, searcher, scheduler, resources, listeners, trainable)
+            fit(context, searcher, scheduler, checkpoints, resources, listeners, trainable)
         if searcher.stop_reason is not None or interrupted_trials(study):
             return searcher.stop_reason
     return None
@@ -147,15 +146,11 @@ def run_trials(
 
 def _tracker(context: SweepContext, study: optuna.Study) -> MlflowTracker:
     spec, folder = context.spec, context.folder
-    sweep_id = study.user_attrs.get(SWEEP_ID)
-    if sweep_id is None:
-        sweep_id = uuid.uuid4().hex
-        study.set_user_attr(SWEEP_ID, sweep_id)
     return MlflowTracker(
         context.tracking_uri,
         experiment=spec.tracking.experiment or spec.name,
         run_name=folder.name,
-        sweep_id=sweep_id,
+        sweep_id=study.user_attrs[SWEEP_ID],
         folder=folder,
         objectives=spec.objectives,
         spec=spec.resolved(),

@@ -27,6 +27,7 @@ from sweeps.trials.attributes import (
     PARAMETERS,
     RESOURCES,
     RUNGS,
+    SWEEP_ID,
     TRACEBACK,
 )
 from sweeps.trials.outcome import TrialOutcome, lost_worker, outcome_of
@@ -35,6 +36,8 @@ from trainables.trainable import Assignment
 
 # Losses of a trial that was told to give up, after which no other can be expected to run.
 _LOSSES_WITHOUT_WORK = 3
+
+FindCheckpoint = Callable[[int, Mapping[str, ParameterValue]], AnyPath | None]
 
 # What only some ends leave in a trial.
 _OF_SOME_ENDS = (FAILURE, CAUSE, TRACEBACK, INFEASIBLE)
@@ -67,7 +70,8 @@ class StudySearcher(Searcher):
         plan: What all trials have in common.
         total: Trials that the study shall hold in all.
         interrupted: Trials that an earlier driver never finished, handed out first.
-        find_checkpoint: Newest whole checkpoint file of a trial by its number, None without.
+        find_checkpoint: Newest whole checkpoint file of a trial by its number and parameters,
+            None without.
         on_told: Called with a trial's number after the study knows its outcome.
 
     Attributes:
@@ -81,7 +85,7 @@ class StudySearcher(Searcher):
         *,
         total: int,
         interrupted: Sequence[optuna.Trial] = (),
-        find_checkpoint: Callable[[int], AnyPath | None],
+        find_checkpoint: FindCheckpoint,
         on_told: Callable[[int], None],
     ) -> None:
         super().__init__()
@@ -125,21 +129,24 @@ class StudySearcher(Searcher):
         checkpoint: AnyPath | None = None
         if self._interrupted:
             trial = self._interrupted.popleft()
-            checkpoint = self._find_checkpoint(trial.number)
+            parameters = self._parameters(trial)
+            checkpoint = self._find_checkpoint(trial.number, parameters)
         else:
             trial = self._study.ask()
             self._n_asked += 1
+            parameters = self._parameters(trial)
         self._handed_out[trial_id] = trial
         resources = dict(self._plan.resources)
         if trial.user_attrs.get(RESOURCES) != resources:
             trial.set_user_attr(RESOURCES, resources)
         return Assignment(
             number=trial.number,
-            parameters=self._parameters(trial),
+            parameters=parameters,
             threads=max(1, int(resources["cpu"])),
             resume_from=None if checkpoint is None else str(checkpoint),
             memory_retries=self._plan.failures.memory_retries,
             memory_share=resources["gpu"] if 0 < resources["gpu"] < 1 else None,
+            sweep=self._study.user_attrs.get(SWEEP_ID),
         )
 
     def _parameters(self, trial: optuna.Trial) -> dict[str, ParameterValue]:

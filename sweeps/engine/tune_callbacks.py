@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -11,7 +10,7 @@ from ray.tune.experiment import Trial as RayTrial
 
 from sweeps.cluster.shared_storage import SharedStorage
 from sweeps.engine.study_searcher import StudySearcher
-from sweeps.trials.checkpoint_files import remove_superseded
+from sweeps.trials.checkpoint_files import SweepCheckpoints
 from sweeps.trials.listener import SweepListener
 from trainables.result_keys import ASSIGNMENT, METRICS, TRIAL_SECONDS, USAGE
 
@@ -21,7 +20,7 @@ class TuneEvents(tune.Callback):
 
     Args:
         searcher: Counts the attempts of trials, and the losses of their workers.
-        folder: The sweep's folder.
+        checkpoints: Those of the sweep.
         listeners: Are told in this order.
         nodes: Looks at nodes that have joined before one of them trains; None does not.
     """
@@ -29,12 +28,12 @@ class TuneEvents(tune.Callback):
     def __init__(
         self,
         searcher: StudySearcher,
-        folder: Path,
+        checkpoints: SweepCheckpoints,
         listeners: Sequence[SweepListener],
         nodes: SharedStorage | None = None,
     ) -> None:
         self._searcher = searcher
-        self._folder = folder
+        self._checkpoints = checkpoints
         self._listeners = listeners
         self._nodes = nodes
 
@@ -98,7 +97,7 @@ class TuneEvents(tune.Callback):
         self._searcher.forget_losses(trial.trial_id)
         assignment = trial.config[ASSIGNMENT]
         if assignment["resume_from"] is not None:
-            remove_superseded(self._folder, assignment["number"])
+            self._checkpoints.remove_superseded(assignment["number"])
 
 
 class StopWhenFailing(tune.Stopper):

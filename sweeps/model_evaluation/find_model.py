@@ -11,7 +11,7 @@ from hsplid_core.models.packaged import open_package
 from hsplid_core.models.state_files import STATE_FILE, read_state
 from hsplid_core.models.trained import TrainedModel, rebuild
 from sweeps.tracking.find_models import fetch_model, is_model_name, is_registered_name, trial_of
-from sweeps.trials.checkpoint_files import find_checkpoint
+from sweeps.trials.checkpoint_files import SweepCheckpoints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,8 @@ def open_judged(name: str, tracking_uri: str, storage: Path) -> JudgedModel:
         )
     trial = None if is_registered_name(name) else trial_of(name, tracking_uri)
     if trial is not None:
-        kept = find_checkpoint(storage / trial.sweep, trial.number)
+        checkpoints = SweepCheckpoints(folder=storage / trial.sweep, sweep_id=trial.sweep_id)
+        kept = checkpoints.find(trial.number)
         if kept is not None:
             trained = rebuild(read_state(kept), source=str(kept))
             return JudgedModel(name=name, trained=trained, run_id=trial.run_id)

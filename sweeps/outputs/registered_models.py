@@ -19,7 +19,6 @@ from sweeps.fronts.selection import Selection, select
 from sweeps.study.stored_sweep import StoredSweep, open_sweep
 from sweeps.tracking.journal_replay import note_registered
 from sweeps.tracking.model_registry import FrontModel, register_models
-from sweeps.trials.checkpoint_files import find_checkpoint
 
 KNEE = "knee"
 
@@ -65,7 +64,7 @@ def register_front(sweep: StoredSweep) -> Mapping[str, str]:
         models=[
             FrontModel(
                 trial=record.number,
-                checkpoint=find_checkpoint(sweep.folder, record.number),
+                checkpoint=sweep.checkpoints.find(record.number, record.parameters),
                 aliases=aliases[record.number],
                 warnings=sorted(record.warnings),
             )

@@ -28,7 +28,6 @@ from sweeps.study.sweep_info import SweepInfo, command_again
 from sweeps.tracking.run_links import trial_pages
 from sweeps.tracking.tracking_uri import is_server, ui_command
 from sweeps.trials.analysis_tables import collect
-from sweeps.trials.checkpoint_files import find_checkpoint
 from sweeps.trials.labels import duration_text, metric_label, metric_text, warnings_text
 from sweeps.trials.record import TrialRecord
 from trainables.robustness import WARNINGS
@@ -301,7 +300,7 @@ def _saliency(sweep: StoredSweep, selection: Selection) -> Section | None:
         models[_BASELINE_SHORT] = with_weights(config, sweep.info.weights)
     missing = []
     for record in _chosen(selection)[: _MOST_MODELS - len(models)]:
-        checkpoint = find_checkpoint(sweep.folder, record.number)
+        checkpoint = sweep.checkpoints.find(record.number, record.parameters)
         if checkpoint is None:
             missing.append(str(record.number))
         else:

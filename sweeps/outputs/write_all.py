@@ -15,6 +15,7 @@ from sweeps.plots.saliency_panels import write_panels
 from sweeps.search.first_trials import published_trial
 from sweeps.storage.file_names import FRONT_FILE, REPORT_FILE, TRIALS_FILE
 from sweeps.trials.analysis_tables import write_tables
+from sweeps.trials.checkpoint_files import checkpoints_of
 from sweeps.trials.record import TrialRecord
 from sweeps.trials.table_file import write_parquet
 
@@ -49,6 +50,6 @@ def write_all(
         folder / FRONT_FILE,
         folder / REPORT_FILE,
         *write_tables(study.get_trials(deepcopy=False), folder),
-        *write_panels(spec.trial_config(context.weights), records, folder),
+        *write_panels(spec.trial_config(context.weights), records, checkpoints_of(folder, study)),
         *write_margins(records, spec, folder, is_demo=context.is_demo),
     ]

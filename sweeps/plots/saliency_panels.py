@@ -21,7 +21,7 @@ from hsplid_core.errors import SaliencyError
 from hsplid_core.files import replacing
 from hsplid_core.saliency import agg_clip, attribute
 from sweeps.plots.saliency_rows import draw_maps, example_positions
-from sweeps.trials.checkpoint_files import find_checkpoint
+from sweeps.trials.checkpoint_files import SweepCheckpoints
 from sweeps.trials.record import TrialRecord
 from trainables.config import TrialConfig
 from trainables.saliency import attribution_settings
@@ -69,7 +69,9 @@ def write_panel(
         figure.savefig(picture, format="png")
 
 
-def write_panels(base: TrialConfig, records: Sequence[TrialRecord], folder: Path) -> list[Path]:
+def write_panels(
+    base: TrialConfig, records: Sequence[TrialRecord], checkpoints: SweepCheckpoints
+) -> list[Path]:
     """Draw a panel for every trial on the front of a sweep that measures saliency.
 
     A panel that exists is kept: a finished trial does not change. One that cannot be drawn is told
@@ -78,7 +80,7 @@ def write_panels(base: TrialConfig, records: Sequence[TrialRecord], folder: Path
     Args:
         base: The sweep's configuration.
         records: Its trials.
-        folder: Its folder; panels go into the subfolder ``saliency``.
+        checkpoints: Its checkpoints; panels go into the subfolder ``saliency`` of their folder.
 
     Returns:
         The files; none where ``evaluation.saliency`` is off.
@@ -87,8 +89,10 @@ def write_panels(base: TrialConfig, records: Sequence[TrialRecord], folder: Path
         return []
     files: list[Path] = []
     for record in records:
-        file = folder / PANELS_FOLDER / f"saliency_trial_{record.number:05d}.png"
-        checkpoint = find_checkpoint(folder, record.number) if record.on_front else None
+        file = checkpoints.folder / PANELS_FOLDER / f"saliency_trial_{record.number:05d}.png"
+        if not record.on_front:
+            continue
+        checkpoint = checkpoints.find(record.number, record.parameters)
         if checkpoint is None:
             continue
         try:

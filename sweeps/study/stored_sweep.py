@@ -19,6 +19,7 @@ from sweeps.study.study import load_study, study_folders, sweep_folder
 from sweeps.study.sweep_info import SweepInfo, read_info
 from sweeps.tracking.find_runs import Recording
 from sweeps.trials.attributes import SWEEP_ID
+from sweeps.trials.checkpoint_files import SweepCheckpoints, checkpoints_of
 from sweeps.trials.from_study import records_of
 from sweeps.trials.record import TrialRecord
 
@@ -70,6 +71,11 @@ class StoredSweep:
             experiment=info.spec.tracking.experiment or info.spec.name,
             sweep_id=self.study.user_attrs.get(SWEEP_ID),
         )
+
+    @property
+    def checkpoints(self) -> SweepCheckpoints:
+        """The checkpoints of its trials."""
+        return checkpoints_of(self.folder, self.study)
 
     @property
     def _known_info(self) -> SweepInfo:

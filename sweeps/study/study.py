@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from sweeps.study.location import (
     is_study_of,
     number_of,
 )
+from sweeps.trials.attributes import NAMED_CHECKPOINTS, SWEEP_ID
 
 __all__ = [
     "StorageError",
@@ -101,6 +103,10 @@ def open_study(
     study.sampler = build_sampler(spec, fixed, n_trials=n_trials)
     with experimental():
         study.set_metric_names(metrics)
+    if SWEEP_ID not in study.user_attrs:
+        if n_trials == 0:
+            study.set_user_attr(NAMED_CHECKPOINTS, True)
+        study.set_user_attr(SWEEP_ID, uuid.uuid4().hex)
     if n_trials == 0:
         for parameters in first_trials:
             study.enqueue_trial(dict(parameters), skip_if_exists=True)

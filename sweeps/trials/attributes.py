@@ -27,6 +27,8 @@ INFEASIBLE = "infeasible"
 TAGS = "tags"
 # Of the study itself: which sweep it is, in MLflow too.
 SWEEP_ID = "sweep_id"
+# Of the study itself: all its checkpoints say whose they are, for it began when they did so.
+NAMED_CHECKPOINTS = "named_checkpoints"
 # Which of a confirmation's configurations it trains.
 CONFIGURATION = "configuration"
 
@@ -39,6 +41,7 @@ __all__ = [
     "HOST",
     "INFEASIBLE",
     "METRICS",
+    "NAMED_CHECKPOINTS",
     "PARAMETERS",
     "RESOURCES",
     "RUNGS",

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import optuna
 
 from hsplid_core.bucket_path import AnyPath, BucketError
 from hsplid_core.models.state_files import STATE_FILE
 from sweeps.storage.bucket_mirror import CHECKPOINTS, shared_place
+from sweeps.trials.attributes import NAMED_CHECKPOINTS, SWEEP_ID
 from sweeps.trials.record import ENDED_STATES, TrialRecord
-from trainables.checkpoints import newest_readable
+from trainables.checkpoints import TrialIdentity, newest_readable
+from trainables.config import ParameterValue
 
 _PREFIX = "trial_"
+# The first digits of the sweep's id end it, so that nothing of another study is cleared away.
+_ATTEMPT = re.compile(r"attempt_(?P<number>\d+)(_(?P<sweep>[0-9a-f]+))?")
+_DIGITS = 8
 
 
 def attempts_folder(folder: Path) -> AnyPath:
@@ -30,62 +39,114 @@ def trial_folder(number: int) -> str:
     return f"{_PREFIX}{number:05d}"
 
 
-def find_checkpoint(folder: Path, number: int) -> AnyPath | None:
-    """Find the newest whole checkpoint of a trial among all runs of a sweep.
+@dataclass(frozen=True, kw_only=True)
+class SweepCheckpoints:
+    """The checkpoints of one study, and not those that another one left in the same folder.
 
-    Args:
+    Attributes:
         folder: The sweep's folder.
-        number: The trial's number in the study.
-
-    Raises:
-        BucketError: They lie in a bucket that does not answer, or refuses.
+        sweep_id: Identity of the study; None where it has none, and takes all.
+        always_told: Whether all of its checkpoints say whose they are.
     """
-    pattern = f"*/{trial_folder(number)}/checkpoint_*/{STATE_FILE}"
-    return newest_readable(attempts_folder(folder).glob(pattern))
 
+    folder: Path
+    sweep_id: str | None
+    always_told: bool = False
 
-def remove_checkpoints(folder: Path, number: int) -> None:
-    """Remove all checkpoints of a trial that nobody will go on from."""
-    for checkpoint in attempts_folder(folder).glob(f"*/{trial_folder(number)}/checkpoint_*"):
-        _remove(checkpoint)
+    def find(
+        self, number: int, parameters: Mapping[str, ParameterValue] | None = None
+    ) -> AnyPath | None:
+        """Find the newest whole checkpoint of a trial among all runs of the sweep.
 
+        Args:
+            number: The trial's number in the study.
+            parameters: Its parameters; None does not compare them.
 
-def remove_superseded(folder: Path, number: int) -> None:
-    """Remove what earlier runs left of a trial beyond its newest two checkpoints.
+        Raises:
+            BucketError: They lie in a bucket that does not answer, or refuses.
+        """
+        pattern = f"*/{trial_folder(number)}/checkpoint_*/{STATE_FILE}"
+        identity = None
+        if self.sweep_id is not None:
+            identity = TrialIdentity(
+                sweep=self.sweep_id,
+                number=number,
+                parameters=parameters,
+                always_told=self.always_told,
+            )
+        return newest_readable(attempts_folder(self.folder).glob(pattern), identity)
 
-    Ray Tune keeps two in the run that goes on, and does not know of those before.
+    def next_attempt(self) -> str:
+        """Return the name of the folder for the sweep's next run."""
+        names = [_ATTEMPT.fullmatch(path.name) for path in attempts_folder(self.folder).iterdir()]
+        number = max((int(name["number"]) for name in names if name), default=0) + 1
+        ending = "" if self.sweep_id is None else f"_{self.sweep_id[:_DIGITS]}"
+        return f"attempt_{number:03d}{ending}"
 
-    Args:
-        folder: The sweep's folder.
-        number: A trial that goes on and has a checkpoint of this run.
-    """
-    pattern = f"*/{trial_folder(number)}/checkpoint_*"
-    found: list[AnyPath] = [*attempts_folder(folder).glob(pattern)]
-    checkpoints = sorted(found, key=lambda path: (path.parent.parent.name, path.name))
-    for checkpoint in checkpoints[:-2]:
-        if checkpoint.parent != checkpoints[-1].parent:
+    def remove(self, number: int) -> None:
+        """Remove all checkpoints of a trial that nobody will go on from."""
+        for checkpoint in self._own(f"*/{trial_folder(number)}/checkpoint_*"):
             _remove(checkpoint)
 
+    def remove_superseded(self, number: int) -> None:
+        """Remove what earlier runs left of a trial beyond its newest two checkpoints.
 
-def collect_garbage(folder: Path, records: Sequence[TrialRecord]) -> None:
-    """Remove the checkpoints of all trials that ended off the front.
+        Ray Tune keeps two in the run that goes on, and does not know of those before.
+
+        Args:
+            number: A trial that goes on and has a checkpoint of this run.
+        """
+        found = self._own(f"*/{trial_folder(number)}/checkpoint_*")
+        checkpoints = sorted(found, key=lambda path: (path.parent.parent.name, path.name))
+        for checkpoint in checkpoints[:-2]:
+            if checkpoint.parent != checkpoints[-1].parent:
+                _remove(checkpoint)
+
+    def collect_garbage(self, records: Sequence[TrialRecord]) -> None:
+        """Remove the checkpoints of all trials that ended off the front.
+
+        Args:
+            records: All trials; those that are still to go on keep theirs.
+        """
+        needless = {
+            record.number
+            for record in records
+            if record.state in ENDED_STATES and not record.on_front
+        }
+        for number in sorted(set(self._with_checkpoints()) & needless):
+            self.remove(number)
+
+    def _with_checkpoints(self) -> Iterator[int]:
+        for checkpoint in self._own(f"*/{_PREFIX}*/checkpoint_*"):
+            text = checkpoint.parent.name.removeprefix(_PREFIX)
+            if text.isdigit():
+                yield int(text)
+
+    def _own(self, pattern: str) -> Iterator[AnyPath]:
+        """Go through the checkpoints that this study may remove: by the names of their runs."""
+        for checkpoint in attempts_folder(self.folder).glob(pattern):
+            name = _ATTEMPT.fullmatch(checkpoint.parent.parent.name)
+            sweep = name["sweep"] if name else None
+            own = (
+                not self.always_told if sweep is None else sweep == (self.sweep_id or "")[:_DIGITS]
+            )
+            if own or self.sweep_id is None:
+                yield checkpoint
+
+
+def checkpoints_of(folder: Path, study: optuna.Study) -> SweepCheckpoints:
+    """Return the checkpoints of a study.
 
     Args:
         folder: The sweep's folder.
-        records: All trials; those that are still to go on keep theirs.
+        study: Its study.
     """
-    needless = {
-        record.number for record in records if record.state in ENDED_STATES and not record.on_front
-    }
-    for number in sorted(set(_with_checkpoints(folder)) & needless):
-        remove_checkpoints(folder, number)
-
-
-def _with_checkpoints(folder: Path) -> Iterator[int]:
-    for checkpoint in attempts_folder(folder).glob(f"*/{_PREFIX}*/checkpoint_*"):
-        text = checkpoint.parent.name.removeprefix(_PREFIX)
-        if text.isdigit():
-            yield int(text)
+    known = study.user_attrs
+    return SweepCheckpoints(
+        folder=folder,
+        sweep_id=known.get(SWEEP_ID),
+        always_told=known.get(NAMED_CHECKPOINTS, False),
+    )
 
 
 def _remove(checkpoint: AnyPath) -> None:

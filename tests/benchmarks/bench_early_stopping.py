@@ -124,7 +124,7 @@ class Search:
             study,
             TrialPlan(space=SearchSpace(suggest), objectives=OBJECTIVES),
             total=BUDGET,
-            find_checkpoint=lambda number: None,
+            find_checkpoint=lambda number, parameters: None,
             on_told=lambda number: None,
         )
         scheduler = build_scheduler(self.spec, study, searcher.note_rungs)

@@ -60,6 +60,7 @@ from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.study.study import open_study
 from sweeps.terminal.progress import ProgressView
 from sweeps.tracking import default_uri, loading
+from sweeps.trials.checkpoint_files import SweepCheckpoints
 from sweeps.trials.from_study import records_of
 from sweeps.trials.listener import SweepListener
 from tests.benchmarks._no_op import NoOp, metrics_at
@@ -188,7 +189,7 @@ class Engine:
             self.study,
             TrialPlan(space=SearchSpace(suggest), objectives=OBJECTIVES),
             total=trials,
-            find_checkpoint=lambda number: None,
+            find_checkpoint=lambda number, parameters: None,
             on_told=self._told,
         )
         self.scheduler: TrialScheduler = build_scheduler(
@@ -231,6 +232,7 @@ def through_sweeps(folder: Path, trials: int) -> Clock:
             context,
             engine.searcher,
             engine.scheduler,
+            SweepCheckpoints(folder=engine.folder, sweep_id=None),
             {"cpu": 1},
             engine.listeners,
             trainable=NoOp,

@@ -23,7 +23,6 @@ from sweeps.spec.loading import load_spec
 from sweeps.spec.overrides import parse_overrides
 from sweeps.storage.bucket_mirror import fetch_sweep, local_folder, publish, shared_place
 from sweeps.study.stored_sweep import open_sweep
-from sweeps.trials.checkpoint_files import find_checkpoint
 from tests.sweeps.gate import GATE, Gate
 from tests.sweeps.ray_nodes import family, kill_all
 from tests.sweeps.s3_server import s3_server
@@ -270,6 +269,6 @@ def test_a_sweep_goes_on_from_a_bucket_on_another_machine(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "third_home"))
     assert pareto.main(["tiny", f"storage={bucket}", "--json"]) == 0
     assert {row["trial"] for row in json.loads(capsys.readouterr().out)["front"]} == front
-    checkpoint = find_checkpoint(local_folder(bucket) / "tiny", min(front))
+    checkpoint = open_sweep("tiny", bucket).checkpoints.find(min(front))
     assert checkpoint is not None
     assert read_state(checkpoint)["epoch"] == EPOCHS

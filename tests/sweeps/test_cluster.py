@@ -22,6 +22,7 @@ from sweeps.cluster.shared_storage import SharedStorage
 from sweeps.engine.study_searcher import StudySearcher
 from sweeps.engine.tune_callbacks import TuneEvents
 from sweeps.spec.sweep_spec import ClusterSpec
+from sweeps.trials.checkpoint_files import SweepCheckpoints
 from tests.sweeps.ray_nodes import RayNodes
 from trainables.result_keys import ASSIGNMENT
 
@@ -90,7 +91,8 @@ def test_a_node_that_joins_late_is_looked_at_once(tmp_path: Path, nodes: RayNode
             assert time.monotonic() < deadline, "the node does not join"
             time.sleep(0.1)
         searcher = SimpleNamespace(stop_reason=None, note_start=lambda trial: 1)
-        events = TuneEvents(cast(StudySearcher, searcher), tmp_path, [], shared)
+        checkpoints = SweepCheckpoints(folder=tmp_path, sweep_id=None)
+        events = TuneEvents(cast(StudySearcher, searcher), checkpoints, [], shared)
         trial = SimpleNamespace(trial_id="x", config={ASSIGNMENT: {"number": 0, "parameters": {}}})
         # Its first trial tells; for the next ones nothing is left to look at.
         for _ in range(2):

@@ -23,7 +23,7 @@ from hsplid_core.models.trained import describe
 from sweeps.evaluate import main
 from sweeps.outputs.registered_models import register_front
 from sweeps.study.stored_sweep import open_sweep
-from sweeps.trials.checkpoint_files import find_checkpoint
+from sweeps.trials.checkpoint_files import SweepCheckpoints
 from tests.sweeps.recorded import recorded_sweep
 from tests.tiny import tiny_data, tiny_trial
 from trainables.trial import Trial
@@ -105,7 +105,7 @@ def test_models_of_mlflow_are_judged_and_their_run_is_told(
     assert run_id is not None
     assert version.source is not None
     places = (f"root={data.root}", f"storage={tmp_path}", "--suite", "search")
-    file = find_checkpoint(folder, 0)
+    file = SweepCheckpoints(folder=folder, sweep_id=None).find(0)
     assert file is not None
     expected = judged(capsys, file, *places)
     shutil.rmtree(folder / "ray")  # the registry has the model, too

@@ -25,7 +25,7 @@ from sweeps.study.sweep_info import read_info, write_info
 from sweeps.sync import main as sync
 from sweeps.tracking.journal import SPOOL_FILE, Spool
 from sweeps.tracking.journal_entries import Ended
-from sweeps.trials.checkpoint_files import find_checkpoint
+from sweeps.trials.checkpoint_files import SweepCheckpoints
 from tests.sweeps.recorded import NAME, recorded_sweep
 from tests.sweeps.records import GOALS, warned
 from tests.tiny import tiny_data, tiny_trial
@@ -108,7 +108,7 @@ def test_a_stranger_gets_the_same_logits(folder: Path, tmp_path: Path) -> None:
         check=True,
     )
     found = json.loads(told.stdout.splitlines()[-1])
-    checkpoint = find_checkpoint(folder, 1)
+    checkpoint = SweepCheckpoints(folder=folder, sweep_id=None).find(1)
     assert checkpoint is not None
     with torch.inference_mode():
         trial = Trial(tiny_trial(tiny_data(tmp_path), seed=1))
@@ -262,7 +262,7 @@ def test_without_mlflow_a_sweep_still_ends(
 
 
 def test_a_package_needs_no_mlflow(folder: Path, tmp_path: Path) -> None:
-    checkpoint = find_checkpoint(folder, 0)
+    checkpoint = SweepCheckpoints(folder=folder, sweep_id=None).find(0)
     assert checkpoint is not None
     state = read_state(checkpoint)
     write_package(tmp_path / "package", state)

@@ -13,6 +13,7 @@ from hsplid_core.config import DataConfig
 from hsplid_core.config.analyses import SaliencyConfig
 from hsplid_core.models.state_files import STATE_FILE, write_state
 from sweeps.plots.saliency_panels import write_panels
+from sweeps.trials.checkpoint_files import SweepCheckpoints
 from sweeps.trials.record import TrialRecord
 from tests.tiny import tiny_data, tiny_trial
 from trainables.config import TrialConfig
@@ -52,9 +53,10 @@ def test_a_panel_for_each_trial_on_the_front(
     checkpoint(tmp_path, 0, config)
     checkpoint(tmp_path, 1, config)
     checkpoint(tmp_path, 2, other)
+    kept = SweepCheckpoints(folder=tmp_path, sweep_id=None)
     records = [record(0), record(1, on_front=False), record(2), record(3)]
     with caplog.at_level(logging.WARNING):
-        (file,) = write_panels(config, records, tmp_path)
+        (file,) = write_panels(config, records, kept)
     assert file == tmp_path / "saliency" / "saliency_trial_00000.png"
     assert [path.name for path in file.parent.iterdir()] == [file.name]
     with Image.open(file) as picture:
@@ -65,11 +67,12 @@ def test_a_panel_for_each_trial_on_the_front(
     (told,) = [entry.getMessage() for entry in caplog.records]
     assert told.startswith("no panel of trial 2: ")
     drawn = file.stat().st_mtime_ns
-    assert write_panels(config, records[:1], tmp_path) == [file]
+    assert write_panels(config, records[:1], kept) == [file]
     assert file.stat().st_mtime_ns == drawn
 
 
 def test_nothing_is_drawn_where_saliency_is_off(data: DataConfig, tmp_path: Path) -> None:
     checkpoint(tmp_path, 0, tiny_trial(data))
-    assert write_panels(tiny_trial(data), [record(0)], tmp_path) == []
+    kept = SweepCheckpoints(folder=tmp_path, sweep_id=None)
+    assert write_panels(tiny_trial(data), [record(0)], kept) == []
     assert not (tmp_path / "saliency").exists()

@@ -397,7 +397,7 @@ def searcher_of(
         plan,
         total=total,
         interrupted=interrupted,
-        find_checkpoint=lambda number: Path(f"/checkpoints/{number}"),
+        find_checkpoint=lambda number, parameters: Path(f"/checkpoints/{number}"),
         on_told=(told if told is not None else []).append,
     )
 

@@ -16,7 +16,7 @@ import torch
 
 from hsplid_core.config import DataConfig
 from hsplid_core.methods import CrossEntropyConfig
-from hsplid_core.models.state_files import STATE_FILE
+from hsplid_core.models.state_files import STATE_FILE, read_state
 from tests.faults import FaultyConfig
 from tests.tiny import tiny_trial
 from tests.trainables.workers import assigned, worker
@@ -147,6 +147,26 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     second = worker(tiny_trial(data))
     second.restore(str(tmp_path / "checkpoint_000001"))
     assert [numbers(second.train()) for _ in range(2)] == [numbers(r) for r in results[1:]]
+
+
+def test_no_checkpoint_of_another_study_takes_the_place_of_a_damaged_one(
+    data: DataConfig, tmp_path: Path
+) -> None:
+    given = assigned()
+    given["assignment"]["sweep"] = "a"
+    first = worker(tiny_trial(data), given)
+    expected = numbers(first.train())
+    first.save(str(tmp_path / "checkpoint_000000"))
+    identity = read_state(tmp_path / "checkpoint_000000" / STATE_FILE)["identity"]
+    assert identity == {"sweep": "a", "number": 0, "parameters": "{}"}
+    (tmp_path / "checkpoint_000001").mkdir()  # was interrupted
+    for sweep, epoch in (("a", 2), ("b", 1)):
+        given["assignment"]["sweep"] = sweep
+        second = worker(tiny_trial(data), given)
+        second.restore(str(tmp_path / "checkpoint_000001"))
+        result = numbers(second.train())
+        assert result["epoch"] == epoch
+    assert result == expected
 
 
 def test_a_checkpoint_that_is_gone_means_to_start_anew(data: DataConfig, tmp_path: Path) -> None:

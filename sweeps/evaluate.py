@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _SUITES = ("search", "paper", "standard")
 _EXAMPLES = """\
 examples:
-  python -m sweeps.evaluate runs/coco_hsplid/ray/attempt_001_5a0c1e2f/trial_00001/checkpoint_000019 \\
-      --suite paper
+  python -m sweeps.evaluate \\
+      runs/coco_hsplid/ray/attempt_001_5a0c1e2f/trial_00001/checkpoint_000019 --suite paper
   python -m sweeps.evaluate runs:/ID --suite standard --data coco_animals root=/data/coco
   python -m sweeps.evaluate models:/coco_hsplid@knee --suite paper --cascade off --out log.arrow
   python -m sweeps.evaluate MODEL --data imagenet9 --data counter_animal root=/data/shift

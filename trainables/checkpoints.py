@@ -52,15 +52,16 @@ class TrialIdentity:
             state: What the checkpoint holds.
         """
         found = state.get(IDENTITY)
-        if found is None:
+        if not isinstance(found, Mapping):
             return "it does not say whose it is" if self.always_told else None
         own = self.described()
-        if found["sweep"] != own["sweep"]:
-            return f"it is of another study, with the id {found['sweep']}"
-        if found["number"] != own["number"]:
-            return f"it is of trial {found['number']}"
-        if self.parameters is not None and found["parameters"] != own["parameters"]:
-            return f"it is of a trial with other parameters: {found['parameters']}"
+        sweep, number, parameters = (found.get(key) for key in own)
+        if sweep != own["sweep"]:
+            return f"it is of another study, with the id {sweep}"
+        if number != own["number"]:
+            return f"it is of trial {number}"
+        if self.parameters is not None and parameters != own["parameters"]:
+            return f"it is of a trial with other parameters: {parameters}"
         return None
 
 
@@ -68,13 +69,15 @@ def read_weights(path: AnyPath) -> dict[str, Tensor]:
     """Read the model's weights out of a checkpoint file.
 
     Raises:
-        CheckpointError: The file is damaged, or holds no model.
+        CheckpointError: The file is damaged, or holds no model's weights.
         BucketError: It lies in a bucket that does not answer, or refuses.
     """
     state = read_state(path)
-    if "model" not in state:
-        raise CheckpointError(f"{path} holds {sorted(state)}, but no model")
-    weights: dict[str, Tensor] = state["model"]
+    weights = state.get("model")
+    if not isinstance(weights, dict) or not all(
+        isinstance(value, Tensor) for value in weights.values()
+    ):
+        raise CheckpointError(f"{path} holds {sorted(map(str, state))}, but no model's weights")
     return weights
 
 
@@ -101,7 +104,10 @@ def newest_readable(
         if identity is not None and (difference := identity.difference(state)) is not None:
             logger.warning("passed over the checkpoint %s: %s", path, difference)
             continue
-        epoch = int(state["epoch"])
+        epoch = state.get("epoch")
+        if not isinstance(epoch, int):
+            logger.warning("passed over the checkpoint %s: it does not say of which epoch", path)
+            continue
         if best is None or epoch > best[0]:
             best = epoch, path
     return None if best is None else best[1]

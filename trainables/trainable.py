@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import time
 import traceback
@@ -37,6 +38,8 @@ from trainables.result_keys import (
     WORKER_LOST,
 )
 from trainables.trial import Trial
+
+logger = logging.getLogger(__name__)
 
 
 class Assignment(TypedDict):
@@ -109,8 +112,15 @@ class SweepTrainable(tune.Trainable):
         if self._state is None and self._saved is not None:
             with self._saved.as_directory() as folder:
                 self._restore(Path(folder) / STATE_FILE)
-        if self._state is not None:
+        if self._state is None:
+            return trial
+        try:
             trial.load_state_dict(self._state)
+        except CheckpointError as error:
+            number = self._assignment["number"]
+            logger.warning("trial %d starts anew, not from its checkpoint: %s", number, error)
+            self._state = self._saved = None
+            return self._build()
         return trial
 
     def step(self) -> dict[str, Any]:
@@ -227,7 +237,7 @@ class SweepTrainable(tune.Trainable):
     def _restore(self, path: AnyPath) -> None:
         state = read_state(path)
         self._trial, self._state = None, state
-        self._seconds = float(state.pop("seconds"))
+        self._seconds = float(state.pop("seconds", 0.0))
         self._usage.cpu_seconds = float(state.pop("cpu_seconds", 0.0))
         self._parts = max(self._parts, int(state.pop(PARTS, 1)))
 

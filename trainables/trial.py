@@ -16,12 +16,14 @@ from hsplid_core.evaluation.accuracy import accuracy
 from hsplid_core.frequency import FrequencyFilter, filtered_statistics
 from hsplid_core.methods import Shape, build_objective
 from hsplid_core.models import MaskedClassifier, build_model
+from hsplid_core.models.state_dicts import fit_state
 from hsplid_core.models.trained import DESCRIPTION, describe
 from hsplid_core.training import TrainingRun
 from trainables.analyses import analyse, check_analyses
 from trainables.analysis import Subject, Table
 from trainables.checkpoints import read_weights
 from trainables.config import TrialConfig
+from trainables.gpu_memory import is_out_of_memory
 from trainables.robustness import measure_robustness
 
 
@@ -117,8 +119,18 @@ class Trial:
         return {**self.run.state_dict(), DESCRIPTION: description}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state."""
-        self.run.load_state_dict(dict(state))
+        """Go on from a saved state.
+
+        Raises:
+            CheckpointError: It is not one of such a trial, which is of no use any more then.
+        """
+        try:
+            self.run.load_state_dict(dict(state))
+        except (RuntimeError, TypeError, AttributeError, ValueError, LookupError) as error:
+            if is_out_of_memory(error):
+                raise
+            cause = " ".join(f"{type(error).__name__}: {error}".split())
+            raise CheckpointError(f"the state does not fit the trial: {cause}") from error
 
 
 def initial_model(config: TrialConfig, images: ImageSet) -> MaskedClassifier:
@@ -144,10 +156,7 @@ def initial_model(config: TrialConfig, images: ImageSet) -> MaskedClassifier:
     )
     if config.initial_weights is not None:
         weights = read_weights(config.initial_weights)
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise CheckpointError(f"{config.initial_weights} does not fit: {error}") from error
+        fit_state(model, weights, source=str(config.initial_weights))
     return model
 
 

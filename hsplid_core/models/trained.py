@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hsplid_core.config import ModelConfig
-from hsplid_core.errors import CheckpointError, ConfigError
+from hsplid_core.errors import CheckpointError
 from hsplid_core.frequency.filters import FrequencyFilter
 from hsplid_core.models.build import build_model
 from hsplid_core.models.masked import MaskedClassifier
@@ -82,10 +82,10 @@ def rebuild(state: Mapping[str, Any], *, source: str) -> TrainedModel:
             "they have a description; let the sweep write one by running it again"
         )
     found = state[DESCRIPTION]
-    channels, height, width = found["image_shape"]
-    class_names = tuple(found["class_names"])
-    front = found.get("front")
     try:
+        channels, height, width = found["image_shape"]
+        class_names = tuple(found["class_names"])
+        front = found.get("front")
         model = build_model(
             ModelConfig(**found["model"]),
             image_shape=(channels, height, width),
@@ -98,13 +98,15 @@ def rebuild(state: Mapping[str, Any], *, source: str) -> TrainedModel:
             front=FrequencyFilter(image_size=(height, width), **front) if front else None,
         )
         model.load_state_dict(state["model"])
-    except (ConfigError, RuntimeError, TypeError) as error:
+        return TrainedModel(
+            model=model.eval(),
+            class_names=class_names,
+            image_shape=(channels, height, width),
+            data=found["data"],
+        )
+    except (RuntimeError, TypeError, AttributeError, ValueError, LookupError) as error:
+        # torch lists what does not fit in lines of its own.
+        cause = " ".join(str(error).split())
         raise CheckpointError(
-            f"{source}: the weights do not fit their description: {error}"
+            f"{source}: the weights do not fit their description: {cause}"
         ) from error
-    return TrainedModel(
-        model=model.eval(),
-        class_names=class_names,
-        image_shape=(channels, height, width),
-        data=found["data"],
-    )

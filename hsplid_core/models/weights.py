@@ -15,6 +15,7 @@ from hsplid_core.config import ModelConfig
 from hsplid_core.errors import CheckpointError, ConfigError
 from hsplid_core.models.masked import MaskedClassifier
 from hsplid_core.models.state_dicts import fit_state
+from hsplid_core.models.state_files import load_plain
 
 # Under which key programs keep the network's state dict in a checkpoint: this project and many
 # others, Lightning, tutorials, and AdvGrad's training scripts.
@@ -52,17 +53,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             values, or no state dict.
     """
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            content: Any = load_plain(file, source=str(path))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} holds objects besides tensors, which could run code and are not loaded; if "
-            "you trust it, keep its tensors alone: load it with torch.load(..., "
-            "weights_only=False), and torch.save its state_dict"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} is damaged, or no file of PyTorch's: {error}") from error
     for section in (None, *_SECTIONS):
         found = content if section is None else _section(content, section)
         if tensors := _only_tensors(found):

@@ -6,6 +6,7 @@ import hashlib
 import json
 
 from hsplid_core.bucket_path import AnyPath
+from hsplid_core.errors import CheckpointError
 from hsplid_core.models.state_files import read_state, write_state
 from hsplid_core.models.trained import DESCRIPTION
 from sweeps.cluster.resources import check_resources
@@ -65,7 +66,17 @@ def pretrain(context: SweepContext) -> tuple[bool, AnyPath | None, Baseline]:
             if outcome.interrupted:
                 return True, None, None
             _keep_weights(checkpoints_of(folder, study), outcome.records[0], file)
-    return False, file, tuple(read_state(file)["objectives"])
+    return False, file, _objectives(file)
+
+
+def _objectives(file: AnyPath) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, read_state(file)["objectives"]))
+    except (CheckpointError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"the pretrained weights cannot be read ({error}): move {file} elsewhere, and the "
+            "same command makes them again"
+        ) from error
 
 
 def _keep_weights(checkpoints: SweepCheckpoints, record: TrialRecord, file: AnyPath) -> None:

@@ -15,6 +15,7 @@ from hsplid_core.attacks import frozen
 from hsplid_core.bucket_path import AnyPath
 from hsplid_core.data import ImageSet, load
 from hsplid_core.data.batch import Batch
+from hsplid_core.errors import CheckpointError
 from hsplid_core.saliency import agg_clip, simple_gradient
 from sweeps.plots.saliency_rows import draw_maps, example_positions
 from trainables.config import TrialConfig
@@ -32,11 +33,13 @@ class SaliencyGrid:
         inside: Share of the saliency that lies inside the masks, by model: a mean over the images
             of the picture; empty without masks.
         n_images: Number of example images.
+        left_out: Why models are not in it whose checkpoints cannot be used, by model.
     """
 
     png: str
     inside: Mapping[str, float]
     n_images: int
+    left_out: Mapping[str, str]
 
 
 def saliency_grid(models: Mapping[str, TrialConfig]) -> SaliencyGrid:
@@ -47,12 +50,20 @@ def saliency_grid(models: Mapping[str, TrialConfig]) -> SaliencyGrid:
             same data.
 
     Raises:
-        SaliencyError: The data or a checkpoint is missing, or they do not fit.
+        SaliencyError: The data is missing, or no checkpoint can be used.
     """
     first = next(iter(models.values()))
     images = load(first.data, "val")
     batch = images.batch(example_positions(images, _ROWS))
-    maps = {name: _heat(config, images, batch) for name, config in models.items()}
+    maps: dict[str, Tensor] = {}
+    left_out: dict[str, str] = {}
+    for name, config in models.items():
+        try:
+            maps[name] = _heat(config, images, batch)
+        except CheckpointError as error:
+            left_out[name] = str(error)
+    if not maps:
+        raise CheckpointError("; ".join(left_out.values()))
     inside = {}
     if batch.object_mask is not None:
         inside = {name: _inside(heat, batch.object_mask) for name, heat in maps.items()}
@@ -60,6 +71,7 @@ def saliency_grid(models: Mapping[str, TrialConfig]) -> SaliencyGrid:
         png=_png(draw_maps(batch, maps, images.class_names)),
         inside=inside,
         n_images=len(batch.target),
+        left_out=left_out,
     )
 
 

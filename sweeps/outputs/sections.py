@@ -317,6 +317,7 @@ def _saliency(sweep: StoredSweep, selection: Selection) -> Section | None:
             anchor="saliency", title=section.title, warning=f"No saliency maps: {error}"
         )
     shares = {name: f"{share:.0%}" for name, share in grid.inside.items()}
+    unusable = [f"{name} is left out: {why}." for name, why in grid.left_out.items()]
     told = "; ".join(f"{name} {share}" for name, share in shares.items())
     outline = " The line is the object's outline." if shares else ""
     return Section(
@@ -326,10 +327,10 @@ def _saliency(sweep: StoredSweep, selection: Selection) -> Section | None:
             "Absolute gradient of the predicted class's logit, clipped at its 99th percentile, on "
             f"validation images: bright pixels decide.{outline}"
         ],
-        warning=warning,
+        warning=" ".join([*([warning] if warning else []), *unusable]) or None,
         image=grid.png,
         image_text=(
-            f"Saliency of {len(models)} models on {grid.n_images} images."
+            f"Saliency of {len(models) - len(unusable)} models on {grid.n_images} images."
             + (f" Share inside the object: {told}." if told else "")
         ),
         folded=[tables.facts_table("Share of the saliency inside the object, mean", shares)]

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsplid_core.bucket_path import AnyPath
+from hsplid_core.errors import CheckpointError
 from hsplid_core.models import packaged
 from hsplid_core.models.state_files import read_state
 from sweeps.tracking.find_runs import Recording, find_runs
@@ -68,7 +69,8 @@ def register_models(
 ) -> Mapping[str, str]:
     """Log the models of a front and register them; doing it again changes nothing.
 
-    One whose checkpoint is gone is left out, with a warning, unless it was registered before.
+    One whose checkpoint is gone, or holds no model, is left out, with a warning, unless it was
+    registered before.
 
     Args:
         recording: Where the sweep was recorded.
@@ -85,7 +87,6 @@ def register_models(
     Raises:
         TrackingError: The sweep or one of these trials has no run there, or the server does not
             answer or refuses.
-        CheckpointError: A checkpoint does not say which model it is.
     """
     with explained(recording.uri), _quiet():
         client = connect(recording.uri)
@@ -106,7 +107,11 @@ def register_models(
                     f"trial {model.trial} has no run in MLflow, so its model has no place"
                 )
             _open_registered(client, name, recording.experiment)
-            logged = _log(client, run, model.trial, model.checkpoint, example())
+            try:
+                logged = _log(client, run, model.trial, model.checkpoint, example())
+            except CheckpointError as error:
+                logger.warning("trial %d has no model in MLflow: %s", model.trial, error)
+                continue
             known[model.trial] = _version(client, name, sweep_id, run, logged, model.trial)
         return _mark(client, name, models, known, unused_aliases)
 
@@ -193,22 +198,22 @@ def _log(
 
     run_id = run.info.run_id
     logged = logged_model(client, run)
-    if logged is None:
-        logged = client.create_logged_model(
-            run.info.experiment_id,
-            name=f"trial-{trial}",
-            source_run_id=run_id,
-            params=run.data.params,
-            tags={TRIAL: str(trial)},
-            model_type="image classifier",
-        )
-        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    if logged.status == LoggedModelStatus.READY:
+    if logged is not None and logged.status == LoggedModelStatus.READY:
         return logged
     # New, or left behind by a driver that was killed in the middle of it.
     with tempfile.TemporaryDirectory() as folder:
         package, path = Path(folder) / f"trial_{trial}", Path(folder) / "model"
         packaged.write_package(package, read_state(checkpoint))
+        if logged is None:
+            logged = client.create_logged_model(
+                run.info.experiment_id,
+                name=f"trial-{trial}",
+                source_run_id=run_id,
+                params=run.data.params,
+                tags={TRIAL: str(trial)},
+                model_type="image classifier",
+            )
+            client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         _save(path, package, example, run_id=run_id, model_id=logged.model_id)
         client.log_model_artifacts(logged.model_id, str(path))
     return client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from hsplid_core.config import DataConfig
 from hsplid_core.errors import CheckpointError
 from hsplid_core.models.packaged import Predictor, open_package, write_package
-from hsplid_core.models.state_files import STATE_FILE, read_state
+from hsplid_core.models.state_files import STATE_FILE, read_state, write_state
 from sweeps.outputs.registered_models import register_front, register_or_warn
 from sweeps.study.stored_sweep import open_sweep
 from sweeps.study.sweep_info import read_info, write_info
@@ -259,6 +259,18 @@ def test_without_mlflow_a_sweep_still_ends(
     (tmp_path / NAME / "about.json").unlink()
     register_or_warn(tmp_path / NAME)
     assert "does not say which spec" in caplog.text
+
+
+def test_a_checkpoint_without_a_model_keeps_no_other_from_the_registry(
+    data: DataConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = recorded_sweep(tmp_path, data, VALUES[:2])
+    kept = SweepCheckpoints(folder=folder, sweep_id=None).find(0)
+    assert kept is not None
+    write_state(kept, {"model": {}, "epoch": 1})
+    versions = register_front(open_sweep(str(folder)))
+    assert {str(version) for version in versions.values()} == {"1"}
+    assert "trial 0 has no model in MLflow: the checkpoint holds" in caplog.text
 
 
 def test_a_package_needs_no_mlflow(folder: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 import pytest
+import torch
 from matplotlib.image import imread
 
 from hsplid_core.config import DataConfig
@@ -47,6 +48,17 @@ def test_a_grid_shows_each_model_and_measures_it(data: DataConfig, tmp_path: Pat
     picture = imread(io.BytesIO(base64.b64decode(grid.png)), format="png")
     assert picture.shape[1] == pytest.approx(3 * 1.7 * 110, abs=2)
     assert picture[..., :3].std() > 0.1
+
+
+def test_a_checkpoint_that_does_not_fit_is_left_out(data: DataConfig, tmp_path: Path) -> None:
+    config = tiny_trial(data)
+    write_state(tmp_path / "odd.pt", {"model": {"head.weight": torch.zeros(2)}, "epoch": 1})
+    grid = saliency_grid(
+        {"baseline": config, "trial 1": with_weights(config, tmp_path / "odd.pt")}
+    )
+    assert list(grid.inside) == ["baseline"]
+    assert list(grid.left_out) == ["trial 1"]
+    assert "odd.pt does not fit" in grid.left_out["trial 1"]
 
 
 def test_a_missing_checkpoint_is_told(data: DataConfig, tmp_path: Path) -> None:

@@ -16,12 +16,13 @@ import torch
 
 from hsplid_core.config import DataConfig
 from hsplid_core.methods import CrossEntropyConfig
-from hsplid_core.models.state_files import STATE_FILE, read_state
+from hsplid_core.models.state_files import STATE_FILE, read_state, write_state
 from tests.faults import FaultyConfig
 from tests.tiny import tiny_trial
 from tests.trainables.workers import assigned, worker
 from trainables.config import TrialConfig
 from trainables.gpu_memory import CONTEXT_MIB, gpu_memory_mib, limit_memory
+from trainables.trial import Trial
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTY = "tests.faults:FaultyConfig"
@@ -147,6 +148,20 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     second = worker(tiny_trial(data))
     second.restore(str(tmp_path / "checkpoint_000001"))
     assert [numbers(second.train()) for _ in range(2)] == [numbers(r) for r in results[1:]]
+
+
+def test_a_trial_starts_anew_where_its_checkpoint_does_not_fit(
+    data: DataConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = tiny_trial(data)
+    expected = numbers(worker(base).train())
+    for content in ({"epoch": 1}, {**Trial(base).state_dict(), "model": {}, "epoch": 2}):
+        write_state(tmp_path / STATE_FILE, content)
+        given = assigned()
+        given["assignment"]["resume_from"] = str(tmp_path / STATE_FILE)
+        caplog.clear()
+        assert numbers(worker(base, given).train()) == expected
+        assert "trial 0 starts anew, not from its checkpoint: the state does not" in caplog.text
 
 
 def test_no_checkpoint_of_another_study_takes_the_place_of_a_damaged_one(

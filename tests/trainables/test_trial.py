@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +186,41 @@ def test_damaged_checkpoints_are_passed_over(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"1\.pt is damaged"):
         read_state(paths[0])
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def signed(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    path.with_name(f"{path.name}.sha256").write_text(hashlib.sha256(content).hexdigest())
+
+
+def test_a_checkpoint_with_the_right_sum_and_the_wrong_content_is_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = [tmp_path / f"{number}.pt" for number in range(5)]
+    write_state(paths[0], {"epoch": 1})
+    signed(paths[1], b"no tensors at all")
+    torch.save([1, 2], paths[2])
+    signed(paths[2], paths[2].read_bytes())
+    write_state(paths[3], {"epoch": "seven"})
+    write_state(paths[4], {"epoch": 9})
+    paths[4].with_name("4.pt.sha256").unlink()
+    with caplog.at_level(logging.WARNING):
+        assert newest_readable(paths) == paths[0]
+    told = [record.getMessage() for record in caplog.records]
+    expected = [
+        "1.pt is damaged, or no file of PyTorch's",
+        "2.pt holds a list, and no checkpoint",
+        "3.pt: it does not say of which epoch",
+        "4.pt is incomplete: 4.pt.sha256 beside it cannot be read (No such file or directory)",
+    ]
+    assert [part in text for part, text in zip(expected, told, strict=True)] == [True] * 4
+    for content in ({}, {"model": 3}, {"model": {"weight": "text"}}):
+        write_state(paths[0], content)
+        with pytest.raises(CheckpointError, match=r"0\.pt holds .*, but no model's weights"):
+            read_weights(paths[0])
+    described: dict[str, Any] = {"model": {}, "description": {"model": {}}}
+    with pytest.raises(CheckpointError, match="do not fit their description: 'image_shape'"):
+        rebuild(described, source="state.pt")
 
 
 def test_initial_weights_replace_what_the_model_would_start_from(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -195,6 +197,33 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
         build(checkpoint=tmp_path / "noise.pt")
     with pytest.raises(ConfigError, match=r"model\.checkpoint is .*gone\.pt: there is no such"):
         build(checkpoint=tmp_path / "gone.pt")
+
+
+def _pickled(value: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "no file of PyTorch's: EOFError"),
+        (b"hello\n", "no file of PyTorch's"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "no file of PyTorch's"),
+        (pickle.dumps({"a": 1}), "no file of PyTorch's"),
+        (_pickled({"a": torch.zeros(9)})[:-40], "no file of PyTorch's"),
+        (_pickled(torch.nn.Linear(2, 2)), "holds objects besides tensors, which could run code"),
+        (_pickled([1, 2]), "holds no state dict"),
+        (_pickled({1: torch.zeros(2)}), "holds another network"),
+    ],
+)
+def test_any_file_is_answered_in_one_line(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "any.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=says) as caught:
+        build(checkpoint=tmp_path / "any.pt")
+    assert "any.pt" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -270,8 +270,10 @@ def prepare(data: DataConfig) -> dict[Split, ImageSet]:
 
 def _cached(source: Source, data: DataConfig) -> ImageSet:
     assert data.cache_dir is not None
-    images = build_or_open(source, data.cache_dir)
-    return images if data.node_cache is None else on_node(images, node_folder(data.node_cache))
+    if data.node_cache is None:
+        return build_or_open(source, data.cache_dir)
+    images = build_or_open(source, data.cache_dir, to_be_copied=True)
+    return on_node(images, node_folder(data.node_cache))
 
 
 def _planted(images: ImageSet, pixel: PixelConfig | None, *, stream: int) -> ImageSet:

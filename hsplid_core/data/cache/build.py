@@ -41,11 +41,12 @@ def build_or_open(
     *,
     workers: Workers | None = None,
     progress: Progress = _unwatched,
+    to_be_copied: bool = False,
 ) -> ImageSet:
     """Open the cache of a source, after building it if there is no valid one.
 
     Safe when several processes ask at once: one builds, the others wait and open. A file that is
-    truncated, foreign or of another version is built again. A build that was interrupted, even
+    damaged, foreign or of another version is built again. A build that was interrupted, even
     killed, goes on where it stopped: its record batches are verified by their checksums and kept.
 
     Args:
@@ -53,6 +54,7 @@ def build_or_open(
         cache_dir: Folder of the Arrow files; created if need be.
         workers: What decodes; by default a thread for each core.
         progress: Called at the start of a build and after each record batch.
+        to_be_copied: Leave it to the copy to be verified.
 
     Returns:
         All rows of the source.
@@ -65,20 +67,21 @@ def build_or_open(
     make_folder(cache_dir, "cache_dir")
     key = _content_key(source, cache_dir)
     path = cache_dir / f"{source.name}-{key[:20]}.arrow"
+    opened = ImageSet.open_unverified if to_be_copied else ImageSet.open
     try:
-        return ImageSet.open(path)
+        return opened(path)
     except (FileNotFoundError, InvalidCacheError):
         # Another process may be about to replace it: look again once the lock is held.
         pass
     with locked(path.with_suffix(".lock")):
         try:
-            return ImageSet.open(path)
+            return opened(path)
         except FileNotFoundError:
             pass
         except InvalidCacheError as error:
             logger.warning("building the cache again: %s", error)
         _build(source, key, path, workers or Workers(), progress)
-        return ImageSet.open(path)
+        return opened(path)
 
 
 def _content_key(source: Source, cache_dir: Path) -> str:

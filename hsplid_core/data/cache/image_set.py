@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from hsplid_core.data.batch import Batch
-from hsplid_core.data.cache.file_format import CacheFile, open_cache
+from hsplid_core.data.cache.checksums import open_verified
+from hsplid_core.data.cache.file_format import CacheFile, InvalidCacheError, open_cache
 from hsplid_core.data.cache.prefetching import GatheredRows, gather_ahead, gather_in_turn
 from hsplid_core.errors import ConfigError, DataError
 
@@ -80,15 +81,20 @@ class ImageSet:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Map a cache file that `build_or_open` wrote.
+        """Map a cache file that `build_or_open` wrote, verified once on each machine.
 
         Args:
             path: The Arrow file.
 
         Raises:
-            DataError: The file is truncated, foreign or of another version.
+            DataError: The file is damaged, foreign or of another version.
             FileNotFoundError: There is none.
         """
+        return cls(path, open_verified(path), None)
+
+    @classmethod
+    def open_unverified(cls, path: Path) -> Self:
+        """Map a cache file that is going to be copied, whose copy is verified."""
         return cls(path, open_cache(path), None)
 
     def __len__(self) -> int:
@@ -220,7 +226,9 @@ class ImageSet:
 def _reopen(path: Path, key: str, rows: object, change: Change | None = None) -> ImageSet:
     """Rebuild a pickled set in another process, from the same file."""
     try:
-        cache = open_cache(path)
+        cache = open_verified(path)
+    except InvalidCacheError as error:
+        raise DataError(f"{error}: the same command builds it again") from error
     except FileNotFoundError as error:
         raise DataError(
             f"{path} must exist where a pickled image set is opened: put cache_dir on storage "

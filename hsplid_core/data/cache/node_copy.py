@@ -8,6 +8,7 @@ import shutil
 import socket
 from pathlib import Path
 
+from hsplid_core.data.cache.checksums import checksums_file
 from hsplid_core.data.cache.file_format import InvalidCacheError
 from hsplid_core.data.cache.image_set import ImageSet
 from hsplid_core.errors import ConfigError, DataError
@@ -43,15 +44,34 @@ def on_node(images: ImageSet, folder: Path) -> ImageSet:
             return copy
         logger.info("copying %s to %s", images.path, folder)
         try:
+            _copy_checksums(images.path, path)
             with images.path.open("rb") as source, replacing(path) as target:
                 shutil.copyfileobj(source, target, 16 * 2**20)
         except OSError as error:
+            checksums_file(path).unlink(missing_ok=True)
             need = images.path.stat().st_size / 1e6
             raise DataError(
                 f"node_cache must have room for {need:.0f} MB, copying to {path} failed "
                 f"({error.strerror or error}): free space or choose another node_cache"
             ) from error
-        return ImageSet.open(path)
+        try:
+            return ImageSet.open(path)
+        except InvalidCacheError as error:
+            raise DataError(
+                f"{images.path} is damaged, for its copy is ({error}): the next start of the same "
+                "command builds it again"
+            ) from error
+
+
+def _copy_checksums(source: Path, target: Path) -> None:
+    """Copy them before the file: a copy without would be taken for an earlier version's."""
+    try:
+        sums = checksums_file(source).read_bytes()
+    except FileNotFoundError:
+        checksums_file(target).unlink(missing_ok=True)
+        return
+    with replacing(checksums_file(target)) as file:
+        file.write(sums)
 
 
 def node_folder(given: Path) -> Path:

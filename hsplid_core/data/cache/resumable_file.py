@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from hsplid_core.data.cache.checksums import Part, note_verified, write_checksums
 from hsplid_core.data.cache.file_format import END_OF_STREAM, Header
 from hsplid_core.data.cache.record_batches import EncodedRows
 from hsplid_core.files import sync_folder
@@ -58,6 +59,7 @@ class PartialCache:
         self.next_candidate = 0
         self.n_rows = 0
         self.skipped: Counter[str] = Counter()
+        self._parts = [Part.of(self._schema)]
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
@@ -93,7 +95,7 @@ class PartialCache:
         self._count(entry)
 
     def finish(self) -> None:
-        """Close the stream, and give the file its final name.
+        """Close the stream, and give the file its final name, and its checksums.
 
         Raises:
             OSError: The disk is full.
@@ -101,8 +103,10 @@ class PartialCache:
         self._rows.write(END_OF_STREAM)
         self._rows.flush()
         os.fsync(self._rows.fileno())
+        write_checksums(self._path, [*self._parts, Part.of(END_OF_STREAM)])
         self._rows_file.replace(self._path)
         sync_folder(self._path.parent)
+        note_verified(self._path)
         self._journal_file.unlink()
 
     def discard(self) -> None:
@@ -135,6 +139,8 @@ class PartialCache:
         self.next_candidate = entry.stop
         self.n_rows += entry.n_rows
         self.skipped.update(entry.skipped)
+        if entry.n_bytes:
+            self._parts.append(Part(entry.n_bytes, entry.checksum))
 
 
 def _files(path: Path) -> tuple[Path, Path]:

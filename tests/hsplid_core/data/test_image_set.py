@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hsplid_core.data.cache import file_format
 from hsplid_core.data.cache.build import build_or_open
+from hsplid_core.data.cache.checksums import checksums_file
 from hsplid_core.data.cache.image_set import ImageSet
 from hsplid_core.errors import ConfigError, DataError
 from tests.hsplid_core.data.made_source import MadeSource
@@ -213,6 +214,7 @@ def test_unpickling_where_another_file_has_the_name(tmp_path: Path) -> None:
     (path,) = (tmp_path / "one").glob("*.arrow")
     (other,) = (tmp_path / "two").glob("*.arrow")
     other.replace(path)
+    checksums_file(other).replace(checksums_file(path))
     with pytest.raises(DataError, match="holds other rows"):
         pickle.loads(content)
 

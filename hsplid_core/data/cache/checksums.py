@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -164,13 +165,14 @@ class _Note:
         file = path.stat()
         content = (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, zlib.crc32(sums))
         self._content = " ".join(map(str, content))
-        # Of the machine and the user, as the temporary folder is for the machine.
+        # A machine has a temporary folder of its own; the user is in the name.
         folder = Path(tempfile.gettempdir()) / f"saliency-sweeps-{os.getuid()}"
         name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:20]
         self._file = folder / f"{name}.verified"
 
     def is_there(self) -> bool:
         try:
+            self._check_folder()
             return self._file.read_text() == self._content
         except OSError:
             return False
@@ -178,17 +180,27 @@ class _Note:
     def write(self) -> None:
         """Write it; where that cannot be, the file is verified again by the next process."""
         try:
-            self._file.parent.mkdir(mode=0o700, exist_ok=True)
+            self._make_folder()
             with replacing(self._file) as file:
                 file.write(self._content.encode())
         except OSError as error:
             logger.debug("could not remember that a cache is verified: %s", error)
+
+    def _make_folder(self) -> None:
+        self._file.parent.mkdir(mode=0o700, exist_ok=True)
+        self._check_folder()
+
+    def _check_folder(self) -> None:
+        """Refuse a folder that another user has made, or has led elsewhere by a link."""
+        folder = self._file.parent.lstat()
+        if not stat.S_ISDIR(folder.st_mode) or folder.st_uid != os.getuid():
+            raise PermissionError(f"{self._file.parent} is somebody else's")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes of this machine from reading the whole file, too."""
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError, DataError):
-                self._file.parent.mkdir(mode=0o700, exist_ok=True)
+                self._make_folder()
                 stack.enter_context(locked(self._file.with_suffix(".lock"), "TMPDIR"))
             yield

@@ -136,6 +136,14 @@ def test_a_machine_verifies_once(
     for _ in range(2):
         ImageSet.open(path)
     assert verified() == 4
+    another_machine(tmp_path / "fourth")
+    (tmp_path / "led_elsewhere").mkdir()
+    notes = tmp_path / "fourth" / f"saliency-sweeps-{os.getuid()}"
+    notes.symlink_to(tmp_path / "led_elsewhere")
+    for _ in range(2):
+        ImageSet.open(path)
+    assert verified() == 6
+    assert list((tmp_path / "led_elsewhere").iterdir()) == []
 
 
 def test_processes_of_a_machine_that_open_at_once_verify_once(tmp_path: Path) -> None:

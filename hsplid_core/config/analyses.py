@@ -193,11 +193,14 @@ class ConfirmationConfig(Section):
         max_images: Attack only so many test images (a fixed subset); None takes the suite's own
             number.
         batch_size: Images per forward pass; does not change the result.
+        cascade: Whether attacks and radii go on with survivors alone; without, every cell is
+            attacked on its own, as published tables are.
     """
 
     suite: str = "standard"
     max_images: int | None = None
     batch_size: int = 256
+    cascade: bool = True
 
     def __post_init__(self) -> None:
         check(

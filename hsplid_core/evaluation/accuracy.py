@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from hsplid_core.attacks import Model, ModelQueries, frozen, refuse_training_mode
 from hsplid_core.corruptions import (
@@ -58,6 +59,27 @@ def swapped_background_accuracy(
 ) -> float:
     """Measure the accuracy when every object stands on another image's background.
 
+    The arguments, the errors and how backgrounds are chosen are `swapped_background_correct`'s.
+
+    Returns:
+        The accuracy in [0, 1].
+    """
+    correct = swapped_background_correct(
+        model, images, batch_size=batch_size, seed=seed, device=device
+    )
+    return _share(correct)
+
+
+def swapped_background_correct(
+    model: Model,
+    images: Images,
+    *,
+    batch_size: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Tell of each image whether it is classified correctly on another image's background.
+
     A seeded random cycle through the whole set gives each image its donor, so no image keeps its
     own background and each background is used once. The object's pixels stay. Elsewhere come the
     donor's background pixels and, where the donor's own object was, the mean colour of its
@@ -72,7 +94,7 @@ def swapped_background_accuracy(
         device: Where the batches are put.
 
     Returns:
-        The accuracy in [0, 1].
+        Whether it is, in the order of the images, bool, [N].
 
     Raises:
         ConfigError: The images have no masks, the batch size is below 1, or the model is in
@@ -86,7 +108,7 @@ def swapped_background_accuracy(
         read_batches(images, choose_donors(len(positions), seed=seed), batch_size, device),
         strict=True,
     )
-    return _share_correct(model, (swap_background(batch, donor) for batch, donor in pairs))
+    return _correct(model, (swap_background(batch, donor) for batch, donor in pairs))
 
 
 def plain_background_accuracy(
@@ -168,9 +190,17 @@ def corrupted_accuracy(
 
 
 def _share_correct(model: Model, batches: Iterator[Batch]) -> float:
+    return _share(_correct(model, batches))
+
+
+def _share(correct: Tensor) -> float:
+    return 1 - int((~correct).sum()) / len(correct)
+
+
+def _correct(model: Model, batches: Iterator[Batch]) -> Tensor:
     refuse_training_mode(model)
     with frozen(model):
         scorer = ModelQueries(model)
         wrong = torch.cat([scorer.judge(batch.image, batch.target)[0] for batch in batches])
         scorer.verify()
-    return 1 - int(wrong.sum()) / len(wrong)
+    return ~wrong

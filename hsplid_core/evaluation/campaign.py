@@ -69,6 +69,8 @@ class Campaign:
     Attributes:
         threat: As given.
         broken: Images broken, by the attack's name, int64, [E] each.
+        correct: Whether each image so far is classified correctly under attack, a bool [B, E] for
+            each batch, by the attack's name.
         by_square: Images that Square alone broke, int64, [E].
         by_noise: Images that one random point broke at the largest radius and an attack did not,
             by the attack's name.
@@ -93,6 +95,7 @@ class Campaign:
         self.broken = {
             name: torch.zeros(len(threat.epsilons), dtype=torch.int64) for name in names
         }
+        self.correct: dict[str, list[Tensor]] = {name: [] for name in names}
         self.by_square = torch.zeros(len(threat.epsilons), dtype=torch.int64)
         self.by_noise = dict.fromkeys(names, 0)
         self.stages = {
@@ -114,6 +117,8 @@ class Campaign:
         self.n_untouched += int(untouched.sum())
         self.n_attacked += len(rows)
         first = _First(rows, len(self.threat.epsilons))
+        for batches in self.correct.values():
+            batches.append((~wrong).cpu().unsqueeze(1).repeat(1, len(self.threat.epsilons)))
         if len(rows):
             attempt = AttackedBatch.of(batch, allowed, scorer, seed=self._seed)
             self._attack(attempt.take(rows), first)
@@ -137,6 +142,7 @@ class Campaign:
                 if isinstance(attack, Square):
                     self.by_square += outcome.broken.sum(0).cpu()
             self.broken[name] += known.sum(0).cpu()
+            self.correct[name][-1][first.rows.cpu()] = ~known.cpu()
             self.by_noise[name] += int((noise & ~known[:, -1]).sum())
 
     def _tell(self, attack: str, known: Tensor) -> None:
@@ -191,7 +197,7 @@ class _First:
 
     def __init__(self, rows: Tensor, n_radii: int) -> None:
         self.nothing = rows.new_zeros((len(rows), n_radii), dtype=torch.bool)
-        self._rows = rows
+        self.rows = rows
         self._place = torch.full_like(rows, n_radii)
         self._code = torch.full_like(rows, -1)
         self._size = torch.full_like(rows, torch.inf, dtype=torch.float64)
@@ -211,5 +217,5 @@ class _First:
         table = torch.full((len(wrong), 3), -1.0, dtype=torch.float64, device=wrong.device)
         table[wrong] = 0
         found = [self._code.double(), self._place.double() + 1, self._size]
-        table[self._rows] = torch.stack(found, dim=1)
+        table[self.rows] = torch.stack(found, dim=1)
         return table

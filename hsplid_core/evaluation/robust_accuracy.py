@@ -112,6 +112,7 @@ def evaluate_robustness(
             *find_in_campaigns(campaigns, cells, len(head)),
         ),
         log=_log(campaigns, head),
+        correct=_correct(campaigns),
     )
 
 
@@ -128,6 +129,12 @@ def _cells(campaigns: Sequence[Campaign], n_correct: int, n_images: int) -> tupl
         for campaign in campaigns
         for attack, broken in campaign.broken.items()
         for epsilon, n_broken in zip(campaign.threat.epsilons, broken.tolist(), strict=True)
+    )
+
+
+def _correct(campaigns: Sequence[Campaign]) -> Tensor:
+    return torch.cat(
+        [torch.cat(batches).T for campaign in campaigns for batches in campaign.correct.values()]
     )
 
 

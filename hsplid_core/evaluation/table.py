@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pyarrow as pa
+import torch
+from torch import Tensor
 
 from hsplid_core.attacks import Norm
 from hsplid_core.errors import ConfigError
@@ -99,6 +101,8 @@ class RobustnessTable:
         cascade: Whether attacks and radii went on with survivors alone.
         warnings: Reasons to distrust the numbers; look at them before anything else.
         log: A row for each image and threat, in the columns of `LOG_SCHEMA`.
+        correct: Whether each image is classified correctly in each cell, bool, [cells, N]; images
+            in the log's order.
     """
 
     suite: str
@@ -109,6 +113,7 @@ class RobustnessTable:
     cascade: bool
     warnings: tuple[Finding, ...]
     log: pa.Table
+    correct: Tensor = field(compare=False)
 
     def robust(self, *, region: str, attack: str, epsilon: float, norm: Norm = "linf") -> float:
         """Look one accuracy up.
@@ -127,11 +132,25 @@ class RobustnessTable:
     @property
     def mean_robust(self) -> float:
         """Mean over regions, norms and radii of the accuracy under the last attack of each."""
-        last = {(cell.region, cell.norm): cell.attack for cell in self.cells}
-        values = [
-            cell.robust for cell in self.cells if last[cell.region, cell.norm] == cell.attack
-        ]
+        values = [cell.robust for cell in self.cells if self._is_last(cell)]
         return sum(values) / len(values)
+
+    @property
+    def clean_correct(self) -> Tensor:
+        """Whether each image is classified correctly as it is, bool, [N]."""
+        labels = torch.tensor(self.log["label"].to_pylist()[: self.n_images])
+        return labels == torch.tensor(self.log["prediction"].to_pylist()[: self.n_images])
+
+    @property
+    def mean_correct(self) -> Tensor:
+        """Share of the cells of `mean_robust` that each image withstands, float64, [N]."""
+        last = torch.tensor([self._is_last(cell) for cell in self.cells])
+        return self.correct[last].double().mean(0)
+
+    def _is_last(self, cell: Cell) -> bool:
+        """Whether no other attack follows a cell's in its region and norm."""
+        kind = (cell.region, cell.norm)
+        return [c.attack for c in self.cells if (c.region, c.norm) == kind][-1] == cell.attack
 
     def to_arrow(self) -> pa.Table:
         """Return the cells as rows, with the clean accuracy and the warnings' codes beside."""

@@ -7,9 +7,9 @@ its own. ``MEASURE`` is a column of the table on the test split in lower case, `
 metric                                     meaning
 =========================================  ====================================================
 ``confirm/test/MEASURE/mean``, ``/sd``     over the new seeds, on the test split
-``confirm/test/MEASURE/low``, ``/high``    bootstrap interval of that mean (95%)
+``confirm/test/MEASURE/low``, ``/high``    interval of that mean over seeds and images (95%)
 ``confirm/luck/OBJECTIVE``                 what the search flattered, on validation images
-``confirm/front_share``                    share of bootstrap samples with it on the front
+``confirm/front_share``                    share of draws of seeds and images with it on the front
 =========================================  ====================================================
 
 Tags are ``confirm.suite``, ``confirm.seeds`` and, for trials, ``confirm.on_front``.

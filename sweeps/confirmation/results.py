@@ -21,6 +21,7 @@ from sweeps.confirmation.statistics import (
     Luck,
     Measurement,
     Spread,
+    answers_by_seed,
     by_seed,
     front_standings,
     luck_of,
@@ -75,6 +76,7 @@ def sum_up(plan: Plan, evidence: Evidence) -> Confirmation:
     assert settings is not None
     measures = list(dict.fromkeys(m.measure for m in measurements if m.split == "test"))
     columns = {measure: by_seed(measurements, "test", measure) for measure in measures}
+    answers = {measure: answers_by_seed(measurements, "test", measure) for measure in measures}
     known = dict.fromkeys(m.configuration for m in measurements)
     names = [name for name in (PRETRAINED,) if name in known]
     names += [configuration.name for configuration in plan.configurations]
@@ -89,7 +91,11 @@ def sum_up(plan: Plan, evidence: Evidence) -> Confirmation:
         failed={name: seeds for name, seeds in failed.items() if seeds},
         test={
             name: {
-                measure: spread(list(columns[measure][name].values()))
+                measure: spread(
+                    list(columns[measure][name].values()),
+                    answers[measure].get(name),
+                    bounds=(0.0, 1.0),
+                )
                 for measure in measures
                 if name in columns[measure]
             }
@@ -123,10 +129,13 @@ def _luck(plan: Plan, measurements: Sequence[Measurement]) -> dict[str, dict[str
 def write_confirmation(
     folder: Path, confirmation: Confirmation, measurements: Sequence[Measurement]
 ) -> None:
-    """Write ``confirm.json``, and ``confirm.parquet`` with a row for each number."""
+    """Write ``confirm.json``, and ``confirm.parquet`` with a row for each number.
+
+    The column ``images`` says how often each test image was classified correctly: 0 or 1, or a
+    share in a mean over attacks; null where only the number is known.
+    """
     written = {"schema_version": 1, **asdict(confirmation)}
     replace_text(folder / RESULT_FILE, json.dumps(written, indent=2, allow_nan=False) + "\n")
-    rows = [asdict(m) for m in measurements]
     schema = pa.schema(
         [
             ("configuration", pa.string()),
@@ -134,10 +143,12 @@ def write_confirmation(
             ("split", pa.string()),
             ("measure", pa.string()),
             ("value", pa.float64()),
+            ("images", pa.list_(pa.float32())),
         ],
         metadata={"schema_version": "1"},
     )
-    write_table(pa.Table.from_pylist(rows, schema=schema), folder / MEASUREMENTS_FILE)
+    columns = {name: [getattr(m, name) for m in measurements] for name in schema.names}
+    write_table(pa.table(columns, schema=schema), folder / MEASUREMENTS_FILE)
 
 
 def read_confirmation(sweep_folder: Path) -> Confirmation | None:

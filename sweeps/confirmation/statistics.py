@@ -7,12 +7,14 @@ new seeds on the same validation images, counted so that more is flattery.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
 
+from sweeps.confirmation.confidence import Array, confidence_interval, resampled_means
 from sweeps.fronts.indicators import Points, pareto_ranks
 from sweeps.spec.objective import Objective
 
@@ -22,8 +24,6 @@ CLEAN = "clean"
 MEAN_ROBUST = "mean robust"
 
 _RESAMPLES = 2000
-_CONFIDENCE = 0.95
-_SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,8 @@ class Measurement:
         split: ``val`` for the sweep's objectives, ``test`` for what the search never saw.
         measure: Name of the metric or of the attack.
         value: The number.
+        images: What it is the mean of: how often each image was classified correctly, [N]. None
+            where that is not known.
     """
 
     configuration: str
@@ -43,6 +45,7 @@ class Measurement:
     split: str
     measure: str
     value: float
+    images: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,7 @@ class Spread:
         n: Seeds.
         mean: Mean.
         sd: Standard deviation (n - 1); None for one seed.
-        low: Lower end of the bootstrap interval of the mean (95%); None for one seed.
+        low: Lower end of the interval of the mean over seeds and images (95%); None for one seed.
         high: Upper end.
     """
 
@@ -85,29 +88,29 @@ class Spread:
     high: float | None
 
 
-def spread(values: Sequence[float]) -> Spread:
-    """Sum up numbers over seeds, with a percentile bootstrap of their mean.
+def spread(
+    values: Sequence[float],
+    answers: Array | None = None,
+    *,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Spread:
+    """Sum up numbers over seeds.
 
     Args:
         values: At least one number.
+        answers: What they are the means of, [S, N]; None where that is not known.
+        bounds: Where the interval ends at the latest: 0 and 1 for shares.
     """
     data = np.asarray(values, dtype=np.float64)
     if len(data) < 2:
         return Spread(n=len(data), mean=float(data.mean()), sd=None, low=None, high=None)
-    interval = stats.bootstrap(
-        (data,),
-        np.mean,
-        n_resamples=_RESAMPLES,
-        confidence_level=_CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(_SEED),
-    ).confidence_interval
+    low, high = confidence_interval(values, answers)
     return Spread(
         n=len(data),
         mean=float(data.mean()),
         sd=float(data.std(ddof=1)),
-        low=float(interval.low),
-        high=float(interval.high),
+        low=max(bounds[0], low),
+        high=min(bounds[1], high),
     )
 
 
@@ -122,14 +125,34 @@ def by_seed(
     return found
 
 
+def answers_by_seed(
+    measurements: Sequence[Measurement], split: str, measure: str
+) -> dict[str, Array]:
+    """Collect what one measure is the mean of: configuration to answers [S, N].
+
+    Returns:
+        Those of configurations whose answers are known under all their seeds.
+    """
+    found: dict[str, list[NDArray[np.float32] | None]] = {}
+    for m in measurements:
+        if (m.split, m.measure) == (split, measure):
+            found.setdefault(m.configuration, []).append(m.images)
+    known = {name: [row for row in rows if row is not None] for name, rows in found.items()}
+    return {
+        name: np.stack(rows).astype(np.float64)
+        for name, rows in known.items()
+        # Confirmations with another --max-images are kept apart, so all rows are equally long.
+        if len(rows) == len(found[name])
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class FrontStanding:
     """Whether a configuration is still on the front on test images.
 
     Attributes:
         on_front: By the means over the seeds, among all that were confirmed.
-        share: Share of bootstrap samples of the seeds, drawn alike for all configurations, in
-            which it is.
+        share: Share of draws of seeds and images, alike for all configurations, in which it is.
     """
 
     on_front: bool
@@ -163,14 +186,26 @@ def front_standings(
     objectives = [axis for _, axis in axes]
     means: Points = cube.mean(axis=2)
     ranks = pareto_ranks(means, objectives)
-    draws = np.random.default_rng(_SEED).integers(len(seeds), size=(_RESAMPLES, len(seeds)))
     hits = np.zeros(len(names))
-    for draw in draws:
-        hits += pareto_ranks(cube[:, :, draw].mean(axis=2), objectives) == 1
+    for drawn in resampled_means(_answers(measurements, axes, names, cube), _RESAMPLES):
+        hits += pareto_ranks(drawn, objectives) == 1
     return {
         name: FrontStanding(on_front=bool(rank == 1), share=float(hit / _RESAMPLES))
         for name, rank, hit in zip(names, ranks, hits, strict=True)
     }
+
+
+def _answers(
+    measurements: Sequence[Measurement],
+    axes: Sequence[tuple[str, Objective]],
+    names: Sequence[str],
+    cube: Array,
+) -> Array:
+    """Stack all answers, [configurations, axes, S, N], or the means alone with N = 1."""
+    columns = [answers_by_seed(measurements, split, axis.metric) for split, axis in axes]
+    if any(name not in column for column in columns for name in names):
+        return cube[..., np.newaxis]
+    return np.stack([np.stack([column[name] for column in columns]) for name in names])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,8 +32,8 @@ def test_rows(confirmation: Confirmation) -> tuple[list[str], Rows]:
     """Lay the accuracies on the test split out: one row a configuration.
 
     Returns:
-        Header and rows. A cell holds mean, standard deviation and, in brackets, the bootstrap
-        interval of the mean (95%).
+        Header and rows. A cell holds mean, standard deviation and, in brackets, the interval
+        of the mean over seeds and images (95%).
     """
     measures = list(dict.fromkeys(m for own in confirmation.test.values() for m in own))
     header = ["setting", "seeds", *measures, "on the front"]

@@ -27,7 +27,7 @@ from sweeps.study.study import open_study, sole_driver
 from sweeps.trials.attributes import CONFIGURATION
 from trainables.analysis import Subject, Table
 from trainables.config import TrialConfig
-from trainables.confirmation import CONFIRMATION, DOUBTS, confirmation
+from trainables.confirmation import CONFIRMATION, DOUBTS, confirmation, unpack_images
 from trainables.result_keys import TABLES
 from trainables.trial import initial_model
 
@@ -148,7 +148,10 @@ def _measured(trial: FrozenTrial, seed: int, metrics: list[str]) -> Evidence:
 def _evidence(
     name: str, seed: int, values: Mapping[str, float], tables: Mapping[str, Table]
 ) -> Evidence:
-    searched = [_make(name, seed, "val", metric, value) for metric, value in values.items()]
+    searched = [
+        Measurement(configuration=name, seed=seed, split="val", measure=metric, value=value)
+        for metric, value in values.items()
+    ]
     codes = dict.fromkeys(map(str, tables.get(DOUBTS, {}).get("code", ())))
     return Evidence(
         measurements=(*searched, *_tested(name, seed, tables[CONFIRMATION])),
@@ -158,15 +161,22 @@ def _evidence(
 
 def _tested(name: str, seed: int, table: Table) -> Iterator[Measurement]:
     columns = ("attack", "region", "norm", "epsilon", "accuracy")
-    for attack, region, norm, epsilon, accuracy in zip(*(table[c] for c in columns), strict=True):
+    # Trials that were judged by an earlier version have no answers.
+    images = table.get("images", [None] * len(table["attack"]))
+    for attack, region, norm, epsilon, accuracy, packed in zip(
+        *(table[c] for c in columns), images, strict=True
+    ):
         plain = {"clean": CLEAN, "mean": MEAN_ROBUST, "swapped": "backgrounds swapped"}
         radius = f"{float(epsilon or 0) * 255:g}/255" if norm == "linf" else f"{epsilon:g}"
         measure = plain.get(str(attack), f"{attack} {region} {norm} {radius}")
-        yield _make(name, seed, "test", measure, float(accuracy or 0))
-
-
-def _make(name: str, seed: int, split: str, measure: str, value: float) -> Measurement:
-    return Measurement(configuration=name, seed=seed, split=split, measure=measure, value=value)
+        yield Measurement(
+            configuration=name,
+            seed=seed,
+            split="test",
+            measure=measure,
+            value=float(accuracy or 0),
+            images=None if packed is None else unpack_images(str(packed)),
+        )
 
 
 def _judged_start(context: SweepContext) -> Callable[[], Mapping[str, Table]]:

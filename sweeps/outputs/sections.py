@@ -352,7 +352,7 @@ def _confirmed(sweep: StoredSweep) -> Section | None:
         text=[
             f"Trained anew under {len(found.seeds)} seeds and judged on the test split with the "
             f"attack suite {found.suite}. The last row says whether a configuration is "
-            "non-dominated there, and in which share of bootstrap samples of the seeds.",
+            "non-dominated there, and in which share of draws of seeds and images.",
             *conclusions(found),
         ],
         warning=doubts_text(found),

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from hsplid_core.frequency import FrequencyFilter
 from tests.tiny import tiny_trial
 from trainables import confirmation as confirming
 from trainables.analysis import Subject
-from trainables.confirmation import CONFIRMATION, OWN_SUITE, confirmation
+from trainables.confirmation import CONFIRMATION, OWN_SUITE, confirmation, unpack_images
 from trainables.trial import Trial
 
 
@@ -67,6 +68,17 @@ def test_a_transform_stands_before_the_network(
     assert (table["attack"][0], table["n_images"][0]) == ("clean", 8)
     swapped = table["attack"].index("swapped")
     assert table["n_images"][swapped] == len(images) == 40
+
+
+def test_each_images_answer_is_kept(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, table = confirmed(data, monkeypatch)
+    answers = [unpack_images(text) for text in table["images"]]
+    assert [len(row) for row in answers] == table["n_images"]
+    assert [float(row.mean()) for row in answers] == pytest.approx(table["accuracy"])
+    last = table["attack"].index("aa_standard")
+    mean = table["attack"].index("mean")
+    assert answers[mean].tolist() == pytest.approx(np.mean(answers[last:], axis=0).tolist())
+    assert set(answers[last].tolist()) <= {0.0, 1.0}
 
 
 def test_a_nodes_copy_of_the_cache_is_read(

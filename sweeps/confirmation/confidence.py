@@ -1,0 +1,80 @@
+"""Confidence over seeds and images: how far a mean over both may be from that of all there are.
+
+Models of S seeds answer the same N test images. Other seeds would have given other models, and
+other images other answers, so a mean is only as sure as both allow: its variance has a part of
+the seeds and a part of the images (two-way random effects; Searle, Casella and McCulloch 1992,
+chapter 4). With few seeds the normal interval, and percentiles of a bootstrap more so, cover less
+than they promise. So the seeds' part is as wide as Student's t has it for S seeds, the images' as
+the normal law has it, and their squares add up (MOVER; Zou and Donner 2008). In the simulation of
+the tests this covers 94 to 98% where 95% is promised.
+
+What is no mean, such as whether a point stays on a front, is asked of draws of seeds and images
+with replacement (Owen 2007, "The pigeonhole bootstrap"). S - 1 of S seeds are drawn, so that the
+spread over seeds is neither too small nor too large (Rao and Wu 1988). An interval is
+not taken from such draws: they count what a seed makes of an image three times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+
+_CONFIDENCE = 0.95
+_SEED = 0
+
+
+def confidence_interval(values: Sequence[float], answers: Array | None) -> tuple[float, float]:
+    """Return the interval that covers the true mean 95 times in 100.
+
+    Args:
+        values: One number for each seed, at least two.
+        answers: What they are the means of, [S, N]; None where that is not known, and the interval
+            then speaks of the same images under other seeds.
+
+    Returns:
+        Its ends.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    of_seeds = float(data.var(ddof=1)) / len(data)
+    of_images = 0.0 if answers is None else _variance_of_images(answers)
+    quantile = (1 + _CONFIDENCE) / 2
+    seeds = float(stats.t.ppf(quantile, len(data) - 1)) ** 2 * of_seeds
+    half = (seeds + float(stats.norm.ppf(quantile)) ** 2 * of_images) ** 0.5
+    return float(data.mean()) - half, float(data.mean()) + half
+
+
+def _variance_of_images(answers: Array) -> float:
+    """The part of a mean's variance that other images for the same seeds would bring."""
+    n_seeds, n_images = answers.shape
+    if n_images < 2:
+        return 0.0
+    by_image = answers.mean(axis=0)
+    rest = answers - answers.mean(axis=1, keepdims=True) - by_image + by_image.mean()
+    # What a seed makes of an image is within the variance of the seeds' means already.
+    both = float((rest**2).sum()) / (n_seeds - 1) / (n_images - 1) / (n_seeds * n_images)
+    alone = float(by_image.var(ddof=1)) / n_images
+    return float(max(0.0, alone - both))
+
+
+def resampled_means(answers: Array, n_resamples: int) -> Iterator[Array]:
+    """Draw seeds and images with replacement, alike for all tables of answers.
+
+    Args:
+        answers: Answers [..., S, N] of S seeds to N images; N is 1 where only a mean over the
+            images is known, and then seeds alone are drawn.
+        n_resamples: Number of draws.
+
+    Yields:
+        The means in one draw, [...].
+    """
+    n_seeds, n_images = answers.shape[-2:]
+    random = np.random.default_rng(_SEED)
+    for _ in range(n_resamples):
+        seeds = random.integers(n_seeds, size=max(1, n_seeds - 1))
+        counts = np.bincount(random.integers(n_images, size=n_images), minlength=n_images)
+        yield (answers @ counts / n_images)[..., seeds].mean(axis=-1)

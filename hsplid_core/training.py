@@ -23,6 +23,7 @@ from hsplid_core.data.cache.image_set import ImageSet
 from hsplid_core.errors import TrainingDivergedError
 from hsplid_core.methods.objective import Objective, Step
 from hsplid_core.models.masked import MaskedClassifier
+from hsplid_core.schedules import build_schedule
 
 # How many steps may pass on a GPU before the loss is looked at: each look waits for the device.
 _CHECK_EVERY_ON_CUDA = 20
@@ -182,6 +183,11 @@ class TrainingRun:
         self.epoch = 0
         self.started = False
         self.optimiser = build_optimiser(self.model, config)
+        self.schedule = build_schedule(
+            self.optimiser,
+            config,
+            steps_per_epoch=_steps_per_epoch(len(images), config.batch_size),
+        )
         use_scaler = self.precision.autocast == torch.float16
         self.scaler = torch.amp.GradScaler(self.device.type) if use_scaler else None
 
@@ -215,7 +221,7 @@ class TrainingRun:
 
         Returns:
             ``train/loss``, each term's mean unweighted value under ``train/``, what the terms
-            report, the learning rate, and the seconds the epoch took.
+            report, the learning rate of the last step, and the seconds the epoch took.
 
         Raises:
             TrainingDivergedError: The loss became NaN or infinite.
@@ -226,6 +232,7 @@ class TrainingRun:
         self.model.train()
         self.objective.start_epoch(self.epoch)
         means = _Means()
+        rate = 0.0
         every = _CHECK_EVERY_ON_CUDA if self.device.type == "cuda" else 1
         for number, batch in enumerate(self._batches()):
             step = train_step(
@@ -240,18 +247,23 @@ class TrainingRun:
             )
             if number % every == 0 and not math.isfinite(float(step.loss)):
                 raise self._diverged(number, step.values)
+            rate = float(self.optimiser.param_groups[0]["lr"])
+            if self.schedule is not None and self.config.schedule.per == "step":
+                self.schedule.step()
             means.add("loss", step.loss, 1.0)
             for name, value in step.values.items():
                 means.add(name, value, 1.0)
         metrics = {f"train/{name}": value for name, value in means.read().items()}
         if not math.isfinite(metrics["train/loss"]):
             raise self._diverged(None, {})
+        if self.schedule is not None and self.config.schedule.per == "epoch":
+            self.schedule.step()
         self.epoch += 1
         return {
             "epoch": float(self.epoch),
             **metrics,
             **self.objective.metrics(),
-            "train/learning_rate": float(self.optimiser.param_groups[0]["lr"]),
+            "train/learning_rate": rate,
             "train/seconds": time.perf_counter() - begin,
         }
 
@@ -271,6 +283,7 @@ class TrainingRun:
             "objective": self.objective.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.scaler.state_dict() if self.scaler else None,
+            "schedule": self.schedule.state_dict() if self.schedule else None,
             "epoch": self.epoch,
             "started": self.started,
         }
@@ -282,8 +295,16 @@ class TrainingRun:
         self.optimiser.load_state_dict(state["optimiser"])
         if self.scaler and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
         self.epoch = state["epoch"]
         self.started = state["started"]
+
+
+def _steps_per_epoch(n_images: int, batch_size: int) -> int:
+    """Count an epoch's steps; a single left-over image makes none."""
+    steps = -(-n_images // batch_size)
+    return steps - 1 if n_images % batch_size == 1 else steps
 
 
 def _mix(seed: int, epoch: int) -> int:

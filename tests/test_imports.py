@@ -23,7 +23,7 @@ LEVELS = {
     "hsplid_core": (
         "errors",
         "config files bucket_path _noise hsic",
-        "data",
+        "data schedules",
         "attacks frequency",
         "corruptions margins models",
         "methods saliency",

@@ -7,9 +7,10 @@ from hsplid_core.config.analyses import (
     SaliencyConfig,
     SinglePixelConfig,
 )
+from hsplid_core.config.augmentation import AugmentationConfig
 from hsplid_core.config.rules import Section, check
+from hsplid_core.config.schedule import ScheduleConfig
 from hsplid_core.config.trial import (
-    AugmentationConfig,
     DataConfig,
     EvaluationConfig,
     ModelConfig,
@@ -25,6 +26,7 @@ __all__ = [
     "ModelConfig",
     "PixelConfig",
     "SaliencyConfig",
+    "ScheduleConfig",
     "Section",
     "SinglePixelConfig",
     "TrainingConfig",

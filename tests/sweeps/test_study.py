@@ -17,7 +17,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from hsplid_core.errors import ConfigError
 from search_spaces import SearchSpace
-from sweeps.engine.study_searcher import StudySearcher, TrialPlan
+from sweeps.engine.study_searcher import FindCheckpoint, StudySearcher, TrialPlan
 from sweeps.search import samplers
 from sweeps.search.samplers import build_sampler, experimental, grid_of
 from sweeps.search.schedulers import build_scheduler
@@ -384,6 +384,7 @@ def searcher_of(
     told: list[int] | None = None,
     constraints: Sequence[ConstraintSpec] = (),
     interrupted: Sequence[optuna.Trial] = (),
+    find_checkpoint: FindCheckpoint = lambda number, parameters: Path(f"/checkpoints/{number}"),
     **failures: Any,
 ) -> StudySearcher:
     plan = TrialPlan(
@@ -397,7 +398,7 @@ def searcher_of(
         plan,
         total=total,
         interrupted=interrupted,
-        find_checkpoint=lambda number, parameters: Path(f"/checkpoints/{number}"),
+        find_checkpoint=find_checkpoint,
         on_told=(told if told is not None else []).append,
     )
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from hsplid_core.models.state_files import write_state
-from sweeps.study.study import open_study
+from sweeps.study.study import open_study, reopened_trials
 from sweeps.trials.checkpoint_files import SweepCheckpoints, checkpoints_of, trial_folder
 from sweeps.trials.record import TrialRecord
-from tests.sweeps.test_study import spec_of
+from tests.sweeps.test_study import handed, opened, searcher_of, spec_of
 from trainables.checkpoints import TrialIdentity
 
 OLD, NEW = "a" * 32, "b" * 32
@@ -76,6 +76,44 @@ def test_a_checkpoint_of_another_study_or_of_other_parameters_is_passed_over(
     # A study from before checkpoints said whose they are.
     before = SweepCheckpoints(folder=tmp_path, sweep_id=NEW)
     assert before.find(0, parameters) == unnamed
+
+
+def test_a_new_study_goes_on_from_nothing_of_a_lost_one(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+
+    def interrupted_trial() -> Mapping[str, Any]:
+        """Hand a trial out, and out again as by the next driver, after this one was killed."""
+        study = opened(folder)
+        first = handed(searcher_of(study, 1), "a")
+        study = opened(folder)
+        again = searcher_of(
+            study,
+            1,
+            interrupted=reopened_trials(folder, study),
+            find_checkpoint=checkpoints_of(folder, study).find,
+        )
+        second = handed(again, "a")
+        assert (second["number"], second["parameters"]) == (first["number"], first["parameters"])
+        return second
+
+    before = interrupted_trial()
+    assert before["resume_from"] is None
+    checkpoint = saved(folder, 1, 3, before["sweep"], before["parameters"])
+    study = opened(folder)
+    again = searcher_of(
+        study,
+        1,
+        interrupted=reopened_trials(folder, study),
+        find_checkpoint=checkpoints_of(folder, study).find,
+    )
+    assert handed(again, "a")["resume_from"] == str(checkpoint)
+    for file in ("study.log", "study.json"):
+        (folder / file).unlink()
+    after = interrupted_trial()
+    assert after["number"] == before["number"] == 0
+    assert after["sweep"] != before["sweep"]
+    assert after["resume_from"] is None
+    assert checkpoint.is_file()
 
 
 def test_what_another_study_left_is_never_cleared_away(tmp_path: Path) -> None:

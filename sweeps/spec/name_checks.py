@@ -43,6 +43,12 @@ def check_names(
             _region_rule(evaluation.region),
             _margins_rule(evaluation.margins, data.image_size),
             (
+                # An image can be mirrored at its border once only.
+                training.augmentation.blur_size < 2 * data.image_size,
+                f"training.augmentation.blur_size is {training.augmentation.blur_size}: use less "
+                f"than twice data.image_size, {data.image_size}",
+            ),
+            (
                 _DEVICE.fullmatch(device) is not None,
                 f"training.device is {device}: use auto, cpu, cuda, cuda:0 and so on, or mps",
             ),

@@ -119,11 +119,11 @@ def zoom_in(field: Tensor, factor: float) -> Tensor:
     """Enlarge the middle of each field, bilinearly, corner on corner.
 
     Args:
-        field: [B, 1, H, W].
+        field: [B, C, H, W].
         factor: At least 1.
 
     Returns:
-        The upper left H x W of what comes out, which is at most a little larger, [B, 1, H, W].
+        The upper left H x W of what comes out, which is at most a little larger, [B, C, H, W].
     """
     height, width = field.shape[2:]
     inner = [math.ceil(size / factor) for size in (height, width)]

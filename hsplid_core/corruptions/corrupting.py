@@ -142,5 +142,15 @@ CORRUPTIONS: dict[str, Corruption] = {
             (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
         ),
     ),
+    "speckle_noise": Corruption(
+        "normal noise in proportion to the value",
+        kinds.add_speckle_noise,
+        ((0.15,), (0.2,), (0.35,), (0.45,), (0.6,)),
+    ),
+    "zoom_blur": Corruption(
+        "moved towards while the shutter is open",
+        kinds.blur_zoom,
+        ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
+    ),
 }
 """All corruptions by name."""

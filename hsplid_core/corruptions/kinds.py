@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,6 +61,12 @@ def add_impulse_noise(image: Tensor, source: Source, share: float) -> Tensor:
     return image.where(chance >= share, (chance < share / 2).to(image.dtype))
 
 
+def add_speckle_noise(image: Tensor, source: Source, scale: float) -> Tensor:
+    """Add normal noise in proportion to each value, of a standard deviation in a white pixel."""
+    noise = normal(source.seed, 7, source.index, image.shape[1:], image)
+    return image + image * scale * noise
+
+
 def blur_gaussian(image: Tensor, source: Source, sigma: float) -> Tensor:
     """Blur with a Gaussian of a standard deviation in pixels."""
     return gaussian_blur(image, sigma)
@@ -73,6 +80,13 @@ def blur_defocus(image: Tensor, source: Source, radius: int, smoothing: float) -
 def blur_motion(image: Tensor, source: Source, radius: int, sigma: float) -> Tensor:
     """Smear along a direction within 45 degrees of the horizontal."""
     return motion_blur(image, radius, sigma, _angles(source, 3, 0, image))
+
+
+def blur_zoom(image: Tensor, source: Source, end: float, step: float) -> Tensor:
+    """Average the image with itself enlarged by factors from 1 to below an end."""
+    factors = np.arange(1, end, step)  # rounding included, as published: 1.11 is below 1.11
+    zoomed = [zoom_in(image, float(factor)) for factor in factors]
+    return torch.stack([image, *zoomed]).mean(0)
 
 
 def brighten(image: Tensor, source: Source, amount: float) -> Tensor:

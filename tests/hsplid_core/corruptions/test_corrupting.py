@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import zoom
 from torch import Tensor
 
 from hsplid_core.attacks import REGIONS, region_mask
@@ -106,6 +108,45 @@ def test_noise_has_the_published_moments(severity: int) -> None:
     impulse = corrupt(flat(0.5), "impulse_noise", severity=severity, seed=0).image
     for end in (0.0, 1.0):
         assert float((impulse == end).double().mean()) == pytest.approx(share / 2, rel=0.1)
+
+
+@pytest.mark.parametrize("severity", range(1, 6))
+def test_speckles_are_in_proportion_to_the_value(severity: int) -> None:
+    scale = (0.15, 0.2, 0.35, 0.45, 0.6)[severity - 1]
+    for value in (0.0, 0.1, 0.2):
+        found = corrupt(flat(value), "speckle_noise", severity=severity, seed=0).image
+        noise = (found - value)[found > 0]  # below 0 it is cut off
+        if value == 0:
+            assert not bool(found.any())
+            continue
+        # The upper half is nowhere cut off at these values.
+        upper = noise[noise > 0]
+        assert float(upper.square().mean().sqrt()) == pytest.approx(value * scale, rel=0.02)
+        assert len(upper) / found.numel() == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("severity", range(1, 6))
+def test_zoom_blur_averages_enlargements(severity: int) -> None:
+    factors = (
+        [1 + 0.01 * k for k in range(12)],  # numpy's arange ends behind 1.11, by rounding
+        [1 + 0.01 * k for k in range(16)],
+        [1 + 0.02 * k for k in range(11)],
+        [1 + 0.02 * k for k in range(13)],
+        [1 + 0.03 * k for k in range(11)],
+    )[severity - 1]
+    size = 25
+    ramp = torch.linspace(0, 1, size, dtype=torch.float64)
+    image = (0.5 * ramp + 0.5 * ramp.view(-1, 1) ** 2).expand(1, 3, size, size)
+    batch = Batch(image, torch.zeros(1, dtype=torch.int64), None, torch.arange(1))
+    found = corrupt(batch, "zoom_blur", severity=severity, seed=0).image
+    expected = image[0, 0].numpy().copy()
+    for factor in factors:
+        inner = math.ceil(size / factor - 1e-9)
+        first = (size - inner) // 2
+        middle = image[0, 0].numpy()[first : first + inner, first : first + inner]
+        expected += zoom(middle, factor, order=1)[:size, :size]
+    expected /= len(factors) + 1
+    torch.testing.assert_close(found, torch.from_numpy(expected).expand_as(found))
 
 
 def test_poisson_counts_follow_their_distribution() -> None:

@@ -50,7 +50,9 @@ def by_peer(name: str, batch: Batch, severity: int) -> Tensor:
 
 
 @SEVERITIES
-@pytest.mark.parametrize("name", ["brightness", "contrast", "defocus_blur", "gaussian_blur"])
+@pytest.mark.parametrize(
+    "name", ["brightness", "contrast", "defocus_blur", "gaussian_blur", "zoom_blur"]
+)
 def test_agrees_where_nothing_is_random(name: str, severity: int) -> None:
     batch = picture()
     found = corrupt(batch, name, severity=severity, seed=0).image
@@ -78,7 +80,9 @@ def test_agrees_on_motion_blur_of_the_same_angle(
 
 
 @SEVERITIES
-@pytest.mark.parametrize("name", ["gaussian_noise", "shot_noise", "impulse_noise", "snow"])
+@pytest.mark.parametrize(
+    "name", ["gaussian_noise", "shot_noise", "impulse_noise", "snow", "speckle_noise"]
+)
 def test_random_kinds_have_the_same_moments(name: str, severity: int) -> None:
     batch = picture(rows=6)
     np.random.seed(0)  # noqa: NPY002 - the peer draws from the global generator

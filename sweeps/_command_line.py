@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hsplid_core.bucket_path import AnyPath, any_path
 from hsplid_core.errors import ConfigError, SaliencyError
+from sweeps.terminal.stop_signals import GOES_ON, orderly_stop, stopped_by, stopped_exit_code
 
 if TYPE_CHECKING:
     from sweeps.study.stored_sweep import StoredSweep
@@ -101,6 +102,23 @@ def _imported(names: Sequence[tuple[str, str]]) -> tuple[type[Exception], ...]:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}..."
+
+
+def run_resumable(run: Callable[[], int]) -> int:
+    """Run a command that the same command line goes on with; its user or system may stop it.
+
+    Returns:
+        Its exit code; 130, 143 or 129 where SIGINT, SIGTERM or SIGHUP has ended it on the way.
+    """
+    with orderly_stop():
+        try:
+            return run()
+        except (KeyboardInterrupt, SystemExit) as end:
+            # Ray answers some signals by SystemExit.
+            if isinstance(end, SystemExit) and stopped_by() is None:
+                raise
+            sys.stderr.write(f"{GOES_ON}\n")
+            return stopped_exit_code()
 
 
 def open_named(arguments: argparse.Namespace, *, complete: bool = True) -> StoredSweep:

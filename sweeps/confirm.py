@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sweeps._command_line import report_errors, storage_of, sweep_parser
+from sweeps._command_line import report_errors, run_resumable, storage_of, sweep_parser
+from sweeps.terminal.stop_signals import GOES_ON, stopped_exit_code
 
 _EXAMPLES = """\
 examples:
@@ -68,11 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; None reads those of the process.
 
     Returns:
-        The exit code: 0 done, 2 a mistake in the call or a sweep without a front, 130 when the
-        user stopped before the end.
+        The exit code: 0 done, 2 a mistake in the call or a sweep without a front; stopped before
+        the end by Control-C 130, by SIGTERM 143, by SIGHUP 129.
     """
     arguments = _parser().parse_intermixed_args(argv)
-    return report_errors(lambda: _run(arguments), debug=arguments.debug)
+    return report_errors(lambda: run_resumable(lambda: _run(arguments)), debug=arguments.debug)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -109,8 +110,8 @@ def _run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"{plan.summary}\n")
     evidence = run_plan(plan, json_lines=arguments.json, write_outputs=write_all)
     if evidence is None:
-        sys.stderr.write("Stopped before all trials ran; the same command goes on from here.\n")
-        return 130
+        sys.stderr.write(f"{GOES_ON}\n")
+        return stopped_exit_code()
     confirmation = sum_up(plan, evidence)
     write_confirmation(plan.folder, confirmation, evidence.measurements)
     report = write_report(sweep)

@@ -8,10 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from search_spaces import SWITCH_PREFIX
-from sweeps._command_line import add_debug, report_errors
+from sweeps._command_line import add_debug, report_errors, run_resumable
 from sweeps.spec.registry import SWEEPS
-
-INTERRUPTED = 130
+from sweeps.terminal.stop_signals import GOES_ON, is_hurried, stopped_exit_code
 
 _EXAMPLES = """\
 examples:
@@ -66,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; None reads those of the process.
 
     Returns:
-        The exit code: 0 done, 2 a mistake in the call or the spec, 130 stopped by its user.
+        The exit code: 0 done, 2 a mistake in the call or the spec; stopped by Control-C
+        130, by SIGTERM 143, by SIGHUP 129.
     """
     parser = _parser()
     arguments = parser.parse_intermixed_args(argv)
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if arguments.sweep is None:
         parser.error(f"name a sweep ({', '.join(SWEEPS)}) or a YAML file; see --list")
-    return report_errors(lambda: _run(arguments), debug=arguments.debug)
+    return report_errors(lambda: run_resumable(lambda: _run(arguments)), debug=arguments.debug)
 
 
 def _listing(*, as_json: bool) -> str:
@@ -120,8 +120,9 @@ def _run(arguments: argparse.Namespace) -> int:
         write_outputs=write_all,
         on_complete=register_or_warn,
     )
-    if outcome is None:
-        return INTERRUPTED
+    if outcome is None or (outcome.interrupted and is_hurried()):
+        sys.stderr.write(f"{GOES_ON}\n")
+        return stopped_exit_code()
     context = outcome.context
     print_closing_lines(
         Console(stderr=arguments.json),
@@ -132,7 +133,7 @@ def _run(arguments: argparse.Namespace) -> int:
         is_demo=context.is_demo,
         interrupted=outcome.interrupted,
     )
-    return INTERRUPTED if outcome.interrupted else 0
+    return stopped_exit_code() if outcome.interrupted else 0
 
 
 def _as_yaml(resolved: Mapping[str, object]) -> str:

@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 from hsplid_core.errors import ConfigError
 from sweeps.cluster.token import use_token
 from sweeps.spec.sweep_spec import ClusterSpec
+from sweeps.terminal.stop_signals import starting_processes
 from trainables.internals import LOCAL_NODE, loopback_only
 
 _REACHABLE_S = 5.0
@@ -44,11 +45,12 @@ def connected(cluster: ClusterSpec) -> Iterator[None]:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     with ExitStack() as stack:
-        if cluster.address is None:
-            stack.enter_context(loopback_only())
-            _start(cluster)
-        else:
-            _join(cluster.address)
+        with starting_processes():
+            if cluster.address is None:
+                stack.enter_context(loopback_only())
+                _start(cluster)
+            else:
+                _join(cluster.address)
         stack.callback(ray.shutdown)
         yield
 

@@ -30,6 +30,7 @@ from sweeps.study.study import (
 )
 from sweeps.study.sweep_info import SweepInfo, write_info
 from sweeps.terminal.progress import ProgressView
+from sweeps.terminal.stop_signals import is_hurried, last_words
 from sweeps.tracking import MlflowTracker
 from sweeps.tracking.names import DATA_DEMO, DATA_KEY, DATA_SPLIT
 from sweeps.trials.attributes import SWEEP_ID
@@ -79,12 +80,14 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
     keeper = FrontKeeper(study, spec.objectives, folder, listeners)
     try:
         keeper.start()
-        stop_reason = run_trials(context, study, keeper, listeners)
+        with last_words(lambda: tracker.sweep_finished(records_of(study), interrupted=True)):
+            stop_reason = run_trials(context, study, keeper, listeners)
         records = records_of(study)
         interrupted = missing_trials(study, spec.trials) > 0
         checkpoints_of(folder, study).collect_garbage(records)
-        tracker.flush(_REPORT_WAIT_S)
-        if context.write_outputs is not None:
+        # Whoever sent SIGTERM will not wait for pictures, which the next run draws anyway.
+        if context.write_outputs is not None and not (interrupted and is_hurried()):
+            tracker.flush(_REPORT_WAIT_S)
             tracker.artifacts += context.write_outputs(context, study, records)
         for listener in listeners:
             listener.sweep_finished(records, interrupted=interrupted)

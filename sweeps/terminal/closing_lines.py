@@ -9,6 +9,7 @@ from rich.console import Console
 
 from sweeps.spec.objective import Objective
 from sweeps.storage.file_names import FRONT_FILE, REPORT_FILE, TRIALS_FILE
+from sweeps.terminal.stop_signals import GOES_ON
 from sweeps.terminal.trial_table import pareto_table
 from sweeps.trials.record import TrialRecord
 
@@ -42,4 +43,4 @@ def print_closing_lines(
     console.print(f"Trials  {folder / TRIALS_FILE}", soft_wrap=True)
     console.print(f"MLflow  {interface}", soft_wrap=True)
     if interrupted:
-        console.print("Stopped before all trials ran; the same command goes on from here.")
+        console.print(GOES_ON)

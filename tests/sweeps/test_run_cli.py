@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from hsplid_core.errors import DataError
-from sweeps.run import INTERRUPTED, main
+from sweeps.run import main
 from sweeps.spec.loading import load_spec
 from sweeps.spec.registry import SWEEPS
 from sweeps.spec.sweep_spec import SweepSpec
@@ -55,7 +55,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 def imported_by(arguments: str) -> tuple[subprocess.CompletedProcess[str], set[str]]:
     """Run the command in a fresh interpreter; return what it imported, too."""
     code = (
-        "import sys\nfrom sweeps.run import INTERRUPTED, main\n"
+        "import sys\nfrom sweeps.run import main\n"
         f"try:\n    code = main({arguments.split()!r})\n"
         "except SystemExit as error:\n    code = error.code\n"
         "names = {name.split('.')[0] for name in sys.modules}\n"
@@ -127,7 +127,7 @@ def test_a_dry_run_says_what_is_searched_and_what_is_fixed(
 
 def test_a_run_hands_the_resolved_spec_to_the_engine(engine: FakeEngine) -> None:
     arguments = ["coco_hsplid", "--fresh", "trials=3", "--json", "method.hsplid.rho_s=0.1"]
-    assert main([*arguments, "evaluation.every=2"]) == INTERRUPTED
+    assert main([*arguments, "evaluation.every=2"]) == 130
     ((spec, options),) = engine.calls
     assert spec.trials == 3
     assert options == {

@@ -103,12 +103,11 @@ def _run(arguments: argparse.Namespace) -> int:
     from sweeps.terminal.phase_lines import say_phase
 
     say_phase("Sweep", f"{spec.name}; loads PyTorch, Ray and MLflow", json_lines=arguments.json)
-    from rich.console import Console
-
     from sweeps.engine import run_sweep
     from sweeps.outputs.registered_models import register_or_warn
     from sweeps.outputs.write_all import write_all
     from sweeps.terminal.closing_lines import print_closing_lines
+    from sweeps.terminal.plain_console import plain_console
     from sweeps.tracking import ui_command
 
     outcome = run_sweep(
@@ -125,7 +124,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return stopped_exit_code()
     context = outcome.context
     print_closing_lines(
-        Console(stderr=arguments.json),
+        plain_console(stderr=arguments.json),
         outcome.records,
         spec.objectives,
         context.folder,

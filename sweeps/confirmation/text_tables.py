@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Console
-
 from sweeps.confirmation.results import Confirmation
 from sweeps.confirmation.statistics import PRETRAINED, Spread
+from sweeps.terminal.plain_console import plain_console
 from sweeps.terminal.trial_table import rich_table
 from sweeps.trials.labels import is_share, metric_label, metric_text
 
@@ -16,14 +15,14 @@ Rows = list[list[str]]
 
 def print_confirmation(confirmation: Confirmation, *, n_seeds: int) -> None:
     """Print what was measured, and what it says about the search."""
-    console = Console()
+    console = plain_console()
     seeds = f"{n_seeds} new seeds, mean ± sd [95% interval] in %"
     console.print(rich_table(f"Test split, {seeds}", *turned(*test_rows(confirmation))))
     console.print(rich_table("Promise and luck, validation images", *luck_rows(confirmation)))
     for line in conclusions(confirmation):
-        console.print(line, markup=False, highlight=False)
+        console.print(line)
     if (doubts := doubts_text(confirmation)) is not None:
-        console.print(doubts, markup=False, highlight=False)
+        console.print(doubts)
     if confirmation.is_demo:
         console.print("Demo data: these figures say nothing about the real data set.")
 

@@ -60,9 +60,9 @@ def _list(settings: Settings, *, as_json: bool) -> int:
         present = row.root if row.present else "no"
         demo = "yes" if row.has_demo else "no"
         table.add_row(row.name, row.summary, row.licence, row.got_by, present, demo)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=220)  # a file's lines need not be broken
+    # A file's lines need not be broken; what is printed of folders is no markup.
+    width = None if sys.stdout.isatty() else 220
+    console = Console(width=width, markup=False, emoji=False, highlight=False)
     console.print(table)
     return 0
 

@@ -32,7 +32,7 @@ class ProgressBar:
     """
 
     def __init__(self, *, in_bytes: bool = False, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
+        self._console = console or Console(stderr=True, markup=False, emoji=False, highlight=False)
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, float] = {}
         self._in_bytes = in_bytes
@@ -40,7 +40,7 @@ class ProgressBar:
             [DownloadColumn(), TransferSpeedColumn()] if in_bytes else [MofNCompleteColumn()]
         )
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             *counts,
             TimeRemainingColumn(),
@@ -83,10 +83,10 @@ class ProgressBar:
             return
         self._told[task] = now
         if total is None and done == 0:
-            self._console.print(f"{task} ...", markup=False, highlight=False)
+            self._console.print(f"{task} ...")
             return
         of = f" of {self._amount(total)}" if total is not None else ""
-        self._console.print(f"{task}: {self._amount(done)}{of}", markup=False, highlight=False)
+        self._console.print(f"{task}: {self._amount(done)}{of}")
 
     def _amount(self, count: int) -> str:
         return f"{count / 1e6:.1f} MB" if self._in_bytes else str(count)

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from hsplid_core.attacks import Norm
 from hsplid_core.evaluation import Cell, Progress, RobustnessTable
 from sweeps.model_evaluation.measure import Verdict
+from sweeps.terminal.plain_console import plain_console
 
 
 def tell_progress(done: Progress) -> None:
@@ -31,12 +31,12 @@ def print_verdict(verdict: Verdict) -> None:
     """Print what was measured on a data set, and what must be known to read it."""
     # A table that goes into a file or a pipe shall not be cut at 80 columns.
     width = None if sys.stdout.isatty() else max(100, int(os.environ.get("COLUMNS", 100)))
-    console = Console(width=width)
+    console = plain_console(width=width)
     console.print(accuracies_table(verdict))
     if verdict.robustness is not None:
         console.print(robustness_table(verdict.robustness))
     for note in notes(verdict):
-        console.print(note, soft_wrap=True, highlight=False, markup=False)
+        console.print(note, soft_wrap=True)
 
 
 def accuracies_table(verdict: Verdict) -> Table:

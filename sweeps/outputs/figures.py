@@ -6,6 +6,7 @@ which the page's script sets.
 
 from __future__ import annotations
 
+import html
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -111,7 +112,7 @@ def parallel_figure(
     shown.add_trials(_with_short_names(selection, ranked[:MOST_LINES], parameters))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        shown.set_metric_names([metric_label(o.metric) for o in selection.objectives])
+        shown.set_metric_names([html.escape(metric_label(o.metric)) for o in selection.objectives])
     figure = optuna.visualization.plot_parallel_coordinate(shown)
     figure.update_layout(title=None)
     figure.update_xaxes(tickangle=25)
@@ -150,13 +151,14 @@ def importances_figure(found: Importances) -> go.Figure:
     names = {p: name for p, name in names.items() if most[p] >= LEAST_SHARE}
     figure = go.Figure()
     for (target, shares), colour in zip(found.shares.items(), _COLOURS, strict=False):
+        label = html.escape(metric_label(target))
         figure.add_bar(
             x=[share for parameter, share in shares.items() if parameter in names],
             y=[names[parameter] for parameter in shares if parameter in names],
-            name=metric_label(target),
+            name=label,
             orientation="h",
             marker_color=colour,
-            hovertemplate="%{y}: %{x:.0%}<extra>" + metric_label(target) + "</extra>",
+            hovertemplate="%{y}: %{x:.0%}<extra>" + label + "</extra>",
         )
     figure.update_xaxes(title="importance", tickformat=".0%")
     figure.update_yaxes(categoryorder="total ascending")

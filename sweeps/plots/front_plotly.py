@@ -108,7 +108,11 @@ def _add_baseline(
 def _axis(axis: Axis) -> dict[str, object]:
     decimals = 0 if axis.high - axis.low > 0.05 else 1
     tickformat = f".{decimals}%" if axis.is_share else None
-    return {"title": axis.label, "range": [axis.low, axis.high], "tickformat": tickformat}
+    return {
+        "title": html.escape(axis.label),
+        "range": [axis.low, axis.high],
+        "tickformat": tickformat,
+    }
 
 
 def _add_trials(
@@ -147,6 +151,6 @@ def _hover(record: TrialRecord, objectives: Sequence[Objective]) -> str:
 
 def _objective_lines(values: Sequence[float], objectives: Sequence[Objective]) -> list[str]:
     return [
-        f"{metric_label(objective.metric)}: <b>{metric_text(objective.metric, value)}</b>"
-        for objective, value in zip(objectives, values, strict=False)
+        f"{html.escape(metric_label(goal.metric))}: <b>{metric_text(goal.metric, value)}</b>"
+        for goal, value in zip(objectives, values, strict=False)
     ]

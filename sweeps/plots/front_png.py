@@ -66,7 +66,7 @@ def front_figure(
     picture = make_picture(records, objectives, baseline, paper_trial)
     figure = Figure(figsize=(8, 5.6), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=10)
+    axes.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=10, parse_math=False)
     if is_demo:
         axes.set_title(DEMO_NOTE, loc="right", fontsize=10, color="#595959", style="italic")
     _dress_axes(axes, picture)
@@ -118,7 +118,7 @@ def write_front(
 
 def _dress_axes(axes: Axes, picture: Picture) -> None:
     for axis, drawn in ((picture.x, axes.xaxis), (picture.y, axes.yaxis)):
-        drawn.set_label_text(axis.label, fontsize=11)
+        drawn.set_label_text(axis.label, fontsize=11, parse_math=False)
         if axis.is_share:
             drawn.set_major_formatter(FuncFormatter(_percent))
     if picture.x.label == "trial":

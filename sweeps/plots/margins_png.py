@@ -144,7 +144,8 @@ def margins_figure(trials: Sequence[TrialMargins], *, title: str, is_demo: bool)
         kinds.setdefault(trial.transform, []).append(trial)
     figure = Figure(figsize=(1 + 4.6 * len(kinds), 7.6), dpi=150, layout="constrained")
     note = f"   ({DEMO_NOTE})" if is_demo else ""
-    figure.suptitle(f"{title}: margins along frequencies{note}", x=0.02, ha="left", fontsize=12)
+    heading = f"{title}: margins along frequencies{note}"
+    figure.suptitle(heading, x=0.02, ha="left", fontsize=12, parse_math=False)
     grid = figure.subplots(2, len(kinds), sharey=True, squeeze=False)
     shades = _shades([trial.epsilon for trial in trials])
     for column, (kind, members) in enumerate(kinds.items()):

@@ -42,14 +42,15 @@ def draw_maps(
     size = (_INCHES * len(columns), _INCHES * n_rows + (0.3 if title is None else 0.6))
     figure = Figure(figsize=size, dpi=110, layout="constrained", facecolor="white")
     if title is not None:
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(title, fontsize=10, parse_math=False)
     axes = figure.subplots(n_rows, len(columns), squeeze=False)
     for row in range(n_rows):
         photo = batch.image[row].permute(1, 2, 0).squeeze(-1).numpy()
         for place, name in zip(axes[row], columns, strict=True):
             if name == "image":
                 place.imshow(photo, cmap="gray", vmin=0, vmax=1)
-                place.set_ylabel(class_names[int(batch.target[row])], fontsize=9)
+                label = class_names[int(batch.target[row])]
+                place.set_ylabel(label, fontsize=9, parse_math=False)
             else:
                 place.imshow(maps[name][row].numpy(), cmap="inferno", vmin=0, vmax=1)
             if batch.mask is not None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Console
-
 from sweeps.fronts.importances import Importances, importance_rows
 from sweeps.fronts.selection import Selection
+from sweeps.terminal.plain_console import plain_console
 from sweeps.terminal.trial_table import pareto_table, rich_table
 from sweeps.trials.labels import metric_label, metric_text, warnings_text
 
@@ -22,7 +21,7 @@ def print_front(selection: Selection, *, show_all: bool, is_demo: bool) -> None:
         show_all: Show all dominated trials instead of the best ones.
         is_demo: Whether the images are the embedded stand-in.
     """
-    console = Console()
+    console = plain_console()
     console.print(
         pareto_table(
             selection.records,
@@ -31,20 +30,18 @@ def print_front(selection: Selection, *, show_all: bool, is_demo: bool) -> None:
         )
     )
     for line in _lines(selection):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+        console.print(line, soft_wrap=True)
     if is_demo:
         console.print("Demo data: these figures say nothing about the real data set.")
 
 
 def print_importances(found: Importances) -> None:
     """Print which parameters decide the results, or why that cannot be told."""
-    console = Console()
+    console = plain_console()
     if found.shares:
         console.print(rich_table("Importances (PED-ANOVA)", *importance_rows(found)))
     if found.warning is not None:
-        console.print(
-            f"Importances {found.warning}", soft_wrap=True, markup=False, highlight=False
-        )
+        console.print(f"Importances {found.warning}", soft_wrap=True)
 
 
 def _lines(selection: Selection) -> Iterator[str]:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sweeps.spec.objective import Objective
 from sweeps.terminal.live_view import Dashboard
+from sweeps.terminal.plain_console import plain_console
 from sweeps.terminal.sweep_status import SweepStatus
 from sweeps.trials.labels import (
     counts_text,
@@ -59,7 +60,7 @@ class ProgressView:
         stream: TextIO | None = None,
     ) -> None:
         self._standing = SweepStatus(total, objectives, epochs=epochs, concurrency=concurrency)
-        self._console = console or Console(stderr=True)
+        self._console = console or plain_console(stderr=True)
         self._stream = (stream or sys.stdout) if json_lines else None
         self._dashboard: Dashboard | None = None
         if not json_lines and self._console.is_terminal:

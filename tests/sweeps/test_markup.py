@@ -15,7 +15,7 @@ from optuna.trial import create_trial
 
 import sweeps
 from hsplid_core.data.batch import Batch
-from sweeps.data_sets.progress_bar import ProgressView
+from sweeps.data_sets.progress_bar import ProgressBar
 from sweeps.outputs import write_report
 from sweeps.plots.front_plotly import interactive_front
 from sweeps.plots.front_png import front_figure
@@ -83,7 +83,7 @@ def test_titles_heads_and_cells_of_tables_are_whole(capsys: pytest.CaptureFixtur
 def test_a_task_is_told_in_its_own_words() -> None:
     console = plain_console(width=400)
     console.file = io.StringIO()
-    with ProgressView(console=console) as view:
+    with ProgressBar(console=console) as view:
         view.show(f"reading {MARKUP}", 3, 3)
     assert f"reading {MARKUP}: 3 of 3" in console.file.getvalue()
 

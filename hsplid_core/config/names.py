@@ -38,12 +38,14 @@ DATA_SETS = (
 
 NETWORKS: Mapping[str, tuple[str, ...]] = {
     "lenet3": (),
+    "lenet5": (),
     "resnet18_3x3": (),
     "resnet18": ("IMAGENET1K_V1", "DEFAULT"),
     "resnet34": ("IMAGENET1K_V1", "DEFAULT"),
     "resnet50": ("IMAGENET1K_V1", "IMAGENET1K_V2", "DEFAULT"),
     "densenet121": ("IMAGENET1K_V1", "DEFAULT"),
     "efficientnet_b0": ("IMAGENET1K_V1", "DEFAULT"),
+    "vgg19": ("IMAGENET1K_V1", "DEFAULT"),
     "vgg16": ("IMAGENET1K_V1", "IMAGENET1K_FEATURES", "DEFAULT"),
 }
 """Networks that the sweeps use, and their published weights; torchvision knows others."""

@@ -76,15 +76,17 @@ class ModelConfig(Section):
     """Which network is trained.
 
     Attributes:
-        name: ``lenet3``, ``resnet18_3x3`` (its first convolution is 3x3 of stride 1, pooling
-            stays), or any classifier of torchvision, such as ``resnet18`` or ``vgg16``.
+        name: ``lenet3``, ``lenet5``, ``resnet18_3x3`` (its first convolution is 3x3 of stride 1,
+            pooling stays), or any classifier of torchvision, such as ``resnet18`` or ``vgg16``.
         width: Factor on every layer's number of channels; 1 is the published network. Others are
-            possible for lenet3, resnet18, resnet34, resnet50, VGG, DenseNet and mobilenet_v2.
+            possible for the LeNets, resnet18, resnet34, resnet50, VGG, DenseNet and mobilenet_v2.
         norm: Normalisation layers: ``batch``, those of the published network (which a transformer
             has in every layer, too), or none (as H-SPLID's ResNet on COCO).
         stem: First layers of a ResNet or DenseNet: 7x7 of stride 2 with pooling (imagenet), 3x3
             of stride 1 (small), or small below 224 pixels and imagenet from there on (auto, as
-            H-SPLID's released code decides; 14 times dearer than imagenet at 64 pixels).
+            H-SPLID's released code decides; 14 times dearer than imagenet at 64 pixels). A VGG has
+            such first layers anyway; small gives it hidden layers of 512 values on the features
+            as they come, as Hold me tight! has it for 32 pixels, and auto leaves it as published.
         weights: Torchvision's published weights by their name, such as ``DEFAULT`` or
             ``IMAGENET1K_V1``; their normalisation replaces that of the data. None for random
             ones.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import nn
+from torchvision.models import VGG
 
 from hsplid_core.errors import ConfigError
 
@@ -43,6 +44,31 @@ def use_small_stem(network: nn.Module) -> None:
     assert isinstance(first, nn.Conv2d)
     network.set_submodule(convolution, _like(first, kernel_size=3, stride=1, padding=1))
     network.set_submodule(pooling, nn.Identity())
+
+
+def use_small_classifier(network: VGG, image_size: tuple[int, ...]) -> None:
+    """Replace a VGG's pooling to 7x7 and its wide hidden layers, which small images cannot fill.
+
+    The hidden layers get as many values as the last convolution has channels, 512 in the
+    published networks, on its features as they come: 512 of them from images of 32 pixels, as in
+    the released code of Hold me tight! (2002.06349).
+
+    Args:
+        network: Changed in place.
+        image_size: Height and width of the images.
+    """
+    channels = [m for m in network.features if isinstance(m, nn.Conv2d)][-1].out_channels
+    height, width = (size // 32 for size in image_size)
+    network.avgpool = nn.Identity()
+    network.classifier = nn.Sequential(
+        nn.Linear(channels * height * width, channels),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(channels, channels),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(channels, 1000),
+    )
 
 
 def has_stem(network: nn.Module) -> bool:

@@ -39,7 +39,7 @@ def scaled_network(name: str, width: float) -> nn.Module:
             return build(name, width)
     raise ConfigError(
         f"model.width is {width}: {name} has one width only, use 1, or a network that scales "
-        "(lenet3, resnet18, resnet34, resnet50, vgg*, densenet*, mobilenet_v2)"
+        "(lenet3, lenet5, resnet18, resnet34, resnet50, vgg*, densenet*, mobilenet_v2)"
     )
 
 

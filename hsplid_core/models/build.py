@@ -10,7 +10,7 @@ from torch import nn
 from hsplid_core.config import ModelConfig
 from hsplid_core.errors import ConfigError
 from hsplid_core.frequency.filters import FrequencyFilter
-from hsplid_core.models.lenet import LeNet3Encoder
+from hsplid_core.models.lenet import LeNet3Encoder, LeNet5Encoder
 from hsplid_core.models.masked import MaskedClassifier
 from hsplid_core.models.names import model_faults
 from hsplid_core.models.resnet import RESNETS, ResNetEncoder
@@ -57,7 +57,7 @@ def build_model(
 
 def _encoder(
     config: ModelConfig, image_shape: tuple[int, int, int]
-) -> ResNetEncoder | LeNet3Encoder | TorchvisionEncoder:
+) -> ResNetEncoder | LeNet3Encoder | LeNet5Encoder | TorchvisionEncoder:
     channels, height, width = image_shape
     if config.name == "lenet3":
         if height != width or height % 4:
@@ -66,6 +66,13 @@ def _encoder(
                 "whose side is a multiple of 4"
             )
         return LeNet3Encoder(image_size=height, width=config.width, in_channels=channels)
+    if config.name == "lenet5":
+        if height != width or height < 12:
+            raise ConfigError(
+                f"model.name is lenet5 but images are {height}x{width}: use square images of at "
+                "least 12 pixels"
+            )
+        return LeNet5Encoder(image_size=height, width=config.width, in_channels=channels)
     stem = resolve_stem(config.name, config.stem, height)
     if config.name in RESNETS:
         return ResNetEncoder(

@@ -9,7 +9,9 @@ from hsplid_core.errors import did_you_mean
 from hsplid_core.models.resnet import RESNETS
 from hsplid_core.models.torchvision_encoder import CLASSIFIERS
 
-MODELS: tuple[str, ...] = ("lenet3", *RESNETS, *(n for n in CLASSIFIERS if n not in RESNETS))
+_OWN = ("lenet3", "lenet5", *RESNETS)
+
+MODELS: tuple[str, ...] = (*_OWN, *(n for n in CLASSIFIERS if n not in RESNETS))
 """Names of all networks; torchvision's may be refused when built, for want of a linear head."""
 
 
@@ -23,7 +25,7 @@ def model_faults(config: ModelConfig) -> list[str]:
         One sentence for each fault, naming the field; none where all is well.
     """
     if config.name not in MODELS:
-        known = ", ".join(("lenet3", *RESNETS))
+        known = ", ".join(_OWN)
         return [
             f"model.name is {config.name}: use {known}, or a classifier of torchvision such as "
             f"vgg16, densenet121, efficientnet_b0 or vit_b_16{did_you_mean(config.name, MODELS)}"

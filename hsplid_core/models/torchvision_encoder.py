@@ -7,13 +7,14 @@ from typing import ClassVar, Literal
 import torch
 import torchvision
 from torch import Tensor, nn
-from torchvision.models import get_model, list_models
+from torchvision.models import VGG, get_model, list_models
 
 from hsplid_core.errors import ConfigError
 from hsplid_core.models._surgery import (
     has_stem,
     keep_inputs,
     set_input_channels,
+    use_small_classifier,
     use_small_stem,
 )
 from hsplid_core.models._widths import scaled_network
@@ -38,7 +39,7 @@ class TorchvisionEncoder(nn.Module):
         image_shape: Channels C, height and width of the images.
         width: Factor on every number of channels, where the network scales.
         norm: ``none`` for networks without normalisation layers.
-        stem: ``small`` replaces a 7x7 stem by a 3x3 one.
+        stem: ``small`` replaces a 7x7 stem by a 3x3 one, and a VGG's hidden layers by small ones.
 
     Raises:
         ConfigError: The network has no linear head, does not take these images, or has not what
@@ -68,14 +69,17 @@ class TorchvisionEncoder(nn.Module):
         if norm == "none" and any(isinstance(m, _NORMALISATIONS) for m in network.modules()):
             raise ConfigError(
                 f"model.norm is none: {name} has normalisation layers and is not made to train "
-                "without; use model.norm=batch, or a ResNet (18, 34, 50), a VGG or lenet3"
+                "without; use model.norm=batch, or a ResNet (18, 34, 50), a VGG or a LeNet"
             )
         if stem == "small":
-            if not has_stem(network):
+            if isinstance(network, VGG):
+                use_small_classifier(network, image_shape[1:])
+            elif not has_stem(network):
                 raise ConfigError(
                     f"model.stem is small: {name} has no 7x7 stem to replace; use imagenet or auto"
                 )
-            use_small_stem(network)
+            else:
+                use_small_stem(network)
         set_input_channels(network, image_shape[0])
         keep_inputs(network)
         self.native_head, head = _find_head(name, network)

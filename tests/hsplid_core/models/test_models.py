@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import nn
 
 from hsplid_core.config import ModelConfig
 from hsplid_core.errors import ConfigError
 from hsplid_core.models import LeNet3Encoder, MaskedClassifier, ResNetEncoder, build_model
+from hsplid_core.models.masked import hidden_outputs
+from hsplid_core.models.state_dicts import fit_state
 from hsplid_core.models.torchvision_encoder import resolve_stem
 
 STATISTICS: dict[str, Any] = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.3]}
@@ -77,6 +80,73 @@ def test_lenet3_has_1024_features() -> None:
     model.feature_mask.copy_(torch.rand(1024))
     hidden = torch.relu(features * model.feature_mask)
     torch.testing.assert_close(model(image), model.head(hidden))
+
+
+def test_lenet5_loads_under_the_released_names() -> None:
+    sizes = {
+        "conv1": (6, 1, 5, 5),
+        "conv2": (16, 6, 5, 5),
+        "fc1": (120, 400),
+        "fc2": (84, 120),
+        "fc3": (4, 84),
+    }
+    generator = torch.Generator().manual_seed(0)
+    state = {
+        f"{name}.{part}": torch.randn(
+            shape if part == "weight" else shape[:1], generator=generator
+        )
+        for name, shape in sizes.items()
+        for part in ("weight", "bias")
+    }
+    model = build_model(
+        ModelConfig(name="lenet5"),
+        image_shape=(1, 28, 28),
+        num_classes=4,
+        seed=0,
+        mean=[0.0],
+        std=[1.0],
+    )
+    fit_state(model, state, source="state")
+    image = torch.rand(3, 1, 28, 28)
+    w = state
+    x = F.max_pool2d(F.relu(F.conv2d(image, w["conv1.weight"], w["conv1.bias"], padding=2)), 2)
+    x = F.max_pool2d(F.relu(F.conv2d(x, w["conv2.weight"], w["conv2.bias"])), 2).flatten(1)
+    for name in ("fc1", "fc2"):
+        x = F.relu(F.linear(x, w[f"{name}.weight"], w[f"{name}.bias"]))
+    torch.testing.assert_close(model.encode(image), x)
+    torch.testing.assert_close(model(image), F.linear(x, w["fc3.weight"], w["fc3.bias"]))
+    with pytest.raises(ConfigError, match="lenet5 but images are 8x8: use square images of at"):
+        build(size=8, name="lenet5")
+
+
+@pytest.mark.parametrize("name", ["vgg19", "vgg19_bn"])
+def test_a_small_vgg_has_512_values_and_torchvisions_names(name: str) -> None:
+    norm = "batch" if name.endswith("_bn") else "none"
+    model = build(size=32, name=name, norm=norm, stem="small").eval()
+    theirs = torchvision.models.get_model(name, weights=None)
+    state = {n: t for n, t in theirs.state_dict().items() if n.startswith("features.")}
+    for layer, rows in (("0", 512), ("3", 512), ("6", 4)):
+        state[f"classifier.{layer}.weight"] = torch.randn(rows, 512)
+        state[f"classifier.{layer}.bias"] = torch.randn(rows)
+    fit_state(model, state, source="state")
+    assert model.num_features == 512
+    image = torch.rand(2, 3, 32, 32)
+    x = theirs.eval().features(model.normalise(image)).flatten(1)
+    for layer in ("0", "3"):
+        x = F.relu(
+            F.linear(x, state[f"classifier.{layer}.weight"], state[f"classifier.{layer}.bias"])
+        )
+    torch.testing.assert_close(model.encode(image), x)
+    assert build(size=64, name="vgg19", stem="small", width=1 / 16).num_features == 32
+
+
+def test_densenet121_for_small_images_keeps_their_resolution() -> None:
+    model = build(size=32, name="densenet121", norm="batch", stem="small", width=0.25)
+    assert model.num_features == 256
+    with hidden_outputs(model.encoder) as outputs:
+        model.encode(torch.rand(2, 3, 32, 32))
+    sides = [output.shape[-1] for output in outputs]
+    assert (max(sides), sides[-1]) == (32, 4)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def _run_seed(
             (
                 _measured(trial, seed, metrics)
                 for trial in study.trials
-                if trial.user_attrs[CONFIGURATION] in wanted
+                if trial.user_attrs.get(CONFIGURATION) in wanted
             ),
             start=Evidence(),
         )

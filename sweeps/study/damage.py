@@ -6,7 +6,7 @@ Whether there was a study before is seen from what a sweep leaves beside it.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -136,11 +136,11 @@ def _lost(folder: Path, place: StudyPlace, study: optuna.Study) -> str | None:
     """Say which trials a study lacks that others know to have ended."""
     trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
     kept = {} if _grew(folder, place) else ended_in_backup(folder, place)
-    if lacking := [n for n, trial in kept.items() if not _is_same_end(trial, trials.get(n))]:
-        return f"lacks {_numbers(lacking)}, which its backup has"
+    if lacking := [n for n, trial in kept.items() if not is_same_end(trial, trials.get(n))]:
+        return f"lacks {trials_text(lacking)}, which its backup has"
     known = {number for number, trial in trials.items() if trial.state.is_finished()}
     if lacking := sorted(_ended_in_table(folder) - known):
-        return f"lacks {_numbers(lacking)}, which {TRIALS_FILE} has"
+        return f"lacks {trials_text(lacking)}, which {TRIALS_FILE} has"
     return None
 
 
@@ -162,7 +162,8 @@ def ended_in_backup(folder: Path, place: StudyPlace) -> dict[int, FrozenTrial]:
     return {trial.number: trial for trial in trials if trial.state.is_finished()}
 
 
-def _is_same_end(kept: FrozenTrial, now: FrozenTrial | None) -> bool:
+def is_same_end(kept: FrozenTrial, now: FrozenTrial | None) -> bool:
+    """Tell whether a trial that had ended is still what it was."""
     if now is None or not now.state.is_finished():
         return False
     return kept.params == now.params and (kept.state, kept.values) == (now.state, now.values)
@@ -177,7 +178,8 @@ def _ended_in_table(folder: Path) -> set[int]:
     return {row["number"] for row in rows if row["state"] in ENDED_STATES}
 
 
-def _numbers(trials: list[int]) -> str:
+def trials_text(trials: Sequence[int]) -> str:
+    """Name some trials by their numbers, as a sentence's subject."""
     shown = ", ".join(map(str, trials[:5])) + (", ..." if len(trials) > 5 else "")
     return f"trial {shown}" if len(trials) == 1 else f"trials {shown}"
 

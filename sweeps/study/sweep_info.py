@@ -75,6 +75,16 @@ def write_info(folder: Path, info: SweepInfo) -> None:
     replace_text(folder / ABOUT_FILE, json.dumps(written, indent=2) + "\n")
 
 
+def read_spec(folder: Path) -> SweepSpec:
+    """Read the resolved spec of a sweep's folder.
+
+    Raises:
+        ConfigError: It is missing, or is not one that this version can read.
+    """
+    file = folder / SPEC_FILE
+    return validated(renamed(read_mapping(file)), source=str(file))
+
+
 def read_info(folder: Path) -> SweepInfo | None:
     """Read what :func:`write_info` wrote; None where a folder has it not.
 
@@ -86,7 +96,7 @@ def read_info(folder: Path) -> SweepInfo | None:
     written = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
     baseline, weights = written["baseline"], written["weights"]
     return SweepInfo(
-        spec=validated(renamed(read_mapping(folder / SPEC_FILE)), source=str(folder / SPEC_FILE)),
+        spec=read_spec(folder),
         fixed=written["fixed"],
         is_demo=written["is_demo"],
         data_key=written["data_key"],

@@ -113,14 +113,14 @@ class SweepCheckpoints:
             for record in records
             if record.state in ENDED_STATES and not record.on_front
         }
-        for number in sorted(set(self._with_checkpoints()) & needless):
+        for number in sorted(self.numbers() & needless):
             self.remove(number)
 
-    def _with_checkpoints(self) -> Iterator[int]:
-        for checkpoint in self._own(f"*/{_PREFIX}*/checkpoint_*"):
-            text = checkpoint.parent.name.removeprefix(_PREFIX)
-            if text.isdigit():
-                yield int(text)
+    def numbers(self) -> set[int]:
+        """Return the numbers of all trials that have checkpoints, whole or not."""
+        found = self._own(f"*/{_PREFIX}*/checkpoint_*")
+        texts = {checkpoint.parent.name.removeprefix(_PREFIX) for checkpoint in found}
+        return {int(text) for text in texts if text.isdigit()}
 
     def _own(self, pattern: str) -> Iterator[AnyPath]:
         """Go through the checkpoints that this study may remove: by the names of their runs."""

@@ -26,7 +26,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -87,6 +87,44 @@ def write_parquet(
         path: File to write or replace; its folder is created.
     """
     write_table(to_table(records, objectives), path)
+
+
+def read_records(path: Path) -> list[TrialRecord]:
+    """Read back what :func:`write_parquet` wrote of trials, as far as the table has it.
+
+    Raises:
+        ConfigError: The file is damaged, or no such table.
+    """
+    try:
+        table = pq.read_table(path)
+        objectives = [goal["metric"] for goal in json.loads(table.schema.metadata[b"objectives"])]
+        return [_record(row, objectives) for row in table.to_pylist()]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ConfigError(f"{path} is no table of trials: {error}") from error
+
+
+def _record(row: dict[str, Any], objectives: Sequence[str]) -> TrialRecord:
+    codes = filter(None, (row["warnings"] or "").split(","))
+    values = [row[f"objective/{name}"] for name in objectives]
+    return TrialRecord(
+        number=row["number"],
+        state=row["state"],
+        parameters=_below("param/", row),
+        values=None if None in values else tuple(values),
+        metrics=_below("metric/", row),
+        seconds=row["seconds"],
+        failure=row["failure"],
+        on_front=row["on_front"],
+        tags={f"{WARNING_TAG}{code}": "" for code in codes},
+    )
+
+
+def _below(prefix: str, row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in row.items()
+        if name.startswith(prefix) and value is not None
+    }
 
 
 def write_table(table: pa.Table, path: Path) -> None:

@@ -15,7 +15,19 @@ from sweeps import confirm, pareto, report, run, sync, ui
 from sweeps._command_line import report_errors
 from tests.sweeps.studies import failed_trial, write_study
 
-ALL = ("run", "submit", "jobs", "pareto", "confirm", "report", "evaluate", "ui", "sync", "data")
+ALL = (
+    "run",
+    "submit",
+    "jobs",
+    "pareto",
+    "confirm",
+    "report",
+    "evaluate",
+    "ui",
+    "sync",
+    "repair",
+    "data",
+)
 HEAVY = {"torch", "ray", "optuna", "mlflow", "plotly", "pyarrow", "pydantic", "rich", "PIL"}
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {

@@ -3,132 +3,39 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sweeps.spec.loading import load_spec
-from sweeps.spec.overrides import parse_overrides
 from sweeps.study.backup import StudyBackup, backup_file
 from sweeps.study.damage import DamagedStudyError, read_file
-from sweeps.study.location import StudyPlace, find_place
-from sweeps.study.study import check_study, load_study, open_study
-from sweeps.trials.from_study import records_of
-from sweeps.trials.table_file import write_parquet
-from tests.sweeps.studies import complete_trial, write_study
-
-KINDS = ("journal", "sqlite")
-
-
-def spec_of(kind: str) -> list[str]:
-    return ["name=tiny", f"study.storage={kind}"]
-
-
-def opened(folder: Path, kind: str) -> None:
-    open_study(folder, load_spec("coco_hsplid", parse_overrides(spec_of(kind))), {}, [])
-
-
-def begun(folder: Path, kind: str, *, n_trials: int = 3, interval_s: float = 0.0) -> StudyPlace:
-    """Run a sweep's study, as far as files go, with a backup after each trial; returns its place.
-
-    The last trial is asked for and does not end.
-    """
-    folder.mkdir(parents=True)
-    spec = load_spec("coco_hsplid", parse_overrides(spec_of(kind)))
-    study = open_study(folder, spec, {}, [])
-    place = find_place(folder)
-    assert place is not None
-    backup = StudyBackup(folder, place, interval_s=interval_s)
-    for number in range(n_trials):
-        study.tell(study.ask(), [0.1 * number, 0.5])
-        backup.trial_finished(records_of(study)[number])
-    study.ask()
-    write_parquet(records_of(study), spec.objectives, folder / "trials.parquet")
-    (folder / "about.json").write_text("{}")
-    return place
+from sweeps.study.study import check_study, load_study
+from tests.sweeps.damages import (
+    DAMAGES,
+    KINDS,
+    begun,
+    contents,
+    copy_sweep,
+    go_on,
+    place_of,
+    remove,
+    study_file,
+    write_sweeps,
+)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     storage = tmp_path_factory.mktemp("made")
-    for kind in KINDS:
-        begun(storage / kind / "tiny", kind)
-    database = sqlite3.connect(storage / "sqlite" / "tiny" / "study.db")
-    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    database.close()
+    write_sweeps(storage)
     return storage
 
 
 @pytest.fixture(params=KINDS)
 def sweep(made: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """The folder of a sweep with three trials that have ended and one that has not."""
-    source, folder = made / request.param / "tiny", tmp_path / "tiny"
-    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
-    return folder
-
-
-def place_of(folder: Path) -> StudyPlace:
-    place = find_place(folder)
-    assert place is not None
-    return place
-
-
-def study_file(folder: Path) -> Path:
-    return place_of(folder).file_in(folder)
-
-
-def go_on(folder: Path) -> None:
-    opened(folder, place_of(folder).storage)
-
-
-def contents(folder: Path) -> Mapping[str, bytes]:
-    # Not what sqlite keeps for as long as a file is open.
-    files = [path for path in folder.rglob("*") if path.suffix not in (".db-wal", ".db-shm")]
-    return {path.name: path.read_bytes() for path in files if path.is_file()}
-
-
-def remove(file: Path) -> None:
-    file.unlink()
-
-
-def make_folder(file: Path) -> None:
-    file.unlink()
-    file.mkdir()
-
-
-def write_foreign_database(file: Path) -> None:
-    file.unlink()
-    database = sqlite3.connect(file)
-    database.execute("CREATE TABLE diary (day TEXT)")
-    database.commit()
-    database.close()
-
-
-def write_other_study(file: Path) -> None:
-    file.unlink()
-    folder = file.parent / "other"
-    write_study(folder, [complete_trial([0.7, 0.7])] * 3)
-    shutil.move(folder / "study.db", file)
-    folder.rmdir()
-
-
-def cut(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
-
-
-DAMAGES: Mapping[str, Callable[[Path], object]] = {
-    "gone": remove,
-    "empty": lambda file: file.write_bytes(b""),
-    "cut": cut,
-    "random": lambda file: file.write_bytes(bytes(range(255, -1, -1)) * 40),
-    "text": lambda file: file.write_text("my diary\n" * 100),
-    "other json": lambda file: file.write_text('{"path": 1}\n[]\n'),
-    "folder": make_folder,
-    "foreign database": write_foreign_database,
-    "other study": write_other_study,
-}
+    return copy_sweep(made / request.param / "tiny", tmp_path / "tiny")
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)

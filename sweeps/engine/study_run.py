@@ -16,13 +16,15 @@ from sweeps.engine.ray_tuner import fit
 from sweeps.engine.study_searcher import StudySearcher, TrialPlan
 from sweeps.search.first_trials import first_trials
 from sweeps.search.schedulers import build_scheduler
+from sweeps.search.space_probe import probe_space
 from sweeps.spec.find_space import find_space
 from sweeps.storage.bucket_mirror import publish
 from sweeps.study.backup import StudyBackup
 from sweeps.study.location import expected_place
 from sweeps.study.provenance import provenance_tags
-from sweeps.study.resume_check import check_origin, origin_of
+from sweeps.study.resume_check import check_distributions, check_origin, origin_of
 from sweeps.study.study import (
+    has_started,
     interrupted_trials,
     missing_trials,
     open_study,
@@ -54,6 +56,8 @@ def open_context_study(context: SweepContext) -> optuna.Study:
     spec, fixed = context.spec, context.fixed
     study = open_study(context.folder, spec, fixed, first_trials(spec, fixed))
     origin = origin_of(spec, fixed, context.images["train"].key)
+    if has_started(study):
+        check_distributions(study, probe_space(spec))
     check_origin(study, origin, allow_changed=context.allow_changed)
     return study
 

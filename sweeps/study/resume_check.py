@@ -14,12 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 import hsplid_core
 import search_spaces
 import trainables
 from hsplid_core.errors import SaliencyError
 from search_spaces import ParameterValue
+from sweeps.search.space_probe import SpaceProbe
 from sweeps.spec.find_space import find_space
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.study.provenance import package_versions
@@ -136,6 +143,60 @@ def _rank(item: str) -> tuple[int, str]:
 
 def _shown(value: str | None) -> str:
     return "not there" if value is None else value
+
+
+def check_distributions(study: optuna.Study, space: SpaceProbe) -> None:
+    """Refuse a space that one study cannot hold together with what its trials were drawn from.
+
+    Optuna lets a range grow and shrink, but neither changes a parameter's choices nor its kind of
+    scale, whoever allows it.
+
+    Args:
+        study: The study.
+        space: What the space asks for now.
+
+    Raises:
+        StudyChangedError: A parameter's choices, kind or scale have changed.
+    """
+    before: dict[str, BaseDistribution] = {}
+    for trial in study.get_trials(deepcopy=False):
+        before |= trial.distributions
+    changes = [
+        f"{name} {change}"
+        for name, now in space.distributions.items()
+        if name in before and (change := _clash(before[name], now)) is not None
+    ]
+    if changes:
+        raise StudyChangedError(
+            f"the sweep {study.study_name} cannot go on with another space: {'; '.join(changes)}. "
+            "Optuna keeps a parameter's choices, kind and scale for all of a study, so "
+            "--allow-changed does not help: set the space back, or add --fresh (or another name=) "
+            "to begin a new study"
+        )
+
+
+def _clash(before: BaseDistribution, now: BaseDistribution) -> str | None:
+    if type(before) is not type(now):
+        return f"was {_kind(before)}, now {_kind(now)}"
+    if isinstance(before, CategoricalDistribution) and isinstance(now, CategoricalDistribution):
+        if before.choices != now.choices:
+            return f"had the choices {_listed(before)}, now {_listed(now)}"
+    elif getattr(before, "log", False) != getattr(now, "log", False):
+        return f"was on a {_scale(before)} scale, now on a {_scale(now)} one"
+    return None
+
+
+def _kind(distribution: BaseDistribution) -> str:
+    kinds = {FloatDistribution: "a float", IntDistribution: "an integer"}
+    return kinds.get(type(distribution), "a choice")
+
+
+def _scale(distribution: BaseDistribution) -> str:
+    return "logarithmic" if getattr(distribution, "log", False) else "linear"
+
+
+def _listed(distribution: CategoricalDistribution) -> str:
+    return ", ".join(map(json.dumps, distribution.choices))
 
 
 def check_origin(study: optuna.Study, now: Mapping[str, str], *, allow_changed: bool) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "SweepBusyError",
     "check_study",
     "find_place",
+    "has_started",
     "interrupted_trials",
     "load_study",
     "missing_trials",
@@ -76,7 +77,7 @@ def open_study(
     fixed: Mapping[str, ParameterValue],
     first_trials: Sequence[Mapping[str, ParameterValue]],
 ) -> optuna.Study:
-    """Open a sweep's study, or create it.
+    """Open a sweep's study, or create it; one in which no trial has begun is created anew.
 
     Args:
         folder: The sweep's folder.
@@ -92,11 +93,17 @@ def open_study(
     place = claim_place(folder, spec.study.storage, spec.name)
     directions = [objective.direction for objective in spec.objectives]
     study = find_study(folder, place, writes=True)
-    if study is None:
+    if study is None or not has_started(study):
+        # Nothing was measured yet, so it need not be as it was: values may have been corrected.
+        kept = {} if study is None else study.user_attrs
         storage = open_storage(folder, place, writes=True)
+        if study is not None:
+            optuna.delete_study(study_name=study.study_name, storage=storage)
         study = optuna.create_study(
             study_name=place.name, storage=storage, directions=directions, load_if_exists=True
         )
+        if SWEEP_ID in kept:  # MLflow may know it by that
+            study.set_user_attr(SWEEP_ID, kept[SWEEP_ID])
     metrics = [objective.metric for objective in spec.objectives]
     _check_objectives(study, metrics, directions)
     n_trials = len(study.get_trials(deepcopy=False))
@@ -111,6 +118,12 @@ def open_study(
         for parameters in first_trials:
             study.enqueue_trial(dict(parameters), skip_if_exists=True)
     return study
+
+
+def has_started(study: optuna.Study) -> bool:
+    """Tell whether any of a study's trials was ever begun."""
+    trials = study.get_trials(deepcopy=False)
+    return any(trial.state != TrialState.WAITING for trial in trials)
 
 
 def _check_objectives(study: optuna.Study, metrics: list[str], directions: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,12 @@ from typing import Any, get_args
 
 import optuna
 import pytest
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
@@ -21,7 +28,7 @@ from sweeps.engine.study_searcher import FindCheckpoint, StudySearcher, TrialPla
 from sweeps.search import samplers
 from sweeps.search.samplers import build_sampler, experimental, grid_of
 from sweeps.search.schedulers import build_scheduler
-from sweeps.search.space_probe import probe_space
+from sweeps.search.space_probe import SpaceProbe, probe_space
 from sweeps.spec.loading import load_spec
 from sweeps.spec.overrides import fixed_parameters, parse_overrides
 from sweeps.spec.study_url import check_storage
@@ -34,7 +41,13 @@ from sweeps.spec.sweep_spec import (
 )
 from sweeps.study.database import open_storage
 from sweeps.study.location import StudyPlace
-from sweeps.study.resume_check import ORIGIN, StudyChangedError, check_origin, origin_of
+from sweeps.study.resume_check import (
+    ORIGIN,
+    StudyChangedError,
+    check_distributions,
+    check_origin,
+    origin_of,
+)
 from sweeps.study.study import (
     SweepBusyError,
     find_place,
@@ -218,6 +231,66 @@ def test_changes_are_told_one_by_one_and_allowed_on_demand(tmp_path: Path) -> No
     assert study.user_attrs[ORIGIN] == now
     assert study.user_attrs["origin_changes"][0]["from_trial"] == 1
     check_origin(study, now, allow_changed=False)  # what was allowed once is the new origin
+
+
+def _first_space(trial: optuna.Trial) -> dict[str, Any]:
+    trial.suggest_float("rate", 1e-4, 1e-2, log=True)
+    trial.suggest_categorical("kind", ["a", "b", None])
+    return {"epochs": trial.suggest_int("epochs", 1, 9), "width": trial.suggest_float("w", 0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"rate": FloatDistribution(1e-5, 1e-1, log=True)}, None),
+        ({"epochs": IntDistribution(1, 99), "new": FloatDistribution(0, 1)}, None),
+        ({"rate": FloatDistribution(1e-4, 1e-2)}, "rate was on a logarithmic scale, now on a lin"),
+        ({"w": FloatDistribution(1e-3, 1, log=True)}, "w was on a linear scale, now on a logarit"),
+        (
+            {"kind": CategoricalDistribution(["a", None])},
+            'kind had the choices "a", "b", null, now "a", null',
+        ),
+        ({"epochs": FloatDistribution(1, 9)}, "epochs was an integer, now a float"),
+        ({"rate": CategoricalDistribution([1e-3, 1e-2])}, "rate was a float, now a choice"),
+    ],
+)
+def test_a_space_that_no_study_could_hold_is_told_before_anything_starts(
+    changed: dict[str, BaseDistribution], says: str | None
+) -> None:
+    study = optuna.create_study()
+    _first_space(study.ask())
+    space = SpaceProbe({**study.trials[0].distributions, **changed})
+    if says is None:
+        check_distributions(study, space)
+        return
+    with pytest.raises(StudyChangedError, match=re.escape(says)) as caught:
+        check_distributions(study, space)
+    assert "--allow-changed does not help" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["journal", "sqlite"])
+def test_a_study_without_a_trial_that_began_takes_corrected_values(
+    tmp_path: Path, kind: str
+) -> None:
+    def queued(*overrides: str) -> optuna.Study:
+        spec = spec_of(f"study.storage={kind}", *overrides)
+        return open_study(tmp_path, spec, {}, [{"x": 1}])
+
+    study = queued("name=" + tmp_path.name)
+    check_origin(study, origin(), allow_changed=False)
+    study.set_user_attr("sweep_id", "0" * 32)
+    study = queued("name=" + tmp_path.name, "objectives=[{metric: val/accuracy}]")
+    check_origin(study, origin("training.epochs=3"), allow_changed=False)
+    assert study.user_attrs["sweep_id"] == "0" * 32
+    assert study.user_attrs[ORIGIN]["spec training.epochs"] == "3"
+    assert [trial.state for trial in study.trials] == [TrialState.WAITING]
+    assert len(load_study(tmp_path).directions) == 1
+    study.ask()
+    again = queued("name=" + tmp_path.name, "objectives=[{metric: val/accuracy}]")
+    assert [trial.state for trial in again.trials] == [TrialState.RUNNING]
+    with pytest.raises(StudyChangedError, match=r"training.epochs: 3, now 20"):
+        check_origin(again, origin(), allow_changed=False)
 
 
 # -- samplers -------------------------------------------------------------------------------------

@@ -88,6 +88,7 @@ def _run(arguments: argparse.Namespace) -> int:
         objectives,
         constraints=constraints,
         reference=_parse_reference(arguments.reference),
+        start=sweep.start,
     )
     decides = importances(sweep.study, sweep.objectives) if arguments.importances else None
     if arguments.export is not None:

@@ -128,6 +128,7 @@ def _run(arguments: argparse.Namespace) -> int:
         outcome.records,
         spec.objectives,
         context.folder,
+        start=context.baseline,
         interface=ui_command(context.tracking_uri, experiment_id=outcome.experiment_id),
         is_demo=context.is_demo,
         interrupted=outcome.interrupted,

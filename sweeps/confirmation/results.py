@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from hsplid_core.files import replace_text
 from sweeps.confirmation.plan import CONFIRMATIONS_FOLDER, Plan
@@ -149,6 +151,26 @@ def write_confirmation(
     )
     columns = {name: [getattr(m, name) for m in measurements] for name in schema.names}
     write_table(pa.table(columns, schema=schema), folder / MEASUREMENTS_FILE)
+
+
+def read_validation(sweep_folder: Path) -> dict[str, dict[str, Spread]]:
+    """Read how configurations spread over the new seeds on validation images.
+
+    Returns:
+        Configuration to metric to spread; empty where nothing was confirmed.
+    """
+    file = sweep_folder / CONFIRMATIONS_FOLDER / MEASUREMENTS_FILE
+    if not file.is_file():
+        return {}
+    values: defaultdict[str, defaultdict[str, list[float]]]
+    values = defaultdict(lambda: defaultdict(list))
+    for row in pq.read_table(file).to_pylist():
+        if row["split"] == "val":
+            values[row["configuration"]][row["measure"]].append(row["value"])
+    return {
+        name: {measure: spread(found) for measure, found in own.items()}
+        for name, own in values.items()
+    }
 
 
 def read_confirmation(sweep_folder: Path) -> Confirmation | None:

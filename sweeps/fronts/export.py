@@ -71,6 +71,9 @@ def selection_json(selection: Selection) -> dict[str, object]:
         "hypervolume": selection.hypervolume,
         "knee": selection.knee,
         "ends": dict(selection.ends),
+        "start": None
+        if selection.start is None
+        else dict(zip(names, selection.start, strict=True)),
         "passed_over": list(selection.passed_over),
         "ties": [list(group) for group in selection.ties],
         "front": [

@@ -23,6 +23,8 @@ from sweeps.trials.feasibility import Constraint, named_values
 from sweeps.trials.labels import metric_label
 from sweeps.trials.record import TrialRecord
 
+_NO_START: Mapping[str, float] = {}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
@@ -42,6 +44,8 @@ class Selection:
         ends: Number of the front's trial that is best in an objective, by the objective's metric.
         passed_over: Numbers of the front's trials that were no candidates for knee and ends, since
             they have more warnings than others of the front.
+        start: Objectives of the pretrained model that the trials started from; None where there is
+            none, or its values are not known.
         ties: Numbers of the front's trials that have equal values, two or more each.
     """
 
@@ -55,6 +59,7 @@ class Selection:
     ends: Mapping[str, int]
     passed_over: tuple[int, ...]
     ties: tuple[tuple[int, ...], ...]
+    start: tuple[float, ...] | None = None
 
     def end_label(self, metric: str) -> str:
         """Say in words what a trial of :attr:`ends` is best in, and among which."""
@@ -73,6 +78,7 @@ def select(
     *,
     constraints: Sequence[Constraint] = (),
     reference: Sequence[float] | None = None,
+    start: Mapping[str, float] = _NO_START,
 ) -> Selection:
     """Rank the trials.
 
@@ -81,6 +87,7 @@ def select(
         objectives: Metrics of the trials' last epoch, in any number.
         constraints: What a candidate must satisfy.
         reference: Reference point of the hypervolume; None takes :func:`default_reference`.
+        start: Metrics of the pretrained model that the trials started from, as far as known.
 
     Raises:
         ConfigError: No complete trial has one of the metrics, or the reference point has another
@@ -135,6 +142,9 @@ def select(
         },
         passed_over=tuple(each.number for each in members if len(each.warnings) > fewest),
         ties=_ties(front, numbers),
+        start=tuple(start[objective.metric] for objective in objectives)
+        if all(objective.metric in start for objective in objectives)
+        else None,
     )
 
 

@@ -21,12 +21,12 @@ from sweeps.fronts.selection import Selection
 from sweeps.outputs.cost import History
 from sweeps.outputs.robust_curves import RobustCurve
 from sweeps.plots.front_plotly import interactive_front
-from sweeps.plots.front_points import BASELINE_LABEL, FRONT_COLOUR, make_picture
-from sweeps.trials.labels import metric_label, metric_text
+from sweeps.plots.front_points import FRONT_COLOUR, SeedSpread, make_picture
+from sweeps.trials.labels import START_LABEL, metric_label, metric_text
 
 # Of Okabe and Ito's palette, what is told apart on white and on near-black.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_BASELINE_LINE = {"color": "#8C8C8C", "dash": "dash", "width": 3}
+_START_LINE = {"color": "#8C8C8C", "dash": "dash", "width": 3}
 # A line each, and a browser draws a few hundred before a reader begins to wait.
 MOST_LINES = 150
 # Their names and ticks must not run into each other on a sheet of paper.
@@ -40,11 +40,13 @@ KEEPS_ITS_COLOURS = "keeps-its-colours"
 def front_figure(
     selection: Selection,
     links: Mapping[int, str],
-    baseline: tuple[float, ...] | None,
     paper_trial: int | None,
+    seeds: Sequence[SeedSpread] = (),
 ) -> go.Figure:
     """Draw the front; each point carries the address that a click opens."""
-    picture = make_picture(selection.records, selection.objectives, baseline, paper_trial)
+    picture = make_picture(
+        selection.records, selection.objectives, selection.start, paper_trial, seeds
+    )
     figure = interactive_front(picture, selection.objectives, links)
     return _dressed(figure, height=480)
 
@@ -177,13 +179,13 @@ def _curves(curves: Sequence[RobustCurve]) -> go.Figure:
     figure = go.Figure()
     colours = iter(_COLOURS * 2)
     for curve in curves[:_MOST_CURVES]:
-        is_baseline = curve.model == BASELINE_LABEL
+        is_start = curve.model == START_LABEL
         figure.add_scatter(
             x=curve.epsilons,
             y=curve.robust,
             name=curve.model,
             mode="lines+markers",
-            line=_BASELINE_LINE if is_baseline else {"color": next(colours), "width": 2},
+            line=_START_LINE if is_start else {"color": next(colours), "width": 2},
             text=[metric_text("accuracy", value) for value in curve.robust],
             hovertemplate="epsilon %{x:g}: %{text}<extra>" + curve.model + "</extra>",
         )

@@ -11,6 +11,7 @@ from sweeps.fronts.selection import Selection
 from sweeps.outputs.robust_curves import RobustCurve
 from sweeps.terminal.trial_table import SALIENT_DIMS
 from sweeps.trials.labels import (
+    START_LABEL,
     differing_parameters,
     duration_text,
     metric_label,
@@ -57,7 +58,10 @@ def trials_table(
     *,
     only_front: bool,
 ) -> Table:
-    """List the front, or all trials with their ranks, the best first objective on top."""
+    """List the front, or all trials with their ranks, the best first objective on top.
+
+    The last row is what the trials started from.
+    """
     marks = _marks(selection)
     names = differing_parameters([r for r in selection.records if r.values is not None])
     shown = [r for r in selection.records if r.on_front or not only_front]
@@ -88,6 +92,20 @@ def trials_table(
                 Cell("-" if record.seconds is None else duration_text(record.seconds)),
                 Cell(parameters_text(record.parameters, names)),
                 Cell("; ".join(marks[record.number])),
+            ]
+        )
+    if selection.start is not None:
+        blanks = len(header) - len(selection.start) - 2 - 2 * (not only_front)
+        rows.append(
+            [
+                Cell("start"),
+                *(() if only_front else (Cell("-"), _number(None))),
+                *(
+                    Cell(metric_text(objective.metric, value), is_number=True)
+                    for objective, value in zip(selection.objectives, selection.start, strict=True)
+                ),
+                *[Cell("-")] * blanks,
+                Cell(START_LABEL),
             ]
         )
     return Table("The Pareto front" if only_front else "All trials", header, rows)

@@ -27,7 +27,7 @@ def write_report(sweep: StoredSweep, *, output: Path | None = None, ui: str | No
     Returns:
         The file.
     """
-    selection = select(sweep.records, sweep.objectives)
+    selection = select(sweep.records, sweep.objectives, start=sweep.start)
     page = Page(
         title=sweep.name,
         description=sweep.info.spec.description if sweep.info else "",

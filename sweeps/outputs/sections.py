@@ -16,24 +16,27 @@ from sweeps.fronts.selection import Selection
 from sweeps.outputs import figures
 from sweeps.outputs import page_tables as tables
 from sweeps.outputs.cost import cost_facts, hypervolume_history
+from sweeps.outputs.front_section import front_section
 from sweeps.outputs.page import Chart, Section
 from sweeps.outputs.robust_curves import RobustCurve, robust_curves
 from sweeps.outputs.saliency_grid import saliency_grid, with_weights
-from sweeps.plots.front_points import BASELINE_LABEL
-from sweeps.search.first_trials import published_trial
 from sweeps.spec.loading import load_pretrain_spec
 from sweeps.storage.bucket_mirror import shared_place
 from sweeps.study.stored_sweep import StoredSweep, open_sweep
 from sweeps.study.sweep_info import SweepInfo, command_again
 from sweeps.tracking.run_links import trial_pages
-from sweeps.tracking.tracking_uri import is_server, ui_command
 from sweeps.trials.analysis_tables import collect
-from sweeps.trials.labels import duration_text, metric_label, metric_text, warnings_text
+from sweeps.trials.labels import (
+    START_LABEL,
+    duration_text,
+    metric_label,
+    metric_text,
+    warnings_text,
+)
 from sweeps.trials.record import TrialRecord
 from trainables.robustness import WARNINGS
 
 _MOST_MODELS = 5  # columns of saliency maps beside the image
-_BASELINE_SHORT = "baseline"
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +52,7 @@ def sections_of(sweep: StoredSweep, selection: Selection, *, ui: str | None) -> 
     links = _links(sweep, ui)
     found = importances(sweep.study, sweep.objectives)
     sections = [
-        _front(sweep, selection, links),
+        front_section(sweep, selection, links),
         _history(sweep, selection),
         _parameters(sweep, selection, found),
         _importances(found),
@@ -89,41 +92,6 @@ def summary_of(selection: Selection) -> dict[str, str]:
 
 def _trial_text(record: TrialRecord) -> str:
     return ", ".join(filter(None, [f"trial {record.number}", warnings_text(record)]))
-
-
-def _front(sweep: StoredSweep, selection: Selection, links: Mapping[int, str]) -> Section:
-    info = sweep.info
-    baseline = info.baseline if info else None
-    paper = published_trial(info.spec, selection.records) if info else None
-    text = [
-        "Trials of which no other is better in every objective. The knee is the one that is the "
-        "dearest to leave: every move along the front costs more there than it gains."
-        if selection.knee is not None
-        else "Trials of which no other is better in every objective. There is no knee: none is "
-        "dearer to leave than all others."
-    ]
-    if selection.passed_over:
-        which = ", ".join(map(str, selection.passed_over))
-        text.append(
-            f"Warnings speak against numbers of trials {which}, and not against all of the front: "
-            "what is called the knee or the best is chosen without these."
-        )
-    if links and info is not None:
-        text.append("Point at a trial to see its parameters; click it to open its run in MLflow.")
-        if not is_server(info.tracking_uri):
-            text.append(f"Start the UI first: {ui_command(info.tracking_uri)}")
-    names = " and ".join(metric_label(objective.metric) for objective in selection.objectives)
-    caption = f"{names} of {len(selection.ranks)} trials, {len(selection.front)} on the front."
-    return Section(
-        anchor="front",
-        title="Pareto front",
-        text=text,
-        charts=[
-            Chart(figure=figures.front_figure(selection, links, baseline, paper), caption=caption)
-        ],
-        tables=[tables.trials_table(selection, links, only_front=True)],
-        folded=[tables.trials_table(selection, links, only_front=False)],
-    )
 
 
 def _resources(sweep: StoredSweep) -> Mapping[str, float]:
@@ -239,7 +207,7 @@ def _curves(sweep: StoredSweep, selection: Selection) -> Section | None:
         curves += robust_curves(name, record.metrics)
     if not curves:
         return None
-    curves = [*robust_curves(BASELINE_LABEL, _baseline_metrics(sweep)), *curves]
+    curves = [*robust_curves(START_LABEL, _start_metrics(sweep)), *curves]
     charts = [
         Chart(figure=figure, caption="Accuracy against the radius of the attack, on validation.")
         for figure in figures.curves_figures(curves)
@@ -270,7 +238,7 @@ def _doubts(sweep: StoredSweep, selection: Selection) -> list[tables.Table]:
     return [tables.plain_table(caption, header, rows)] if rows else []
 
 
-def _baseline_metrics(sweep: StoredSweep) -> Mapping[str, float]:
+def _start_metrics(sweep: StoredSweep) -> Mapping[str, float]:
     """Find the metrics of the pretrained model in the sweep that trained it."""
     if sweep.info is None or sweep.info.weights is None:
         return {}
@@ -286,7 +254,7 @@ def _baseline_metrics(sweep: StoredSweep) -> Mapping[str, float]:
             place = place.parent.parent
         trained = open_sweep(name, shared_place(place))
     except SaliencyError as error:
-        logger.warning("the report has no curve of the baseline: %s", error)
+        logger.warning("the report has no curve of the start: %s", error)
         return {}
     return trained.records[0].metrics
 
@@ -297,7 +265,7 @@ def _saliency(sweep: StoredSweep, selection: Selection) -> Section | None:
     config = sweep.info.spec.trial_config()
     models = {}
     if sweep.info.weights is not None:
-        models[_BASELINE_SHORT] = with_weights(config, sweep.info.weights)
+        models[START_LABEL] = with_weights(config, sweep.info.weights)
     missing = []
     for record in _chosen(selection)[: _MOST_MODELS - len(models)]:
         checkpoint = sweep.checkpoints.find(record.number, record.parameters)

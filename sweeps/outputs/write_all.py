@@ -40,7 +40,7 @@ def write_all(
         spec.objectives,
         folder / FRONT_FILE,
         title=spec.name,
-        baseline=context.baseline,
+        start=context.baseline,
         is_demo=context.is_demo,
         paper_trial=published_trial(spec, records),
     )

@@ -8,19 +8,20 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from sweeps.plots.front_points import (
-    BASELINE_LABEL,
     DOMINATED_COLOUR,
     EMPTY_NOTE,
     FRONT_COLOUR,
     PAPER_COLOUR,
+    SEEDS_LABEL,
     WARNED_COLOUR,
     WARNED_LABEL,
     Axis,
     Picture,
     Point,
+    SeedSpread,
 )
 from sweeps.spec.objective import Objective
-from sweeps.trials.labels import metric_label, metric_text, value_text
+from sweeps.trials.labels import START_LABEL, metric_label, metric_text, value_text
 from sweeps.trials.record import TrialRecord
 
 _DOMINATED_MARKER = {"color": DOMINATED_COLOUR, "size": 8, "opacity": 0.65}
@@ -34,11 +35,11 @@ _PAPER_MARKER = {
 _WARNED_MARKER = {
     "symbol": "triangle-up-open",
     "color": WARNED_COLOUR,
-    "size": 22,
+    "size": 27,
     "line": {"width": 3},
 }
 # Not the black of the PNG: the page may be dark.
-_BASELINE_MARKER = {"symbol": "x", "color": "#009E73", "size": 12}
+_START_MARKER = {"symbol": "x", "color": "#009E73", "size": 12}
 
 
 # Not optuna.visualization.plot_pareto_front: it wants a study where we have records, draws no
@@ -65,8 +66,10 @@ def interactive_front(
     if picture.paper is not None:
         name = f"paper's values (trial {picture.paper.record.number})"
         _add_trials(figure, [picture.paper], objectives, links, name, _PAPER_MARKER)
-    if picture.baseline is not None:
-        _add_baseline(figure, picture.baseline, objectives)
+    if picture.start is not None:
+        _add_start(figure, picture.start, objectives)
+    if picture.seeds:
+        _add_seeds(figure, picture.seeds, objectives)
     if not (picture.front or picture.dominated):
         figure.add_annotation(
             text=EMPTY_NOTE, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False
@@ -91,16 +94,48 @@ def _number(figure: go.Figure, picture: Picture) -> None:
     )
 
 
-def _add_baseline(
-    figure: go.Figure, baseline: tuple[float, float], objectives: Sequence[Objective]
+def _add_seeds(
+    figure: go.Figure, seeds: Sequence[SeedSpread], objectives: Sequence[Objective]
 ) -> None:
-    lines = [f"<b>{BASELINE_LABEL}</b>", *_objective_lines(baseline, objectives)]
+    (xs, ys), (x_sds, y_sds) = (
+        tuple(zip(*(getattr(spread, name) for spread in seeds), strict=True))
+        for name in ("mean", "sd")
+    )
     figure.add_scatter(
-        x=[baseline[0]],
-        y=[baseline[1]],
+        x=xs,
+        y=ys,
+        error_x={"array": x_sds, "thickness": 1.5},
+        error_y={"array": y_sds, "thickness": 1.5},
         mode="markers",
-        marker=_BASELINE_MARKER,
-        name=BASELINE_LABEL,
+        marker={"symbol": "square", "color": "#E69F00", "size": 7},
+        name=SEEDS_LABEL,
+        hovertext=[
+            "<br>".join(
+                [f"<b>{html.escape(spread.name)}</b>, {SEEDS_LABEL}"]
+                + [
+                    f"{metric_label(objective.metric)}: {metric_text(objective.metric, mean)} ± "
+                    f"{metric_text(objective.metric, sd)}"
+                    for objective, mean, sd in zip(
+                        objectives, spread.mean, spread.sd, strict=False
+                    )
+                ]
+            )
+            for spread in seeds
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+
+
+def _add_start(
+    figure: go.Figure, start: tuple[float, float], objectives: Sequence[Objective]
+) -> None:
+    lines = [f"<b>{START_LABEL}</b>", *_objective_lines(start, objectives)]
+    figure.add_scatter(
+        x=[start[0]],
+        y=[start[1]],
+        mode="markers",
+        marker=_START_MARKER,
+        name=START_LABEL,
         hovertemplate="<br>".join(lines) + "<extra></extra>",
     )
 

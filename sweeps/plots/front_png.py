@@ -18,13 +18,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from hsplid_core.files import replacing
 from sweeps.plots.front_points import (
-    BASELINE_COLOUR,
-    BASELINE_LABEL,
     DEMO_NOTE,
     DOMINATED_COLOUR,
     EMPTY_NOTE,
     FRONT_COLOUR,
     PAPER_COLOUR,
+    START_COLOUR,
     WARNED_COLOUR,
     WARNED_LABEL,
     Axis,
@@ -33,6 +32,7 @@ from sweeps.plots.front_points import (
     make_picture,
 )
 from sweeps.spec.objective import Objective
+from sweeps.trials.labels import START_LABEL
 from sweeps.trials.record import TrialRecord
 
 _MAX_DOMINATED_LABELS = 20  # more would hide what they name
@@ -46,7 +46,7 @@ def front_figure(
     objectives: Sequence[Objective],
     *,
     title: str,
-    baseline: tuple[float, ...] | None = None,
+    start: tuple[float, ...] | None = None,
     is_demo: bool = False,
     paper_trial: int | None = None,
 ) -> Figure:
@@ -56,14 +56,15 @@ def front_figure(
         records: Trials in any order and state; only complete ones are drawn.
         objectives: The sweep's objectives; the first two are drawn.
         title: Heading.
-        baseline: Objectives of the model that the sweep started from; None where there is none.
+        start: Objectives of the pretrained model that the trials started from; None where there
+            is none.
         is_demo: Say in the picture that the numbers come from the demo data.
         paper_trial: Number of the trial with the published values; None where there is none.
 
     Returns:
         A figure that belongs to no window and to no global state.
     """
-    picture = make_picture(records, objectives, baseline, paper_trial)
+    picture = make_picture(records, objectives, start, paper_trial)
     figure = Figure(figsize=(8, 5.6), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=10, parse_math=False)
@@ -76,7 +77,9 @@ def front_figure(
     if len(picture.dominated) <= _MAX_DOMINATED_LABELS:
         _label_points(axes, picture.dominated, picture)
     if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+        figure.legend(
+            loc="outside lower center", ncols=5, columnspacing=1.2, frameon=False, fontsize=9
+        )
     else:
         axes.text(0.5, 0.5, EMPTY_NOTE, transform=axes.transAxes, ha="center", color="#595959")
     return figure
@@ -88,7 +91,7 @@ def write_front(
     path: Path,
     *,
     title: str,
-    baseline: tuple[float, ...] | None = None,
+    start: tuple[float, ...] | None = None,
     is_demo: bool = False,
     paper_trial: int | None = None,
 ) -> None:
@@ -99,7 +102,8 @@ def write_front(
         objectives: The sweep's objectives; the first two are drawn.
         path: File to write or replace; its folder is created.
         title: Heading.
-        baseline: Objectives of the model that the sweep started from; None where there is none.
+        start: Objectives of the pretrained model that the trials started from; None where there
+            is none.
         is_demo: Say in the picture that the numbers come from the demo data.
         paper_trial: Number of the trial with the published values; None where there is none.
     """
@@ -108,7 +112,7 @@ def write_front(
         records,
         objectives,
         title=title,
-        baseline=baseline,
+        start=start,
         is_demo=is_demo,
         paper_trial=paper_trial,
     )
@@ -161,7 +165,7 @@ def _draw_marks(axes: Axes, picture: Picture) -> None:
     if picture.warned:
         axes.scatter(
             *_places(picture.warned),
-            s=230,
+            s=330,
             marker="^",
             facecolors="none",
             edgecolors=WARNED_COLOUR,
@@ -180,11 +184,9 @@ def _draw_marks(axes: Axes, picture: Picture) -> None:
             label=f"paper's values (trial {picture.paper.record.number})",
             zorder=5,
         )
-    if picture.baseline is not None:
-        x, y = picture.baseline
-        axes.scatter(
-            [x], [y], s=110, marker="X", color=BASELINE_COLOUR, label=BASELINE_LABEL, zorder=5
-        )
+    if picture.start is not None:
+        x, y = picture.start
+        axes.scatter([x], [y], s=110, marker="X", color=START_COLOUR, label=START_LABEL, zorder=5)
 
 
 def _label_points(axes: Axes, points: Sequence[Point], picture: Picture) -> None:

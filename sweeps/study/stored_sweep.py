@@ -59,6 +59,14 @@ class StoredSweep:
         return self._known_info.spec
 
     @property
+    def start(self) -> dict[str, float]:
+        """Objectives of the pretrained model that the trials started from; empty without one."""
+        if self.info is None or self.info.baseline is None:
+            return {}
+        metrics = (objective.metric for objective in self.objectives)
+        return dict(zip(metrics, self.info.baseline, strict=True))
+
+    @property
     def recording(self) -> Recording:
         """Where MLflow has its runs.
 

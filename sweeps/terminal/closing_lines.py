@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sweeps.fronts.start import shortfall_text
 from sweeps.spec.objective import Objective
 from sweeps.storage.file_names import FRONT_FILE, REPORT_FILE, TRIALS_FILE
 from sweeps.terminal.stop_signals import GOES_ON
@@ -20,6 +21,7 @@ def print_closing_lines(
     objectives: Sequence[Objective],
     folder: Path,
     *,
+    start: Sequence[float] | None,
     interface: str,
     is_demo: bool,
     interrupted: bool,
@@ -31,11 +33,15 @@ def print_closing_lines(
         records: All trials of the study.
         objectives: The sweep's objectives.
         folder: The sweep's folder.
+        start: Objectives of the pretrained model that the trials started from; None without one.
         interface: Command that opens MLflow's UI on it.
         is_demo: Whether the images are the stand-in.
         interrupted: Whether the user stopped before all trials ran.
     """
-    console.print(pareto_table(records, objectives))
+    console.print(pareto_table(records, objectives, start=start))
+    shortfall = shortfall_text(records, objectives, start)
+    if shortfall is not None:
+        console.print(f"Start   {shortfall}", soft_wrap=True, markup=False, highlight=False)
     if is_demo:
         console.print("Demo data: these figures say nothing about the real data set.")
     console.print(f"Report  {folder / REPORT_FILE}", soft_wrap=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sweeps.fronts.importances import Importances, importance_rows
 from sweeps.fronts.selection import Selection
+from sweeps.fronts.start import shortfall_text
 from sweeps.terminal.plain_console import plain_console
 from sweeps.terminal.trial_table import pareto_table, rich_table
 from sweeps.trials.labels import metric_label, metric_text, warnings_text
@@ -26,6 +27,7 @@ def print_front(selection: Selection, *, show_all: bool, is_demo: bool) -> None:
         pareto_table(
             selection.records,
             selection.objectives,
+            start=selection.start,
             max_dominated=None if show_all else _FEW_DOMINATED,
         )
     )
@@ -50,6 +52,14 @@ def _lines(selection: Selection) -> Iterator[str]:
         for objective, value in zip(selection.objectives, selection.reference, strict=True)
     )
     yield f"Hypervolume {selection.hypervolume:.6g}, from the reference point {reference}"
+    shortfall = shortfall_text(
+        selection.records,
+        selection.objectives,
+        selection.start,
+        reference=selection.reference,
+    )
+    if shortfall is not None:
+        yield f"Start       {shortfall}"
     warned = {r.number: warnings_text(r) for r in selection.front if r.warnings}
     if selection.knee is not None:
         doubt = f" ({warned[selection.knee]})" if selection.knee in warned else ""

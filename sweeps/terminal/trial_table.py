@@ -12,6 +12,7 @@ from rich.text import Text
 from sweeps.fronts.indicators import best_values
 from sweeps.spec.objective import Objective
 from sweeps.trials.labels import (
+    START_LABEL,
     differing_parameters,
     metric_label,
     metric_text,
@@ -29,9 +30,10 @@ def pareto_table(
     records: Sequence[TrialRecord],
     objectives: Sequence[Objective],
     *,
+    start: Sequence[float] | None = None,
     max_dominated: int | None = 10,
 ) -> Table:
-    """Lay out the front, then the best of the other trials, best first objective on top.
+    """Lay out the front, the start, then the best other trials, best first objective on top.
 
     Members of the front carry a ``*``, trials with warnings a ``!``; the best value of each
     objective stands out. Only parameters that differ between the trials are shown, by short names,
@@ -40,6 +42,7 @@ def pareto_table(
     Args:
         records: Trials in any order and state.
         objectives: The sweep's objectives.
+        start: Objectives of the pretrained model that the trials started from; None without one.
         max_dominated: Most trials shown off the front; None shows all.
 
     Returns:
@@ -61,6 +64,8 @@ def pareto_table(
     has_doubts = any(record.warnings for record in shown)
     names = differing_parameters(complete)
     best = best_values(complete, objectives)
+    if not front and start is not None:
+        _add_start(table, objectives, start, has_dims=has_dims)
     for position, record in enumerate(shown):
         cells = [
             Text(f"{record.number} {_star(record)}{_bang(record) if has_doubts else ''}"),
@@ -73,10 +78,22 @@ def pareto_table(
         table.add_row(
             *cells,
             style="" if record.on_front else "dim",
-            end_section=position == len(front) - 1 and bool(others),
+            end_section=position == len(front) - 1 and (bool(others) or start is not None),
         )
+        if position == len(front) - 1 and start is not None:
+            _add_start(table, objectives, start, has_dims=has_dims)
     table.caption = _caption(records, shown, hidden=len(complete) - len(shown))
     return table
+
+
+def _add_start(
+    table: Table, objectives: Sequence[Objective], start: Sequence[float], *, has_dims: bool
+) -> None:
+    values = (
+        metric_text(objective.metric, value)
+        for objective, value in zip(objectives, start, strict=True)
+    )
+    table.add_row("start  ", *values, *["-"] * has_dims, "-", START_LABEL, end_section=True)
 
 
 def rich_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

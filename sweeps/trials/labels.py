@@ -14,6 +14,10 @@ _METRICS = {
     "val/robust_accuracy": "robust accuracy",
     "hsplid/salient_dims": "salient dims",
 }
+# What all trials of a sweep begin from. It is no baseline of the same length: trials train on top
+# of it, and `sweeps.confirm` trains cross-entropy for as long.
+START_LABEL = "pretrained start"
+
 _ABBREVIATIONS = {"learning_rate": "lr", "weight_decay": "decay"}
 
 

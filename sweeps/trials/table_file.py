@@ -35,7 +35,7 @@ from pyarrow import csv
 from hsplid_core.errors import ConfigError
 from hsplid_core.files import replacing
 from sweeps.spec.objective import Objective
-from sweeps.trials.record import TrialRecord
+from sweeps.trials.record import WARNING_TAG, TrialRecord
 from trainables.config import ParameterValue
 
 SCHEMA_VERSION = 1

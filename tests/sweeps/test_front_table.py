@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from sweeps.fronts.start import shortfall_text
 from sweeps.spec.objective import Objective
 from sweeps.terminal.trial_table import failure_lines, pareto_table
 from sweeps.trials.labels import duration_text, number_text, short_names
@@ -22,10 +23,12 @@ RECORDS = [
 ]
 
 
-def printed(records: list[TrialRecord], width: int = 100, **options: int | None) -> str:
+def printed(
+    records: list[TrialRecord], width: int = 100, *, max_dominated: int | None = 10
+) -> str:
     console = Console(width=width, color_system=None, force_terminal=False)
     with console.capture() as capture:
-        console.print(pareto_table(records, GOALS, **options))
+        console.print(pareto_table(records, GOALS, max_dominated=max_dominated))
     return capture.get()
 
 
@@ -51,6 +54,52 @@ def test_trials_with_warnings_carry_a_mark_and_the_caption_says_why() -> None:
         ["0", "!"],
     ]
     assert "! trials 0, 1 warned: zero gradients" in "\n".join(lines)
+
+
+@pytest.mark.parametrize("records", [RECORDS, RECORDS[:1], []])
+def test_the_start_is_a_row_below_the_front(records: list[TrialRecord]) -> None:
+    console = Console(width=100, color_system=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(pareto_table(records, GOALS, start=(0.6, 0.25)))
+    rows = [line.split()[0] for line in capture.get().splitlines() if "%" in line]
+    numbers = [str(record.number) for record in records if record.values]
+    assert rows == {3: ["2", "1", "start", "0"], 1: ["start", "0"], 0: ["start"]}[len(numbers)]
+    assert ["start", "60.0%", "25.0%"] in [line.split()[:3] for line in capture.get().splitlines()]
+    assert "pretrained start" in capture.get()
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        (None, None),
+        ((0.85, 0.39), None),  # trial 2 is better in both
+        ((0.9, 0.39), None),  # and no worse in one of them
+        (
+            (0.95, 0.1),
+            "No trial dominates the pretrained start (clean accuracy 95.0%, robust accuracy "
+            "10.0%).",
+        ),
+        (
+            (0.9, 0.5),
+            "No trial dominates the pretrained start (clean accuracy 90.0%, robust accuracy "
+            "50.0%), whose hypervolume of 0.45 is above the front's 0.445: the sweep ended below "
+            "its start.",
+        ),
+    ],
+)
+def test_a_start_that_nothing_dominates_is_told(
+    start: tuple[float, float] | None, told: str | None
+) -> None:
+    assert shortfall_text(RECORDS, GOALS, start) == told
+    assert shortfall_text(RECORDS[3:], GOALS, start) is None
+
+
+def test_with_one_objective_the_better_one_dominates() -> None:
+    records = [complete(0, 0.6)]
+    assert shortfall_text(records, GOALS[:1], (0.5,)) is None
+    assert shortfall_text(records, GOALS[:1], (0.7,)) == (
+        "No trial dominates the pretrained start (clean accuracy 70.0%)."
+    )
 
 
 def test_the_best_of_each_objective_stands_out() -> None:

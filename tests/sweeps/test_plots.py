@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 from sweeps.plots.front_plotly import interactive_front
 from sweeps.plots.front_png import front_figure, write_front
-from sweeps.plots.front_points import make_picture
+from sweeps.plots.front_points import SeedSpread, make_picture
 from sweeps.spec.objective import Objective
 from sweeps.trials.record import TrialRecord
 from tests.sweeps.records import GOALS, complete, failed, running, warned
@@ -35,14 +35,14 @@ def legend(figure: Figure) -> list[str]:
 
 def test_points_line_and_marks_of_the_figure() -> None:
     figure = front_figure(
-        RECORDS, GOALS, title="coco_hsplid", baseline=(0.82, 0.1), is_demo=True, paper_trial=0
+        RECORDS, GOALS, title="coco_hsplid", start=(0.82, 0.1), is_demo=True, paper_trial=0
     )
     axes = figure.axes[0]
     assert legend(figure) == [
         "dominated",
         "Pareto front",
         "paper's values (trial 0)",
-        "cross-entropy baseline",
+        "pretrained start",
     ]
     points = [np.asarray(each.get_offsets()).tolist() for each in axes.collections]
     assert points == [
@@ -94,6 +94,27 @@ def test_few_trials_still_make_pictures(records: list[TrialRecord], tmp_path: Pa
     )
 
 
+@pytest.mark.parametrize("values", [[0.5], [0.47, 0.53], [0.98, 0.99], [0.01, 0.03], [0.2, 0.7]])
+def test_an_axis_of_shares_spans_twenty_points_or_more(values: list[float]) -> None:
+    records = [complete(n, value, 0.5) for n, value in enumerate(values)]
+    axis = make_picture(records, GOALS, None, None).x
+    assert axis.high - axis.low == pytest.approx(max(0.2, 1.2 * (max(values) - min(values))))
+    assert axis.low < min(values)
+    assert axis.high > max(values)
+    assert -0.021 < axis.low < axis.high < 1.021
+
+
+def test_the_spread_of_seeds_is_drawn_with_its_bars_inside_the_picture() -> None:
+    seeds = [SeedSpread("trial 1", (0.6, 0.3), (0.1, 0.05))]
+    picture = make_picture(RECORDS, GOALS, None, None, seeds)
+    assert picture.x.low < 0.5
+    drawn = interactive_front(picture, GOALS, {})
+    (bars,) = (trace for trace in drawn.data if trace.name == "new seeds, mean ± sd")
+    assert (bars.x, bars.y) == ((0.6,), (0.3,))
+    assert (bars.error_x.array, bars.error_y.array) == ((0.1,), (0.05,))
+    assert "clean accuracy: 60.0% ± 10.0%" in bars.hovertext[0]
+
+
 def test_trials_with_equal_values_share_a_label() -> None:
     figure = front_figure([complete(i, 0.5, 0.5) for i in range(3)], GOALS, title="ties")
     assert texts(figure) == ["0, 1, 2"]
@@ -112,7 +133,7 @@ def test_a_thousand_trials_are_not_buried_under_their_labels() -> None:
 
 def test_one_objective_is_drawn_over_the_trials_numbers() -> None:
     records = [complete(0, 0.6, on_front=False), complete(1, 0.8)]
-    figure = front_figure(records, GOALS[:1], title="pretrain", baseline=(0.5,), paper_trial=None)
+    figure = front_figure(records, GOALS[:1], title="pretrain", start=(0.5,), paper_trial=None)
     axes = figure.axes[0]
     assert axes.get_xlabel() == "trial"
     assert legend(figure) == ["dominated", "best"]
@@ -142,7 +163,7 @@ def test_the_interactive_front_shows_parameters_and_carries_addresses() -> None:
         "<br>method.hsplid.rho_s = 0.5<br>training.learning_rate = 0.0005"
         "<br>training.weight_decay = 2e-05"
     )
-    assert "10.0%" in drawn["cross-entropy baseline"].hovertemplate
+    assert "10.0%" in drawn["pretrained start"].hovertemplate
     assert drawn["paper's values (trial 0)"].hovertext[0].startswith("<b>trial 0</b>")
     assert "line" in drawn
 

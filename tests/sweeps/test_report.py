@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import optuna
+import pyarrow as pa
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import create_trial
@@ -17,12 +18,13 @@ from search_spaces import SWITCH_PREFIX
 from sweeps.fronts.importances import HYPERVOLUME, Importances
 from sweeps.fronts.indicators import hypervolume, points_of
 from sweeps.fronts.selection import select
-from sweeps.outputs import figures, sections, write_report
+from sweeps.outputs import figures, front_section, sections, write_report
 from sweeps.outputs.cost import hypervolume_history
 from sweeps.outputs.robust_curves import robust_curves
 from sweeps.report import main
 from sweeps.study.stored_sweep import StoredSweep
 from sweeps.study.sweep_info import command_again
+from sweeps.trials.table_file import write_table
 from tests.sweeps.records import GOALS
 from tests.sweeps.reports import chromium, made_up
 from tests.sweeps.studies import cloud_study, complete_trial, failed_trial, write_study
@@ -126,11 +128,40 @@ def test_the_page_says_what_was_run_and_how_to_run_it_again(
     assert "Checkpoints of trials" in text
 
 
-def test_the_baseline_is_found_from_a_confirmations_folder_too(tmp_path: Path) -> None:
+def test_the_start_is_found_from_a_confirmations_folder_too(tmp_path: Path) -> None:
     write_study(tmp_path / "coco_pretrain-abc", [complete_trial((0.7, 0.2))])
     folder = tmp_path / "coco_hsplid" / "confirm" / "coco_hsplid-seed-1"
     sweep = made_up(cloud_study(3), folder, tmp_path / "pretrained" / "abc.pt")
-    assert sections._baseline_metrics(sweep)["val/robust_accuracy"] == 0.2
+    assert sections._start_metrics(sweep)["val/robust_accuracy"] == 0.2
+
+
+def test_a_front_below_its_start_is_told_on_the_page(tmp_path: Path) -> None:
+    study = optuna.create_study(directions=["maximize", "maximize"])
+    study.add_trials([complete_trial((0.542, 0.25)), complete_trial((0.5, 0.2))])
+    sweep = made_up(study, tmp_path / "below")
+    assert sweep.info is not None
+    info = dataclasses.replace(sweep.info, baseline=(0.625, 0.229))
+    text = write_report(dataclasses.replace(sweep, info=info)).read_text()
+    assert "No trial dominates the pretrained start (clean accuracy 62.5%, robust" in text
+    assert "hypervolume of 0.143 is above the front&#39;s 0.136: the sweep ended below" in text
+    (row, whole) = re.findall(r"<tr><th[^>]*>start</th>.*?</tr>", text, flags=re.S)
+    assert "62.5%" in row
+    assert "22.9%" in whole
+    assert "cross-entropy baseline" not in text
+
+
+def test_new_seeds_are_drawn_where_a_confirmation_knows_them(tmp_path: Path) -> None:
+    sweep = made_up(cloud_study(9), tmp_path / "confirmed")
+    rows = [
+        {"configuration": "trial 1", "seed": s, "split": "val", "measure": g.metric, "value": v}
+        for s, values in ((1, (0.6, 0.2)), (2, (0.8, 0.4)))
+        for g, v in zip(GOALS, values, strict=True)
+    ]
+    write_table(pa.Table.from_pylist(rows), sweep.folder / "confirm" / "confirm.parquet")
+    (spread,) = front_section._seed_spreads(sweep, select(sweep.records, GOALS))
+    assert spread.name == "trial 1"
+    assert spread.mean == pytest.approx((0.7, 0.3))
+    assert spread.sd == pytest.approx((0.02**0.5, 0.02**0.5))
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +230,7 @@ def test_a_long_table_is_built_when_it_is_opened(browser: Browser, tmp_path: Pat
     whole = page.locator("#front details")
     assert whole.locator("tr").count() == 0
     whole.locator("summary").press("Enter")
-    expect(whole.locator("tbody tr")).to_have_count(120)
+    expect(whole.locator("tbody tr")).to_have_count(121)  # and the start
     expect(whole.get_by_role("region", name="All trials")).to_be_visible()
     page.close()
 

@@ -50,7 +50,7 @@ def run_plan(
     Raises:
         SaliencyError: The data, the cluster or the pretraining is not what the spec needs.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     evidence = Evidence()
     with ExitStack() as stack:

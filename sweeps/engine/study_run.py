@@ -78,6 +78,7 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
         epochs=spec.training.epochs,
         concurrency=check_resources(spec.resources),
         json_lines=context.json_lines,
+        is_pretraining=context.is_pretraining,
     )
     place = expected_place(folder, spec.study.storage)
     listeners: list[SweepListener] = [tracker, view, StudyBackup(folder, place)]

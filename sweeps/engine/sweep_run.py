@@ -61,7 +61,7 @@ def run_sweep(
     folder = sweep_folder(spec.local_storage, spec.name, fresh=fresh)
     if spec.tracking.uri is not None or spec.local_storage.is_dir():
         check_recordable(spec.tracking.uri or default_uri(spec.local_storage), folder)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
         check_owner(folder, spec.name)

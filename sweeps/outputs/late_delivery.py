@@ -30,7 +30,7 @@ def deliver(folder: Path) -> Iterator[str]:
     info = read_info(folder)
     if not done.uri or info is None or info.is_pretraining:
         return
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     command = command_again(folder, info, fresh=False)
     if missing := missing_trials(load_study(folder), info.spec.trials):
         yield f"{missing} of {info.spec.trials} trials have not ended; this goes on: {command}"

@@ -52,7 +52,7 @@ def probe_space(
     """
     space, config = find_space(spec.search.space), spec.trial_config()
     verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(spec.search.seed))
     optuna.logging.set_verbosity(verbosity)
     found: dict[str, BaseDistribution] = {}

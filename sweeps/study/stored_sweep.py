@@ -107,7 +107,7 @@ def open_sweep(name: str, storage: AnyPath = DEFAULT_STORAGE) -> StoredSweep:
         BucketError: The bucket does not answer, or refuses.
     """
     folder = find_folder(name, storage)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = load_study(folder)
     names = study.metric_names or [f"objective_{i}" for i in range(len(study.directions))]
     objectives = tuple(

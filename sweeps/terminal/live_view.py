@@ -14,7 +14,6 @@ from sweeps.terminal.sweep_status import SweepStatus
 from sweeps.terminal.trial_table import objective_cells
 from sweeps.trials.labels import (
     counts_text,
-    duration_text,
     metric_label,
     metric_text,
     parameters_text,
@@ -61,6 +60,8 @@ class Dashboard:
         standing = self._standing
         done = len(standing.finished)
         line = Text(f"{done} of {standing.total} trials")
+        if standing.is_pretraining:
+            line = Text("pretraining")
         line.append(f"  {len(standing.running)} running", style="cyan")
         if standing.failed:
             causes = counts_text(standing.failures)
@@ -68,9 +69,8 @@ class Dashboard:
         volume = standing.hypervolume
         if volume:
             line.append(f"  hypervolume {volume:.4g}", style="green")
-        left = standing.seconds_left()
-        if left:
-            line.append(f"  about {duration_text(left)} left", style="dim")
+        if left := standing.left_text():
+            line.append(f"  {left}", style="dim")
         grid = Table.grid(padding=(0, 2))
         grid.add_row(ProgressBar(total=standing.total, completed=done, width=30), line)
         return grid

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sweeps.spec.objective import Objective
 from sweeps.terminal.live_view import Dashboard
+from sweeps.terminal.minute_lines import MinuteLines
 from sweeps.terminal.plain_console import plain_console
 from sweeps.terminal.sweep_status import SweepStatus
 from sweeps.trials.labels import (
@@ -34,8 +35,9 @@ class ProgressView:
     """Shows how a sweep goes.
 
     On a terminal it is one view that redraws itself; elsewhere a line when a trial starts, ends or
-    changes the front; with ``json_lines`` one JSON object an event, epochs included, each with
-    ``event`` and ``time``, and numbers that are not finite as null.
+    changes the front, and once a minute how far all are; with ``json_lines`` one JSON object an
+    event, epochs included, each with ``event`` and ``time``, and numbers that are not finite as
+    null.
 
     Args:
         total: Trials of the sweep in all, over every resumption.
@@ -46,6 +48,7 @@ class ProgressView:
             results.
         json_lines: Write JSON lines instead.
         stream: Where JSON lines go; standard output by default.
+        is_pretraining: Whether the one trial trains what another sweep starts from.
     """
 
     def __init__(
@@ -58,13 +61,23 @@ class ProgressView:
         console: Console | None = None,
         json_lines: bool = False,
         stream: TextIO | None = None,
+        is_pretraining: bool = False,
     ) -> None:
-        self._standing = SweepStatus(total, objectives, epochs=epochs, concurrency=concurrency)
+        self._standing = SweepStatus(
+            total,
+            objectives,
+            epochs=epochs,
+            concurrency=concurrency,
+            is_pretraining=is_pretraining,
+        )
         self._console = console or plain_console(stderr=True)
         self._stream = (stream or sys.stdout) if json_lines else None
         self._dashboard: Dashboard | None = None
         if not json_lines and self._console.is_terminal:
             self._dashboard = Dashboard(self._standing, self._console)
+        self._minute_lines: MinuteLines | None = None
+        if not json_lines and not self._console.is_terminal:
+            self._minute_lines = MinuteLines(self.say_standing)
 
     def sweep_started(self, records: Sequence[TrialRecord]) -> None:
         """Show the beginning, and what earlier runs left."""
@@ -72,9 +85,13 @@ class ProgressView:
         standing.load(records)
         done, failed = len(standing.finished), standing.failed
         before = f", {done} done before ({failed} failed)" if done else ""
+        begin = f"sweep of {standing.total} trials{before}"
+        if standing.is_pretraining:
+            begin = "pretraining of the model that all trials start from"
         self._tell(
             "sweep_started",
-            f"sweep of {standing.total} trials{before}",
+            begin,
+            is_pretraining=standing.is_pretraining,
             total=standing.total,
             complete=standing.complete,
             failed=failed,
@@ -82,17 +99,20 @@ class ProgressView:
         )
         if self._dashboard:
             self._dashboard.start()
+        if self._minute_lines:
+            self._minute_lines.start()
 
     def trial_started(
         self, number: int, parameters: Mapping[str, ParameterValue], *, resumed: bool
     ) -> None:
         """Show that a trial starts or goes on."""
-        self._standing.start(number, parameters, resumed=resumed)
+        standing = self._standing
+        standing.start(number, parameters, resumed=resumed)
         verb = "goes on" if resumed else "starts"
         shown = parameters_text(parameters, short_names(parameters))
         self._tell(
             "trial_started",
-            f"trial {number} {verb}: {shown}",
+            f"{standing.name(number)} {verb}{f': {shown}' if shown else ''}",
             trial=number,
             parameters=dict(parameters),
             resumed=resumed,
@@ -139,7 +159,8 @@ class ProgressView:
             line += f" and {others} others" if shown else f"{others} trials"
         if volume is not None:
             line += f", hypervolume {volume:.4g}"
-        self._tell("front_changed", line)
+        if not self._standing.is_pretraining:
+            self._tell("front_changed", line)
 
     def sweep_finished(self, records: Sequence[TrialRecord], *, interrupted: bool) -> None:
         """Show the end."""
@@ -149,10 +170,13 @@ class ProgressView:
         stopped = f"{standing.stopped} stopped early, " if standing.stopped else ""
         end = "interrupted" if interrupted else "finished"
         causes = f" ({counts_text(standing.failures)})" if standing.failed else ""
+        line = f"sweep {end}: {standing.complete} complete, {standing.failed} failed{causes}, "
+        line += f"{stopped}{len(standing.front)} on the front"
+        if standing.is_pretraining:
+            line = f"pretraining {end}" if not standing.failed else "pretraining failed"
         self._tell(
             "sweep_finished",
-            f"sweep {end}: {standing.complete} complete, {standing.failed} failed{causes}, "
-            f"{stopped}{len(standing.front)} on the front",
+            line,
             interrupted=interrupted,
             complete=standing.complete,
             failed=standing.failed,
@@ -165,6 +189,27 @@ class ProgressView:
         """Give the terminal back, as also the sweep's end does; again is harmless."""
         if self._dashboard:
             self._dashboard.stop()
+        if self._minute_lines:
+            self._minute_lines.stop()
+
+    def say_standing(self) -> None:
+        """Write a plain line on how far all running trials are, and how long the rest may take."""
+        standing = self._standing
+        running = sorted(standing.running.items())
+        parts = [
+            f"{standing.name(number)} in epoch {min(trial.epoch + 1, standing.epochs)} of "
+            f"{standing.epochs}"
+            for number, trial in running[:_MOST_TOLD]
+        ]
+        if not standing.is_pretraining:
+            parts.insert(0, f"{len(standing.finished)} of {standing.total} done")
+        if len(running) > _MOST_TOLD:
+            parts.append(f"{len(running) - _MOST_TOLD} more run")
+        if not running:
+            parts.append("no trial has a worker yet")
+        if left := standing.left_text():
+            parts.append(left)
+        self._tell("standing", "; ".join(parts))
 
     def _tell(self, event: str, line: str | None, **fields: object) -> None:
         if self._stream is not None:
@@ -174,26 +219,31 @@ class ProgressView:
             self._stream.flush()  # whoever reads along should not wait for a full buffer
         elif self._dashboard is None and line is not None:
             now = datetime.now().strftime("%H:%M:%S")
-            # One event is one line, however narrow rich believes the output to be.
-            print(f"{now} {line}", file=self._console.file, flush=True)
+            # One event is one line, however narrow rich believes the output to be; and one call,
+            # as another thread writes too.
+            self._console.file.write(f"{now} {line}\n")
+            self._console.file.flush()
 
     def _result_line(self, record: TrialRecord) -> str:
         took = "" if record.seconds is None else f" in {duration_text(record.seconds)}"
         standing = self._standing
-        left = standing.seconds_left()
-        rest = f", about {duration_text(left)} left" if left else ""
-        counts = f"{len(standing.finished)} of {standing.total} done{rest}"
+        left = standing.left_text()
+        rest = f", {left}" if left else ""
+        counts = f" ({len(standing.finished)} of {standing.total} done{rest})"
+        if standing.is_pretraining:
+            counts = ""
+        name = standing.name(record.number)
         if record.state == "stopped":
             epoch = record.metrics.get("epoch", 0)
-            return f"trial {record.number} stopped early{took}, after epoch {epoch:g} ({counts})"
+            return f"{name} stopped early{took}, after epoch {epoch:g}{counts}"
         if record.values is None:
-            return f"trial {record.number} failed{took}: {record.failure} ({counts})"
+            return f"{name} failed{took}: {record.failure}{counts}"
         results = ", ".join(
             f"{metric_label(objective.metric)} {metric_text(objective.metric, value)}"
             for objective, value in zip(standing.objectives, record.values, strict=True)
         )
         doubt = f", {warnings_text(record)}" if record.warnings else ""
-        return f"trial {record.number} complete{took}: {results}{doubt} ({counts})"
+        return f"{name} complete{took}: {results}{doubt}{counts}"
 
     def _front_entry(self, record: TrialRecord) -> str:
         pairs = zip(self._standing.objectives, record.values or (), strict=True)

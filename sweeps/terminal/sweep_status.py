@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,12 @@ import numpy as np
 
 from sweeps.fronts.indicators import default_reference, hypervolume, points_of
 from sweeps.spec.objective import Objective
+from sweeps.trials.labels import duration_text
 from sweeps.trials.record import ENDED_STATES, TrialRecord
 from trainables.config import ParameterValue
+
+_EIGHT_IN_TEN = 1.28  # standard deviations of a normal distribution, to each side
+_ENOUGH = 5  # costs that show how much they differ
 
 
 @dataclass
@@ -25,6 +30,9 @@ class RunningTrial:
         resumed: Whether an earlier attempt was interrupted.
         epoch: Last finished epoch, over all attempts.
         metrics: That epoch's metrics.
+        first: Epoch and time of the first end of an epoch in this attempt; before it, the worker
+            starts, which takes a while of its own.
+        last: The same of the last one.
     """
 
     parameters: Mapping[str, ParameterValue]
@@ -32,6 +40,24 @@ class RunningTrial:
     resumed: bool = False
     epoch: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    first: tuple[int, float] | None = None
+    last: tuple[int, float] | None = None
+
+    def seconds_an_epoch(self) -> float | None:
+        """Return how long an epoch of this trial takes; None before that is known."""
+        if self.first is None or self.last is None:
+            return None
+        (first, begin), (last, end) = self.first, self.last
+        if last > first:
+            return (end - begin) / (last - first)
+        return None if self.resumed else (end - self.since) / last
+
+
+def _kind(parameters: Mapping[str, ParameterValue]) -> frozenset[tuple[str, ParameterValue]]:
+    """Return what decides the cost of a trial most: its choices, such as method and network."""
+    return frozenset(
+        (path, value) for path, value in parameters.items() if isinstance(value, bool | str)
+    )
 
 
 @dataclass
@@ -40,8 +66,10 @@ class _Sums:
 
     failures: Counter[str] = field(default_factory=Counter)
     complete: int = 0
-    timed: int = 0
-    seconds: float = 0.0
+    # Seconds of each trial that trained to its end or the scheduler's, by its kind.
+    seconds: list[tuple[frozenset[tuple[str, ParameterValue]], float]] = field(
+        default_factory=list
+    )
     # The lowest and the highest of the complete trials' values in each objective.
     lowest: tuple[float, ...] = ()
     highest: tuple[float, ...] = ()
@@ -51,9 +79,8 @@ class _Sums:
             self.failures[(record.cause or "error").replace("_", " ")] += 1
         elif record.state == "complete":
             self.complete += 1
-            if record.seconds is not None:
-                self.timed += 1
-                self.seconds += record.seconds
+        if record.state in ("complete", "stopped") and record.seconds is not None:
+            self.seconds.append((_kind(record.parameters), record.seconds))
         if record.values:
             self.lowest = tuple(map(min, record.values, self.lowest or record.values))
             self.highest = tuple(map(max, record.values, self.highest or record.values))
@@ -67,19 +94,31 @@ class SweepStatus:
         objectives: The sweep's objectives.
         epochs: Epochs of a trial.
         concurrency: Trials that run at a time.
+        is_pretraining: Whether the one trial trains what another sweep starts from.
     """
 
     def __init__(
-        self, total: int, objectives: Sequence[Objective], *, epochs: int, concurrency: int
+        self,
+        total: int,
+        objectives: Sequence[Objective],
+        *,
+        epochs: int,
+        concurrency: int,
+        is_pretraining: bool = False,
     ) -> None:
         self.total = total
         self.objectives = objectives
         self.epochs = epochs
         self.concurrency = concurrency
+        self.is_pretraining = is_pretraining
         self.running: dict[int, RunningTrial] = {}
         self.finished: dict[int, TrialRecord] = {}
         self._sums = _Sums()
         self.front: list[TrialRecord] = []
+
+    def name(self, number: int) -> str:
+        """Name a trial for people."""
+        return "pretraining" if self.is_pretraining else f"trial {number}"
 
     @property
     def failed(self) -> int:
@@ -130,8 +169,10 @@ class SweepStatus:
         """Note how far a trial is."""
         if number not in self.running:
             self.start(number, {}, resumed=True)
-        self.running[number].epoch = epoch
-        self.running[number].metrics = metrics
+        trial = self.running[number]
+        trial.epoch, trial.metrics = epoch, metrics
+        trial.last = (epoch, time.monotonic())
+        trial.first = trial.first or trial.last
 
     def finish(self, record: TrialRecord, left: Sequence[int] = ()) -> bool:
         """Note a trial's end and who left the front, and tell whether that changed the front."""
@@ -157,27 +198,50 @@ class SweepStatus:
             sums.add(record)
         self._sums = sums
 
-    def seconds_left(self) -> float | None:
-        """Estimate the time to the end; None before anything is known of a trial's length."""
-        each = self._seconds_each()
-        if each is None:
-            return None
-        running = list(self.running.values())
-        waiting = max(0, self.total - len(self.finished) - len(running))
-        shares = [max(0.0, 1 - trial.epoch / self.epochs) for trial in running]
-        work = each * (waiting + sum(shares))
-        longest = each * max(shares, default=0.0)
-        return max(work / self.concurrency, longest)
+    def seconds_left(self) -> tuple[float, float] | None:
+        """Estimate the time to the end: the range that holds it eight times in ten.
 
-    def _seconds_each(self) -> float | None:
-        if self._sums.timed:
-            return self._sums.seconds / self._sums.timed
-        now = time.monotonic()
-        # Until the first trial is complete, its epochs so far say how long it will take. A
-        # resumed one did some of them before this attempt.
-        guesses = [
-            (now - trial.since) * self.epochs / trial.epoch
-            for trial in list(self.running.values())
-            if trial.epoch and not trial.resumed
+        A running trial costs what its own epochs do, before its second one what trials of its kind
+        did. Which kinds those are that wait is not known: they are drawn like those so far.
+
+        Returns:
+            Seconds; None before anything is known of a trial's length.
+        """
+        running = list(self.running.values())
+        paces = [trial.seconds_an_epoch() for trial in running]
+        known = [seconds for _, seconds in self._sums.seconds]
+        known += [pace * self.epochs for pace in paces if pace is not None]
+        if not known:
+            return None
+        ahead = [
+            self._own_cost(trial, pace, known) * max(0.0, 1 - trial.epoch / self.epochs)
+            for trial, pace in zip(running, paces, strict=True)
         ]
-        return sum(guesses) / len(guesses) if guesses else None
+        waiting = max(0, self.total - len(self.finished) - len(running))
+        work = waiting * float(np.mean(known)) + sum(ahead)
+        # Of a sum of `waiting` costs whose mean was taken from so few.
+        margin = _EIGHT_IN_TEN * _spread(known) * math.sqrt(waiting + waiting**2 / len(known))
+        low, high = (max(0.0, each) / self.concurrency for each in (work - margin, work + margin))
+        longest = max(ahead, default=0.0)
+        return max(low, longest), max(high, longest)
+
+    def _own_cost(self, trial: RunningTrial, pace: float | None, known: Sequence[float]) -> float:
+        if pace is not None:
+            return pace * self.epochs
+        kind = _kind(trial.parameters)
+        alike = [seconds for other, seconds in self._sums.seconds if other == kind]
+        return float(np.mean(alike or known))
+
+    def left_text(self) -> str:
+        """Write the time to the end for people; empty where there is none, or nothing is known."""
+        low, high = self.seconds_left() or (0.0, 0.0)
+        if not high:
+            return ""
+        first, last = duration_text(low), duration_text(high)
+        return f"about {last} left" if first == last else f"{first} to {last} left"
+
+
+def _spread(costs: Sequence[float]) -> float:
+    """Standard deviation of costs; while few are known, no less than half of their mean."""
+    found = float(np.std(costs, ddof=1)) if len(costs) > 1 else 0.0
+    return max(found, 0.5 * float(np.mean(costs))) if len(costs) < _ENOUGH else found

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from sweeps.terminal.minute_lines import MinuteLines
 from sweeps.terminal.progress import ProgressView
 from sweeps.terminal.sweep_status import SweepStatus
 from tests.sweeps.records import GOALS, complete, failed, running, warned
@@ -47,10 +50,10 @@ def test_plain_lines_tell_starts_ends_and_changes_of_the_front() -> None:
         "sweep of 4 trials, 1 done before (0 failed)",
         "trial 1 goes on: lr=5e-4",
         "trial 1 complete in 30 s: clean accuracy 50.0%, robust accuracy 10.0% "
-        "(2 of 4 done, about 30 s left)",
+        "(2 of 4 done, 11 s to 50 s left)",
         "trial 2 starts: rho_s=0.5",
         "trial 2 complete in 30 s: clean accuracy 70.0%, robust accuracy 40.0% "
-        "(3 of 4 done, about 15 s left)",
+        "(3 of 4 done, 4 s to 26 s left)",
         "front: trial 2 (70.0%, 40.0%), hypervolume 0.28",
         "trial 3 failed in 2 s: loss is nan in epoch 2 (4 of 4 done)",
         "sweep finished: 3 complete, 1 failed (1 error), 1 on the front",
@@ -177,6 +180,61 @@ def test_calls_may_come_in_any_sane_order(mode: str) -> None:
     listener.sweep_finished([], interrupted=True)
 
 
+def test_a_plain_line_tells_how_far_the_trials_are() -> None:
+    console, stream = plain_console()
+    listener = view(console)
+    listener.say_standing()
+    listener.sweep_started([complete(0, 0.6, 0.2)])
+    listener.trial_started(1, {}, resumed=False)
+    listener.trial_started(2, {}, resumed=True)
+    listener.epoch_finished(2, 2, METRICS)
+    listener.say_standing()
+    listener.close()
+    lines = [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()]
+    assert lines[0] == "0 of 4 done; no trial has a worker yet"
+    assert lines[-1].startswith(
+        "1 of 4 done; trial 1 in epoch 1 of 3; trial 2 in epoch 3 of 3; 30 s to "
+    )
+
+
+def test_plain_lines_go_on_by_themselves_until_the_end() -> None:
+    said: list[int] = []
+    third = threading.Event()
+
+    def say() -> None:
+        said.append(1)
+        if len(said) == 3:
+            third.set()
+
+    lines = MinuteLines(say, pause_s=0.001)
+    lines.start()
+    assert third.wait(timeout=60)
+    lines.stop()
+    count = len(said)
+    lines.start()
+    lines.stop()
+    assert len(said) == count
+
+
+def test_pretraining_is_called_by_its_name() -> None:
+    console, stream = plain_console()
+    listener = ProgressView(
+        1, GOALS, epochs=3, concurrency=1, console=console, is_pretraining=True
+    )
+    listener.sweep_started([])
+    listener.trial_started(0, {}, resumed=False)
+    listener.say_standing()
+    listener.trial_finished(complete(0, 0.6, 0.2))
+    listener.sweep_finished([complete(0, 0.6, 0.2)], interrupted=False)
+    assert [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()] == [
+        "pretraining of the model that all trials start from",
+        "pretraining starts",
+        "pretraining in epoch 1 of 3",
+        "pretraining complete in 30 s: clean accuracy 60.0%, robust accuracy 20.0%",
+        "pretraining finished",
+    ]
+
+
 def test_markup_in_a_failure_is_printed_as_it_is() -> None:
     console, stream = plain_console()
     view(console).trial_finished(failed(0, "shape [3, 4] is not [/red]"))
@@ -187,11 +245,46 @@ def test_time_left_counts_what_waits_and_what_runs() -> None:
     standing = SweepStatus(10, GOALS, epochs=4, concurrency=2)
     assert standing.seconds_left() is None
     standing.load([complete(0, 0.5, 0.5), failed(1)])
-    # Eight trials of 30.4 s on two workers; how long a failed one took says nothing.
-    assert standing.seconds_left() == pytest.approx(8 * 30.4 / 2)
-    standing.start(2, {})
+    # Eight trials of 30.4 s on two workers, give or take the half that one trial cannot tell; how
+    # long a failed one took says nothing.
+    margin = 1.28 * 0.5 * 30.4 * math.sqrt(8 + 64)
+    ends = ((8 * 30.4 - margin) / 2, (8 * 30.4 + margin) / 2)
+    assert standing.seconds_left() == pytest.approx(ends)
+    standing.start(2, {}, resumed=True)
     standing.note_epoch(2, 3, {})
-    assert standing.seconds_left() == pytest.approx(7.25 * 30.4 / 2)
+    margin = 1.28 * 0.5 * 30.4 * math.sqrt(7 + 49)
+    ends = ((7.25 * 30.4 - margin) / 2, (7.25 * 30.4 + margin) / 2)
+    assert standing.seconds_left() == pytest.approx(ends)
+
+
+def test_costs_that_are_known_well_make_a_narrow_range() -> None:
+    standing = SweepStatus(10, GOALS, epochs=4, concurrency=1)
+    standing.load([dataclasses.replace(complete(n, 0.5, 0.5), seconds=60.0) for n in range(9)])
+    assert standing.seconds_left() == (60, 60)
+    assert standing.left_text() == "about 1 min 00 s left"
+    stopped = dataclasses.replace(complete(8, 0.5, 0.5), values=None, state="stopped", seconds=6.0)
+    standing.finish(stopped)
+    low, high = standing.seconds_left() or (0, 0)
+    assert (low + high) / 2 == pytest.approx((8 * 60 + 6) / 9)  # it is a trial's cost, too
+
+
+def test_a_trial_of_another_kind_takes_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("sweeps.terminal.sweep_status.time.monotonic", lambda: clock[0])
+    cheap, dear = {"recipe": "cross_entropy"}, {"recipe": "cross_entropy+hsplid"}
+    standing = SweepStatus(3, GOALS, epochs=4, concurrency=2)
+    first = dataclasses.replace(complete(0, 0.5, 0.5), parameters=cheap, seconds=40.0)
+    second = dataclasses.replace(complete(1, 0.5, 0.5), parameters=dear, seconds=120.0)
+    standing.load([first, second])
+    standing.start(2, dear)
+    assert standing.seconds_left() == (120, 120)
+    standing.start(2, cheap)
+    assert standing.seconds_left() == (40, 40)
+    clock[0] = 30.0  # of which the worker's start took 10
+    standing.note_epoch(2, 1, {})
+    clock[0] = 50.0
+    standing.note_epoch(2, 2, {})
+    assert standing.seconds_left() == (40, 40)  # its own two epochs of 20 s are left
 
 
 def test_a_trial_that_ends_again_counts_once() -> None:
@@ -216,4 +309,5 @@ def test_time_left_before_the_first_end_comes_from_the_epochs(
     standing.start(0, {})
     clock[0] += 10
     standing.note_epoch(0, 1, {})
-    assert standing.seconds_left() == pytest.approx(2.75 * 40)
+    low, high = standing.seconds_left() or (0, 0)
+    assert (low + high) / 2 == pytest.approx(2.75 * 40)

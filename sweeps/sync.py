@@ -16,11 +16,12 @@ examples:
   python -m sweeps.sync                     every sweep in runs/
   python -m sweeps.sync coco_hsplid
   python -m sweeps.sync coco_hsplid storage=/data/runs
+  python -m sweeps.sync --again             to an MLflow whose database was lost
 
 A sweep writes its log into a journal beside its study before training goes on, and MLflow gets it
 from there. This delivers what a killed driver, or a server that did not answer, left in it, and
 registers the front's models where all trials had ended. Doing it again changes nothing; running
-the sweep again does it, too.
+the sweep again does it, too. The journal keeps what was delivered.
 """
 
 
@@ -37,6 +38,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a sweep, or its folder; without one, every sweep of the storage; storage=FOLDER "
         "names another folder of all sweeps",
+    )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="deliver also what was delivered before, to an MLflow that has lost it",
     )
     add_debug(parser)
     return parser
@@ -69,19 +75,23 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"{storage} has no sweeps; storage=FOLDER names another place")
     # An error of one does not stop the others.
     return max(
-        report_errors(partial(_sync, folder), debug=arguments.debug, about=f"{folder.name}: ")
+        report_errors(
+            partial(_sync, folder, again=arguments.again),
+            debug=arguments.debug,
+            about=f"{folder.name}: ",
+        )
         for folder in folders
     )
 
 
-def _sync(folder: Path) -> int:
+def _sync(folder: Path, *, again: bool) -> int:
     """Complete one sweep in MLflow and say so in lines."""
     from sweeps.outputs.late_delivery import deliver
     from sweeps.study.study import SweepBusyError, sole_driver
 
     try:
         with sole_driver(folder):
-            for line in deliver(folder):
+            for line in deliver(folder, again=again):
                 sys.stdout.write(f"{folder.name}: {line}\n")
     except SweepBusyError as error:
         raise SweepBusyError(

@@ -11,22 +11,27 @@ from sweeps.study.stored_sweep import open_sweep
 from sweeps.study.study import load_study, missing_trials
 from sweeps.study.sweep_info import command_again, read_info
 from sweeps.tracking.journal_replay import replay
+from sweeps.tracking.reachability import REDELIVERY
 
 
-def deliver(folder: Path) -> Iterator[str]:
+def deliver(folder: Path, *, again: bool = False) -> Iterator[str]:
     """Deliver a sweep's journal, and register the front of one that has all its trials.
 
     Args:
         folder: The sweep's folder, held by the caller.
+        again: Deliver also what was delivered before.
 
     Yields:
         What was done, and what remains for which command.
     """
-    done = replay(folder)
+    done = replay(folder, again=again)
     if done.delivered:
         yield f"{done.delivered} entries delivered to {done.uri}"
     else:
         yield "nothing is left to deliver"
+    if done.missing:
+        numbers = ", ".join(str(number) for number in sorted(done.missing))
+        yield f"MLflow has no runs of the trials {numbers}: if they were lost, {REDELIVERY}"
     info = read_info(folder)
     if not done.uri or info is None or info.is_pretraining:
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hsplid_core.errors import ConfigError
 from sweeps.tracking.mlflow_client import search
 from sweeps.tracking.names import PARENT_RUN, SWEEP_ID, TRIAL
-from sweeps.tracking.reachability import TrackingError
+from sweeps.tracking.reachability import REDELIVERY, TrackingError
 from sweeps.tracking.tracking_uri import sqlite_file
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def find_runs(client: MlflowClient, recording: Recording) -> SweepRuns:
     if parent is None:
         raise TrackingError(
             f"MLflow at {recording.uri} has no run of this sweep in the experiment "
-            f"{recording.experiment}: run the sweep again, which records what is missing"
+            f"{recording.experiment}: if it was lost, {REDELIVERY}"
         )
     below = f"tags.`{PARENT_RUN}` = '{parent.info.run_id}'"
     trials = {

@@ -1,10 +1,12 @@
-"""The journal between a sweep and MLflow: written before training goes on, emptied by delivery.
+"""The journal between a sweep and MLflow: written before training goes on, then delivered.
 
 A sqlite file beside the study. Every entry has a sequence number and is the operating system's
 when ``put`` returns, so that no killed process takes it along; :meth:`Spool.sync` brings it to the
 disk, which the delivery asks for every time, and until then a power cut may take the last seconds
 of the log, as it does of the training. An entry is struck out after MLflow has it. In between it
 may be delivered more than once, which :mod:`sweeps.tracking.sweep_runs` turns into once.
+
+What was struck out is kept, so that an MLflow that was lost is made anew (:meth:`Spool.renew`).
 """
 
 from __future__ import annotations
@@ -22,18 +24,28 @@ from sweeps.tracking.reachability import TrackingError
 
 SPOOL_FILE = "tracking.db"
 OPEN = "running"
+REGISTERED = "registered"  # the fact which trials' models are in the registry as the front
 
-_VERSION = 1
+_VERSION = 2
 _SWEEP = -1  # where a key cannot be NULL
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     trial INTEGER,
     kind TEXT NOT NULL,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    struck INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX IF NOT EXISTS waiting ON entries (seq) WHERE struck = 0;
 CREATE TABLE IF NOT EXISTS states (trial INTEGER PRIMARY KEY, state TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+# The first version kept nothing that was delivered.
+_FROM_FIRST = """
+BEGIN;
+ALTER TABLE entries ADD COLUMN struck INTEGER NOT NULL DEFAULT 0;
+PRAGMA user_version = 2;
+COMMIT;
 """
 
 
@@ -84,11 +96,14 @@ class Spool:
             )
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
+        if version == 1:
+            self._database.executescript(_FROM_FIRST)
         self._database.executescript(f"{_SCHEMA}PRAGMA user_version = {_VERSION};")
 
     def __len__(self) -> int:
         with self._explained():
-            (count,) = self._database.execute("SELECT COUNT(*) FROM entries").fetchone()
+            asked = "SELECT COUNT(*) FROM entries WHERE struck = 0"
+            (count,) = self._database.execute(asked).fetchone()
         return int(count)
 
     @property
@@ -119,14 +134,15 @@ class Spool:
             os.fsync(opened.fileno())
 
     def head(self, limit: int) -> list[Item]:
-        """Return the oldest entries, in order.
+        """Return the oldest entries that were not struck out, in order.
 
         Raises:
             TrackingError: One of them cannot be read.
         """
         with self._explained():
             rows = self._database.execute(
-                "SELECT seq, trial, kind, body FROM entries ORDER BY seq LIMIT ?", (limit,)
+                "SELECT seq, trial, kind, body FROM entries WHERE struck = 0 ORDER BY seq LIMIT ?",
+                (limit,),
             ).fetchall()
         try:
             return [Item(seq, trial, from_text(kind, body)) for seq, trial, kind, body in rows]
@@ -134,11 +150,35 @@ class Spool:
             raise TrackingError(f"{self._path}: {error}") from error
 
     def strike(self, items: Sequence[Item]) -> None:
-        """Remove entries that were delivered."""
+        """Say of entries that they were delivered."""
         with self._explained(), self._transaction():
             self._database.executemany(
-                "DELETE FROM entries WHERE seq = ?", [(item.seq,) for item in items]
+                "UPDATE entries SET struck = 1 WHERE seq = ?", [(item.seq,) for item in items]
             )
+
+    @property
+    def has_delivered(self) -> bool:
+        """Whether any entry was delivered, also where an earlier version has not kept it."""
+        with self._explained():
+            asked = "SELECT seq > (SELECT COUNT(*) FROM entries WHERE struck = 0)"
+            found = self._database.execute(
+                f"{asked} FROM sqlite_sequence WHERE name = 'entries'"
+            ).fetchone()
+        return bool(found and found[0])
+
+    def renew(self) -> None:
+        """Let all entries that are kept wait for their delivery again, to an MLflow without them.
+
+        What is known of trials without such entries, from an earlier version, is dropped with
+        the facts on registered models.
+        """
+        with self._explained(), self._transaction():
+            self._database.execute("UPDATE entries SET struck = 0")
+            self._database.execute(
+                "DELETE FROM states WHERE trial NOT IN "
+                f"(SELECT COALESCE(trial, {_SWEEP}) FROM entries)"
+            )
+            self._database.execute("DELETE FROM facts WHERE name = ?", (REGISTERED,))
 
     @property
     def states(self) -> Mapping[int | None, str]:
@@ -163,8 +203,9 @@ class Spool:
     def forget(self) -> None:
         """Drop what is known of a sweep, all of whose entries were delivered."""
         with self._explained(), self._transaction():
-            self._database.execute("DELETE FROM states")
-            self._database.execute("DELETE FROM facts")
+            for table in ("entries", "states", "facts"):
+                self._database.execute(f"DELETE FROM {table}")
+            self._database.execute("DELETE FROM sqlite_sequence")
 
     def close(self) -> None:
         """Close the file; the journal cannot be used any more."""

@@ -11,12 +11,15 @@ from pathlib import Path
 
 from sweeps.spec.addresses import without_secrets
 from sweeps.tracking.delivery import deliveries
-from sweeps.tracking.journal import OPEN, SPOOL_FILE, Spool
+from sweeps.tracking.find_runs import Recording, find_runs
+from sweeps.tracking.journal import OPEN, REGISTERED, SPOOL_FILE, Spool
 from sweeps.tracking.journal_entries import Closed, Ended, Entry
-from sweeps.tracking.reachability import ServerDownError, TrackingError
+from sweeps.tracking.mlflow_client import connect, explained
+from sweeps.tracking.reachability import REDELIVERY, ServerDownError, TrackingError
 from sweeps.tracking.sweep_runs import SweepStore
+from sweeps.tracking.tracking_uri import sqlite_file
 
-_REGISTERED = "registered"  # among the journal's facts
+_RECORDING = ("uri", "experiment", "sweep_id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,23 +31,26 @@ class Replayed:
         uri: Where to; empty for a sweep that never began to log.
         is_complete: Whether the sweep's driver came to its end, with all trials done.
         registered: The trials whose models are noted to be in the registry as the front.
+        missing: Trials that were delivered earlier, and that MLflow has no runs of.
     """
 
     delivered: int
     uri: str
     is_complete: bool = False
     registered: frozenset[int] | None = None
+    missing: frozenset[int] = frozenset()
 
 
-def replay(folder: Path) -> Replayed:
-    """Deliver all that is in a sweep's journal, and end the runs that its driver left open.
+def replay(folder: Path, *, again: bool = False) -> Replayed:
+    """Deliver all that waits in a sweep's journal, and end the runs that its driver left open.
 
     Args:
         folder: The sweep's folder; its driver must not run.
+        again: Deliver all that the journal keeps, also what was delivered before.
 
     Raises:
-        TrackingError: The server does not answer or refuses, or the journal cannot be read; what
-            was not delivered stays in it.
+        TrackingError: The server does not answer or refuses, the journal cannot be read, or, not
+            again, MLflow has lost the sweep; what was not delivered stays in the journal.
     """
     path = folder / SPOOL_FILE
     if not path.is_file():
@@ -54,6 +60,8 @@ def replay(folder: Path) -> Replayed:
         facts = spool.facts
         if "uri" not in facts:
             return Replayed(delivered=0, uri="")
+        if again:
+            spool.renew()
         spool.put(_endings(spool))
         store = SweepStore(
             facts["uri"],
@@ -62,7 +70,11 @@ def replay(folder: Path) -> Replayed:
             run_name=facts["run_name"],
             folder=folder,
         )
+        missing: frozenset[int] = frozenset()
         try:
+            if spool.has_delivered and not again:
+                # Before the delivery, which would make a new run with the rest alone.
+                missing = _lost(spool, Recording(**{name: facts[name] for name in _RECORDING}))
             delivered = sum(deliveries(spool, store))
         except ServerDownError as error:
             raise TrackingError(
@@ -72,7 +84,8 @@ def replay(folder: Path) -> Replayed:
             delivered=delivered,
             uri=without_secrets(facts["uri"]),
             is_complete=spool.states.get(None) == "complete",
-            registered=_numbers(facts.get(_REGISTERED)),
+            registered=None if again else _numbers(facts.get(REGISTERED)),
+            missing=missing,
         )
     finally:
         spool.close()
@@ -92,7 +105,26 @@ def note_registered(folder: Path, trials: Iterable[int]) -> None:
     if not path.is_file():
         return
     with suppress(TrackingError), closing(Spool(path)) as spool:
-        spool.note({_REGISTERED: json.dumps(sorted(trials))})
+        spool.note({REGISTERED: json.dumps(sorted(trials))})
+
+
+def _lost(spool: Spool, recording: Recording) -> frozenset[int]:
+    """Look for a sweep in MLflow; return the trials that it should have runs of, and has not.
+
+    Raises:
+        TrackingError: Nothing of the sweep is there, or the server does not answer.
+    """
+    file = sqlite_file(recording.uri)
+    if file is not None and not file.exists():
+        raise TrackingError(f"MLflow's file {file} is gone: {REDELIVERY}")
+    with explained(recording.uri):
+        found = find_runs(connect(recording.uri), recording)
+    waiting = {item.trial for item in spool.head(len(spool))}
+    return frozenset(
+        trial
+        for trial in spool.states
+        if trial is not None and trial not in found.trials and trial not in waiting
+    )
 
 
 def _numbers(noted: str | None) -> frozenset[int] | None:

@@ -28,7 +28,7 @@ from sweeps.tracking.reachability import (
     ServerDownError,
     TrackingError,
     check_answers,
-    damaged,
+    damage,
 )
 from sweeps.tracking.tracking_uri import is_server, sqlite_file
 
@@ -45,6 +45,7 @@ _MAX_OTHERS = 100
 _MAX_NAME = 250
 _MAX_VALUE = 5000
 _MAX_CAUSE = 200  # characters of an error's text that say more than they hide
+_DAMAGED = re.compile("malformed|not a database")  # in sqlite's words
 _ILLEGAL = re.compile(r"[^\w.\- /]", re.ASCII)
 
 # With MLflow's defaults one call to a dead server blocks for minutes, and the end of a sweep with
@@ -166,8 +167,8 @@ def connect(uri: str) -> MlflowClient:
             # Whatever MLFLOW_REGISTRY_URI says: models belong beside their runs.
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
         except SQLAlchemyError as error:  # the only place where MLflow lets them through
-            if file is not None and "malformed" in str(error):
-                raise damaged(file) from error
+            if file is not None and _DAMAGED.search(str(error)):
+                raise TrackingError(damage(file)) from error
             raise TrackingError(
                 f"MLflow cannot open {without_secrets(uri)}: {_cause(error)}; set tracking.uri to "
                 "another database"
@@ -284,6 +285,9 @@ def explained(uri: str) -> Iterator[None]:
         raise TrackingError(f"MLflow at {shown} needs a package: {error}; install it") from error
     except (MlflowException, OSError) as error:
         cause = _cause(error)
+        file = sqlite_file(uri)
+        if file is not None and _DAMAGED.search(str(error)):
+            raise ServerDownError(damage(file)) from error
         status, gone = 503, False
         if isinstance(error, MlflowException):
             status = int(error.get_http_status_code())

@@ -14,6 +14,7 @@ from sweeps.tracking.tracking_uri import is_server, sqlite_file
 _ANSWER_S = 10.0
 _MAX_CAUSE = 200  # characters of an error's text that say more than they hide
 _SQLITE_HEAD = b"SQLite format 3\0"
+REDELIVERY = "python -m sweeps.sync NAME --again delivers again what a sweep's journal keeps"
 
 
 class TrackingError(SaliencyError, ConnectionError):
@@ -52,14 +53,14 @@ def _check_file(file: Path) -> None:
     except OSError as error:
         raise TrackingError(f"MLflow's file {file} cannot be read: {error.strerror}") from error
     if head not in (b"", _SQLITE_HEAD):
-        raise damaged(file)
+        raise TrackingError(damage(file))
 
 
-def damaged(file: Path) -> TrackingError:
+def damage(file: Path) -> str:
     """Say that MLflow's file is no database, and how its content comes back."""
-    return TrackingError(
+    return (
         f"MLflow's file {file} is damaged (file is not a database): move it to another name; "
-        "python -m sweeps.sync NAME --again then makes it anew from each sweep's journal"
+        f"{REDELIVERY}"
     )
 
 

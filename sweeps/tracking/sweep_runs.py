@@ -46,6 +46,10 @@ class SweepStore:
         sweep_id: Identity of the sweep, by which its parent run is found again.
         run_name: Name of a new parent run, for people.
         folder: Where the relative paths of artifacts begin.
+
+    Attributes:
+        experiment_id: MLflow's id of the experiment; empty before it is open.
+        is_new: Whether there was no parent run yet when it was opened.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class SweepStore:
         self._uncertain: set[int | None] = set()
         self._given_up: set[int | None] = set()
         self.experiment_id = ""
+        self.is_new = False
 
     @property
     def is_open(self) -> bool:
@@ -206,6 +211,7 @@ class SweepStore:
         known = self._sole(map(KnownRun.of, search(self._client, self.experiment_id, of_sweep)))
         if known is not None:
             return known
+        self.is_new = True
         tags = {SWEEP_ID: self._sweep_id, STATE: "running"}
         run = self._client.create_run(self.experiment_id, run_name=self._run_name, tags=tags)
         return KnownRun.of(run)

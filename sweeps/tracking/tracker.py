@@ -162,6 +162,12 @@ class MlflowTracker:
             if not is_known:
                 raise _unrecordable(error) from error
             logger.warning("%s. Training goes on, and the log is kept for later", error)
+        if self._store.is_new and self._spool.has_delivered:
+            logger.warning(
+                "MLflow at %s has no run of this sweep: it gets all that the journal keeps",
+                self._facts["uri"],
+            )
+            self._spool.renew()
         self._began_ms = int(self._spool.facts.get("began_ms", _now_ms()))
         self._spool.note({**self._facts, "began_ms": str(self._began_ms)})
         self._put(None, Begun(spec=self._spec, tags=self._tags, time_ms=_now_ms()))

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from mlflow import MlflowClient
 
 from sweeps.study.location import claim_place
 from sweeps.sync import main as sync
-from sweeps.tracking import MlflowTracker, TrackingError
+from sweeps.tracking import MlflowTracker, TrackingError, default_uri
 from sweeps.tracking.journal import SPOOL_FILE, Spool
 from sweeps.tracking.journal_entries import (
     Artifact,
@@ -31,7 +32,7 @@ from sweeps.tracking.journal_entries import (
     Tagged,
     from_text,
 )
-from sweeps.tracking.mlflow_client import KnownRun
+from sweeps.tracking.mlflow_client import KnownRun, connect
 from sweeps.tracking.run_updates import draft
 from tests.sweeps.records import GOALS, complete, running
 from tests.sweeps.servers import MlflowServer, spoiling_proxy
@@ -194,8 +195,7 @@ def tracker_of(uri: str, folder: Path, name: str, **options: Any) -> MlflowTrack
         objectives=GOALS,
         spec={"name": name},
         tags={"seed": "1"},
-        sampling_s=0.2,
-        **{"interval_s": 0.0, **options},
+        **{"sampling_s": 0.2, "interval_s": 0.0, **options},
     )
 
 
@@ -372,6 +372,146 @@ def test_the_server_dies_and_then_the_driver_and_still_each_step_is_there_once(
             output_format="list",
         )
         assert [run.info.run_name for run in hits] == ["trial 0"], condition
+
+
+# -- an MLflow that was lost ----------------------------------------------------------------------
+
+
+def content(uri: str) -> dict[str, tuple[dict[str, str], list[tuple[int, float, int]]]]:
+    """Parameters, state and history of each trial of the sweep ``lost``."""
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name("lost")
+    assert found is not None
+    return {
+        str(run.info.run_name): (
+            {**run.data.params, "state": run.data.tags["sweep.state"]},
+            [
+                (metric.step, metric.value, metric.timestamp)
+                for metric in client.get_metric_history(run.info.run_id, "loss")
+            ],
+        )
+        for run in client.search_runs([found.experiment_id], "tags.`sweep.trial` LIKE '%'")
+    }
+
+
+@pytest.fixture
+def lost(tmp_path: Path) -> Path:
+    """The folder of a sweep of two trials, recorded in a file beside it."""
+    folder = tmp_path / "lost"
+    folder.mkdir()
+    claim_place(folder, "sqlite")
+    tracker = tracker_of(default_uri(tmp_path), folder, "lost", sampling_s=1e9)
+    tracker.sweep_started([])
+    for number in range(2):
+        tracker.trial_started(number, {"a.b": 0.5 * number}, resumed=False)
+        for step in range(1, 4):
+            tracker.epoch_finished(number, step, {"epoch": step, "loss": number + 1 / step})
+        tracker.trial_finished(complete(number, 0.5, 0.6, epoch=3))
+    assert tracker.flush(30.0)
+    tracker.close()
+    assert sync(["lost", f"storage={tmp_path}"]) == 0  # its driver never ended it
+    return folder
+
+
+def damage(file: Path, fate: str, before: Path) -> None:
+    if fate == "damaged":
+        whole = before.read_bytes()
+        file.write_bytes(whole[:4096] + b"x" * (len(whole) - 4096))
+    elif fate == "no database":
+        file.write_text("my diary" * 100)
+    elif fate == "empty":
+        connect(f"sqlite:///{file}")
+
+
+@pytest.mark.parametrize(
+    ("fate", "says"),
+    [
+        ("gone", "is gone"),
+        ("damaged", "is damaged"),
+        ("no database", "is damaged"),
+        ("empty", "has no run of this sweep"),
+    ],
+)
+def test_an_mlflow_that_was_lost_is_told_and_made_anew(
+    fate: str, says: str, lost: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["lost", f"storage={lost.parent}"]
+    assert sync(command) == 0
+    assert capsys.readouterr().out.endswith("lost: nothing is left to deliver\n")
+    before = content(default_uri(lost.parent))
+    assert [(step, value) for step, value, _ in before["trial 1"][1]] == [
+        (1, 2.0),
+        (2, 1.5),
+        (3, 1 + 1 / 3),
+    ]
+    # MLflow keeps the connections of a process, so in this one a file cannot just be replaced.
+    file = lost.parent / "other.db"
+    with closing(Spool(lost / SPOOL_FILE)) as spool:
+        spool.note({"uri": f"sqlite:///{file}"})
+    damage(file, fate, lost.parent / "mlflow.db")
+    assert sync(command) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    assert says in told.err
+    assert "python -m sweeps.sync NAME --again" in told.err
+    if says == "is damaged":
+        file = lost.parent / "third.db"
+        with closing(Spool(lost / SPOOL_FILE)) as spool:
+            spool.note({"uri": f"sqlite:///{file}"})
+    for _ in range(2):
+        assert sync([*command, "--again"]) == 0
+        assert f"entries delivered to sqlite:///{file}" in capsys.readouterr().out
+        assert content(f"sqlite:///{file}") == before
+
+
+def test_a_sweep_that_goes_on_makes_a_lost_mlflow_anew(
+    lost: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = f"sqlite:///{lost.parent / 'other.db'}"
+    tracker = tracker_of(other, lost, "lost", sampling_s=1e9)
+    tracker.sweep_started([complete(number, 0.5, 0.6, epoch=3) for number in range(2)])
+    assert tracker.flush(30.0)
+    tracker.close()
+    assert "has no run of this sweep: it gets all that the journal keeps" in caplog.text
+    assert content(other) == content(default_uri(lost.parent))
+
+
+def test_a_lost_trial_is_named(lost: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    client = MlflowClient(default_uri(lost.parent))
+    found = client.get_experiment_by_name("lost")
+    assert found is not None
+    (run,) = client.search_runs([found.experiment_id], "tags.`sweep.trial` = '1'")
+    client.delete_run(run.info.run_id)
+    assert sync(["lost", f"storage={lost.parent}"]) == 0
+    assert "MLflow has no runs of the trials 1: if they were lost" in capsys.readouterr().out
+
+
+def test_a_journal_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / SPOOL_FILE
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(
+            """
+            CREATE TABLE entries (
+                seq INTEGER PRIMARY KEY AUTOINCREMENT, trial INTEGER, kind TEXT, body TEXT
+            );
+            CREATE TABLE states (trial INTEGER PRIMARY KEY, state TEXT NOT NULL);
+            CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+            INSERT INTO states VALUES (0, 'complete'), (1, 'running');
+            INSERT INTO entries (trial, kind, body) VALUES (0, 'tagged', '{"tags": {}}');
+            INSERT INTO entries (trial, kind, body) VALUES (1, 'tagged', '{"tags": {}}');
+            DELETE FROM entries WHERE seq = 1;
+            PRAGMA user_version = 1;
+            """
+        )
+    for _ in range(2):
+        with closing(Spool(path)) as spool:
+            assert [item.seq for item in spool.head(10)] == [2]
+            assert spool.has_delivered
+            assert spool.states == {0: "complete", 1: "running"}
+    with closing(Spool(path)) as spool:
+        spool.renew()  # of the first trial nothing is kept, so the study has to tell it
+        assert spool.states == {1: "running"}
 
 
 @pytest.mark.parametrize(

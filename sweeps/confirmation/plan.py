@@ -13,13 +13,13 @@ from hsplid_core.evaluation import find_suite
 from hsplid_core.methods import CrossEntropyConfig
 from sweeps.confirmation.statistics import CROSS_ENTROPY
 from sweeps.fronts.selection import select
+from sweeps.spec.moved_storage import CONFIRMATIONS_FOLDER
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.storage.bucket_mirror import shared_place
 from sweeps.study.stored_sweep import StoredSweep
 from trainables.config import ParameterValue
 from trainables.confirmation import OWN_SUITE
 
-CONFIRMATIONS_FOLDER = "confirm"
 _DEMO_IMAGES = 60
 _METHOD = "cross_entropy"
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hsplid_core.files import replace_text
-from sweeps.confirmation.plan import CONFIRMATIONS_FOLDER, Plan
+from sweeps.confirmation.plan import Plan
 from sweeps.confirmation.statistics import (
     CLEAN,
     MEAN_ROBUST,
@@ -29,6 +29,7 @@ from sweeps.confirmation.statistics import (
     luck_of,
     spread,
 )
+from sweeps.spec.moved_storage import CONFIRMATIONS_FOLDER
 from sweeps.spec.objective import Objective
 from sweeps.trials.table_file import write_table
 

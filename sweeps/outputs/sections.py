@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import yaml
 
 from hsplid_core.errors import SaliencyError
-from sweeps.confirmation.plan import CONFIRMATIONS_FOLDER
 from sweeps.confirmation.results import read_confirmation
 from sweeps.confirmation.text_tables import conclusions, doubts_text, luck_rows, test_rows, turned
 from sweeps.fronts.importances import Importances, importances
@@ -21,6 +20,7 @@ from sweeps.outputs.page import Chart, Section
 from sweeps.outputs.robust_curves import RobustCurve, robust_curves
 from sweeps.outputs.saliency_grid import saliency_grid, with_weights
 from sweeps.spec.loading import load_pretrain_spec
+from sweeps.spec.moved_storage import storage_around
 from sweeps.storage.bucket_mirror import shared_place
 from sweeps.study.stored_sweep import StoredSweep, open_sweep
 from sweeps.study.sweep_info import SweepInfo, command_again
@@ -247,12 +247,7 @@ def _start_metrics(sweep: StoredSweep) -> Mapping[str, float]:
         if spec is None:
             return {}
         name = f"{spec.name}-{sweep.info.weights.stem}"
-        place = sweep.folder.parent
-        if (
-            place.name == CONFIRMATIONS_FOLDER
-        ):  # a sweep of a confirmation lies in the folder of its own
-            place = place.parent.parent
-        trained = open_sweep(name, shared_place(place))
+        trained = open_sweep(name, shared_place(storage_around(sweep.folder)))
     except SaliencyError as error:
         logger.warning("the report has no curve of the start: %s", error)
         return {}

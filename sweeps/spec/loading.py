@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hsplid_core.errors import ConfigError
+from sweeps.spec.moved_storage import read_spec_file
 from sweeps.spec.overrides import Override, apply_overrides, merged
 from sweeps.spec.registry import find_sweep
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.spec.validation import validated
-from sweeps.spec.yaml_reader import read_mapping
 
 
 def load_spec(name_or_file: str, overrides: Sequence[Override] = ()) -> SweepSpec:
@@ -30,7 +30,7 @@ def load_spec(name_or_file: str, overrides: Sequence[Override] = ()) -> SweepSpe
             then has one line for each fault.
     """
     sweep = find_sweep(name_or_file)
-    values = merged(read_mapping(sweep.spec), sweep.values)
+    values = merged(read_spec_file(sweep.spec), sweep.values)
     demo = values.pop("demo", None) or {}
     if not isinstance(demo, Mapping):
         raise ConfigError(f"{sweep.spec}: demo is {demo!r}, write a section of values to replace")

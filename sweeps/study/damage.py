@@ -14,12 +14,12 @@ import optuna
 import pyarrow.parquet as pq
 from optuna.trial import FrozenTrial
 
+from sweeps.spec.moved_storage import ABOUT_FILE
 from sweeps.storage.bucket_mirror import CHECKPOINTS
 from sweeps.storage.file_names import TRIALS_FILE
 from sweeps.study.backup import backup_file, continues
 from sweeps.study.database import cut_torn_line, no_database, open_file, open_storage
 from sweeps.study.location import StorageError, StudyPlace
-from sweeps.study.sweep_info import ABOUT_FILE
 from sweeps.tracking.journal import SPOOL_FILE
 from sweeps.trials.record import ENDED_STATES
 

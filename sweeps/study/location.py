@@ -17,9 +17,9 @@ from typing import Any
 
 from hsplid_core.errors import ConfigError, SaliencyError
 from hsplid_core.files import replace_text
+from sweeps.spec.moved_storage import ABOUT_FILE, SPEC_FILE
 from sweeps.spec.study_url import FILE_KINDS, check_storage
 from sweeps.spec.yaml_reader import read_mapping
-from sweeps.study.sweep_info import ABOUT_FILE, SPEC_FILE
 
 JOURNAL_FILE = "study.log"
 SQLITE_FILE = "study.db"

@@ -17,13 +17,10 @@ import yaml
 from hsplid_core.bucket_path import AnyPath, any_path
 from hsplid_core.files import replace_text
 from sweeps.spec.addresses import without_secrets
+from sweeps.spec.moved_storage import ABOUT_FILE, SPEC_FILE, move_of, read_spec_file
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.spec.validation import renamed, validated
-from sweeps.spec.yaml_reader import read_mapping
 from trainables.config import ParameterValue
-
-SPEC_FILE = "spec.yaml"
-ABOUT_FILE = "about.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +79,13 @@ def read_spec(folder: Path) -> SweepSpec:
         ConfigError: It is missing, or is not one that this version can read.
     """
     file = folder / SPEC_FILE
-    return validated(renamed(read_mapping(file)), source=str(file))
+    return validated(renamed(read_spec_file(file)), source=str(file))
 
 
 def read_info(folder: Path) -> SweepInfo | None:
     """Read what :func:`write_info` wrote; None where a folder has it not.
+
+    Places below the storage are where they are now, also where the folder was moved with it.
 
     Raises:
         ConfigError: The spec is not one that this version can read.
@@ -94,6 +93,8 @@ def read_info(folder: Path) -> SweepInfo | None:
     if not (folder / ABOUT_FILE).is_file():
         return None
     written = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
+    if (move := move_of(folder)) is not None:
+        written = move.values(written)
     baseline, weights = written["baseline"], written["weights"]
     return SweepInfo(
         spec=read_spec(folder),

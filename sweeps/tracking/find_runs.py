@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hsplid_core.errors import ConfigError
+from sweeps.spec.moved_storage import move_of
 from sweeps.tracking.mlflow_client import search
 from sweeps.tracking.names import PARENT_RUN, SWEEP_ID, TRIAL
 from sweeps.tracking.reachability import REDELIVERY, TrackingError
@@ -30,6 +32,21 @@ class Recording:
     uri: str
     experiment: str
     sweep_id: str | None
+
+
+def recording_of(folder: Path, facts: Mapping[str, str]) -> Recording:
+    """Return where a sweep was recorded, as its journal says it, and as that is called now.
+
+    Args:
+        folder: The sweep's folder, which may have been moved with its storage.
+        facts: The journal's facts.
+    """
+    move, uri = move_of(folder), facts["uri"]
+    return Recording(
+        uri=uri if move is None else move.text(uri),
+        experiment=facts["experiment"],
+        sweep_id=facts["sweep_id"],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

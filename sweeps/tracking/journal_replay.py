@@ -11,15 +11,13 @@ from pathlib import Path
 
 from sweeps.spec.addresses import without_secrets
 from sweeps.tracking.delivery import deliveries
-from sweeps.tracking.find_runs import Recording, find_runs
+from sweeps.tracking.find_runs import Recording, find_runs, recording_of
 from sweeps.tracking.journal import OPEN, REGISTERED, SPOOL_FILE, Spool
 from sweeps.tracking.journal_entries import Closed, Ended, Entry
 from sweeps.tracking.mlflow_client import connect, explained
 from sweeps.tracking.reachability import REDELIVERY, ServerDownError, TrackingError
 from sweeps.tracking.sweep_runs import SweepStore
 from sweeps.tracking.tracking_uri import sqlite_file
-
-_RECORDING = ("uri", "experiment", "sweep_id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +60,11 @@ def replay(folder: Path, *, again: bool = False) -> Replayed:
             return Replayed(delivered=0, uri="")
         if again:
             spool.renew()
+        recording = recording_of(folder, facts)
         spool.put(_endings(spool))
         store = SweepStore(
-            facts["uri"],
-            experiment=facts["experiment"],
+            recording.uri,
+            experiment=recording.experiment,
             sweep_id=facts["sweep_id"],
             run_name=facts["run_name"],
             folder=folder,
@@ -74,7 +73,7 @@ def replay(folder: Path, *, again: bool = False) -> Replayed:
         try:
             if spool.has_delivered and not again:
                 # Before the delivery, which would make a new run with the rest alone.
-                missing = _lost(spool, Recording(**{name: facts[name] for name in _RECORDING}))
+                missing = _lost(spool, recording)
             delivered = sum(deliveries(spool, store))
         except ServerDownError as error:
             raise TrackingError(
@@ -82,7 +81,7 @@ def replay(folder: Path, *, again: bool = False) -> Replayed:
             ) from error
         return Replayed(
             delivered=delivered,
-            uri=without_secrets(facts["uri"]),
+            uri=without_secrets(recording.uri),
             is_complete=spool.states.get(None) == "complete",
             registered=None if again else _numbers(facts.get(REGISTERED)),
             missing=missing,

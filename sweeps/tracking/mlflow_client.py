@@ -23,6 +23,7 @@ from hsplid_core.errors import SaliencyError
 from hsplid_core.files import locked
 from sweeps.spec.addresses import without_secrets
 from sweeps.storage.local_disk import is_local
+from sweeps.tracking.moved_database import follow_move
 from sweeps.tracking.names import NON_FINITE, STATE
 from sweeps.tracking.reachability import (
     ServerDownError,
@@ -153,6 +154,7 @@ def connect(uri: str) -> MlflowClient:
     file = sqlite_file(uri)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
+        follow_move(file)
     if not is_server(uri):
         check_answers(uri)  # MLflow itself would ask for minutes
     # This logger tells of every new database that it creates its tables.

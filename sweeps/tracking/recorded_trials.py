@@ -9,13 +9,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from sweeps.tracking.find_runs import Recording, check_database, find_runs
+from sweeps.tracking.find_runs import Recording, check_database, find_runs, recording_of
 from sweeps.tracking.journal import SPOOL_FILE, Spool
 from sweeps.tracking.journal_entries import Closed, Opened
 from sweeps.tracking.mlflow_client import connect, explained
 from sweeps.tracking.names import ATTEMPT, CAUSE_TAG, FAILURE_TAG, STATE
-from sweeps.trials.from_study import WARNING_TAG
-from sweeps.trials.record import ENDED_STATES, Cause, TrialRecord, TrialState
+from sweeps.trials.record import ENDED_STATES, WARNING_TAG, Cause, TrialRecord, TrialState
 from trainables.config import ParameterValue
 
 if TYPE_CHECKING:
@@ -73,9 +72,7 @@ def read_journal(folder: Path) -> Journal:
         trials[item.trial] = known
     recording = None
     if "uri" in facts:
-        recording = Recording(
-            uri=facts["uri"], experiment=facts["experiment"], sweep_id=facts["sweep_id"]
-        )
+        recording = recording_of(folder, facts)
     return Journal(trials=trials, numbers=numbers, recording=recording)
 
 

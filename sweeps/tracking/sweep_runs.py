@@ -28,6 +28,7 @@ from sweeps.tracking.mlflow_client import (
     search,
     write,
 )
+from sweeps.tracking.moved_database import ARTIFACTS_FOLDER
 from sweeps.tracking.names import PARENT_RUN, STATE, SWEEP_ID, TRIAL
 from sweeps.tracking.reachability import ServerDownError, TrackingError
 from sweeps.tracking.run_updates import Draft, draft
@@ -248,4 +249,4 @@ def _suffices(run: KnownRun, entries: Sequence[Entry]) -> bool:
 def _artifact_location(uri: str) -> str | None:
     file = sqlite_file(uri)
     # MLflow's own choice for a database is a folder below wherever the sweep was started.
-    return None if file is None else (file.parent / "mlartifacts").as_uri()
+    return None if file is None else (file.parent / ARTIFACTS_FOLDER).as_uri()

@@ -215,7 +215,7 @@ class MlflowTracker:
             if record.number in open_trials
         ]
         entries += self._ranked(records)
-        entries += [(None, Artifact(path=str(path))) for path in self.artifacts]
+        entries += [(None, Artifact(path=self._path_of(path))) for path in self.artifacts]
         finished = [record for record in records if record.state in ENDED_STATES]
         ended = Ended(
             state="interrupted" if interrupted else "complete",
@@ -275,6 +275,11 @@ class MlflowTracker:
             self._facts["uri"],
             self._sync_command(),
         )
+
+    def _path_of(self, artifact: Path) -> str:
+        # From the folder: the journal may be moved with it before this is delivered.
+        path, folder = artifact.absolute(), self._folder.absolute()
+        return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
     def _sync_command(self) -> str:
         name = self._facts["run_name"]

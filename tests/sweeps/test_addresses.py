@@ -15,9 +15,10 @@ from sweeps import evaluate, jobs, submit
 from sweeps.run import main as run
 from sweeps.spec.addresses import check_cluster_address, check_tracking_uri, without_secrets
 from sweeps.spec.loading import load_spec
+from sweeps.spec.moved_storage import ABOUT_FILE, SPEC_FILE
 from sweeps.spec.overrides import parse_overrides
 from sweeps.study.study import load_study
-from sweeps.study.sweep_info import ABOUT_FILE, SPEC_FILE, SweepInfo, read_info, write_info
+from sweeps.study.sweep_info import SweepInfo, read_info, write_info
 from sweeps.tracking import default_uri
 from sweeps.tracking.reachability import TrackingError, check_answers
 from tests.sweeps.servers import MlflowServer, free_port

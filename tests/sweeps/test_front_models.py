@@ -253,11 +253,11 @@ def test_sync_names_the_command_that_does_the_rest(
 def test_without_mlflow_a_sweep_still_ends(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shutil.copytree(folder, tmp_path / NAME)
-    register_or_warn(tmp_path / NAME)  # its database is elsewhere, its runs are known there
+    copy = shutil.copytree(folder.parent, tmp_path / "runs") / NAME
+    register_or_warn(copy)  # its runs and models are known
     assert caplog.text == ""
-    (tmp_path / NAME / "about.json").unlink()
-    register_or_warn(tmp_path / NAME)
+    (copy / "about.json").unlink()
+    register_or_warn(copy)
     assert "does not say which spec" in caplog.text
 
 

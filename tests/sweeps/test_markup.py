@@ -65,6 +65,7 @@ def test_paths_and_reasons_in_the_closing_lines_are_whole(
         interface=f"python -m sweeps.ui {folder}",
         is_demo=True,
         interrupted=True,
+        start=None,
     )
     text = capsys.readouterr().out
     assert f"Report  {folder}/report.html\n" in text

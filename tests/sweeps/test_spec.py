@@ -292,8 +292,8 @@ def test_anchors_may_be_merged_and_replaced() -> None:
         (
             "model.name=resnet81",
             "model.name is resnet81: use lenet3, lenet5, resnet18, resnet18_3x3, resnet34, "
-            "resnet50, or a classifier of torchvision such as vgg16, densenet121, efficientnet_b0 or "
-            "vit_b_16; did you mean resnet18?",
+            "resnet50, or a classifier of torchvision such as vgg16, densenet121, "
+            "efficientnet_b0 or vit_b_16; did you mean resnet18?",
         ),
         (
             "data.name=imagenet9/original",

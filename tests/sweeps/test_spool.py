@@ -399,7 +399,7 @@ def lost(tmp_path: Path) -> Path:
     """The folder of a sweep of two trials, recorded in a file beside it."""
     folder = tmp_path / "lost"
     folder.mkdir()
-    claim_place(folder, "sqlite")
+    claim_place(folder, "sqlite", "lost")
     tracker = tracker_of(default_uri(tmp_path), folder, "lost", sampling_s=1e9)
     tracker.sweep_started([])
     for number in range(2):

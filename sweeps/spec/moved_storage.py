@@ -1,0 +1,99 @@
+"""Storage folder that was copied or moved: what a sweep wrote down below it, where that is now.
+
+A sweep's folder names places by full paths, in ``spec.yaml``, ``about.json`` and its journal.
+Those below the storage of that time are read as places below the storage that the folder lies in
+today, so that a copy works by itself, and without touching what it was copied from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeps.spec.yaml_reader import read_mapping
+
+SPEC_FILE = "spec.yaml"
+ABOUT_FILE = "about.json"
+CONFIRMATIONS_FOLDER = "confirm"
+
+# In front of a path, in what a sweep writes down: a plain path, a database, an artifact's address.
+_SCHEMES = ("", "sqlite:///", "file://")
+
+
+@dataclass(frozen=True)
+class StorageMove:
+    """Where a storage folder was when something was written down, and where it is.
+
+    Attributes:
+        before: Its absolute path then.
+        now: Its absolute path.
+    """
+
+    before: Path
+    now: Path
+
+    def text(self, text: str) -> str:
+        """Return a path or address as it is now; any other text stays as it is."""
+        for scheme in _SCHEMES:
+            before, now = scheme + str(self.before), scheme + str(self.now)
+            if text == before or text.startswith(f"{before}/"):
+                return now + text.removeprefix(before)
+        return text
+
+    def values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return JSON-able values with all texts in them as they are now."""
+        return {key: self._value(value) for key, value in values.items()}
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return self.values(value)
+        return [self._value(each) for each in value] if isinstance(value, list) else value
+
+
+def storage_around(folder: Path) -> Path:
+    """Return the folder of all sweeps that a sweep's folder lies in, absolute.
+
+    Args:
+        folder: The folder of a sweep, or of a seed of its confirmation.
+    """
+    place = folder.absolute().parent
+    return place.parent.parent if place.name == CONFIRMATIONS_FOLDER else place
+
+
+def move_of(folder: Path) -> StorageMove | None:
+    """Say from where to where a sweep's folder was moved with its storage, if it was.
+
+    Args:
+        folder: The sweep's folder.
+
+    Raises:
+        ConfigError: Its spec cannot be read.
+    """
+    file = folder / SPEC_FILE
+    if not file.is_file():
+        return None
+    written = read_mapping(file).get("storage")
+    # What is in a bucket has a full address that stays; what is relative names no other place.
+    if not isinstance(written, str) or not Path(written).is_absolute():
+        return None
+    before, now = Path(written), storage_around(folder)
+    # A link to the same folder is no other place.
+    same = before == now or (before.exists() and before.samefile(now))
+    return None if same else StorageMove(before, now)
+
+
+def read_spec_file(file: Path) -> dict[str, Any]:
+    """Read the mapping in a spec's YAML file; one in a sweep's folder names places as of now.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds no mapping.
+    """
+    values = read_mapping(file)
+    if file.name != SPEC_FILE or not (file.parent / ABOUT_FILE).is_file():
+        return values
+    move = move_of(file.parent)
+    return values if move is None else move.values(values)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from search_spaces import SWITCH_PREFIX
 from sweeps._command_line import add_debug, report_errors, run_resumable
 from sweeps.spec.registry import SWEEPS
+from sweeps.terminal.restart import restarts
 from sweeps.terminal.stop_signals import GOES_ON, is_hurried, stopped_exit_code
 
 _EXAMPLES = """\
@@ -65,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; None reads those of the process.
 
     Returns:
-        The exit code: 0 done, 2 a mistake in the call or the spec; stopped by Control-C
-        130, by SIGTERM 143, by SIGHUP 129.
+        The exit code: 0 done, 2 a mistake in the call or the spec, 75 the cluster was lost;
+        stopped by Control-C 130, by SIGTERM 143, by SIGHUP 129.
     """
     parser = _parser()
     arguments = parser.parse_intermixed_args(argv)
@@ -113,7 +114,7 @@ def _run(arguments: argparse.Namespace) -> int:
     outcome = run_sweep(
         spec,
         fixed=fixed,
-        fresh=arguments.fresh,
+        fresh=arguments.fresh and not restarts(),
         json_lines=arguments.json,
         allow_changed=arguments.allow_changed,
         write_outputs=write_all,

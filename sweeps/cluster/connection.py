@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -12,12 +13,14 @@ import ray
 from ray.exceptions import RayError
 
 from hsplid_core.errors import ConfigError
+from sweeps.cluster.node_watch import rejoin_until, watched
 from sweeps.cluster.token import use_token
 from sweeps.spec.sweep_spec import ClusterSpec
 from sweeps.terminal.stop_signals import starting_processes
 from trainables.internals import LOCAL_NODE, loopback_only
 
 _REACHABLE_S = 5.0
+_PAUSE_S = 2.0
 
 _ENVIRONMENT = {
     # The sweep has its own records; Ray's CSV, JSON and TensorBoard files would triple the writes.
@@ -50,8 +53,9 @@ def connected(cluster: ClusterSpec) -> Iterator[None]:
                 stack.enter_context(loopback_only())
                 _start(cluster)
             else:
-                _join(cluster.address)
+                _join_again(cluster.address)
         stack.callback(ray.shutdown)
+        stack.enter_context(watched(cluster))
         yield
 
 
@@ -64,9 +68,22 @@ def _start(cluster: ClusterSpec) -> None:
         num_gpus=cluster.num_gpus,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level=logging.ERROR,
+        # A lost raylet is told in a line by the node watch, not by the end of its log.
+        logging_level=logging.CRITICAL,
         **LOCAL_NODE,
     )
+
+
+def _join_again(address: str) -> None:
+    """Join a cluster; after it was lost, try for a while."""
+    while True:
+        try:
+            return _join(address)
+        except ConfigError:
+            if time.time() >= (rejoin_until() or 0.0):
+                raise
+            ray.shutdown()
+            time.sleep(_PAUSE_S)
 
 
 def _join(address: str) -> None:

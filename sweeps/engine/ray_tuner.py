@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
+from sweeps.cluster.node_watch import FittingNodes
 from sweeps.engine.context import SweepContext
 from sweeps.engine.study_searcher import StudySearcher
 from sweeps.engine.tune_callbacks import StopWhenFailing, TuneEvents
@@ -53,7 +54,15 @@ def fit(
         run_config=tune.RunConfig(
             name=checkpoints.next_attempt(),
             storage_path=str(attempts),
-            callbacks=[TuneEvents(searcher, checkpoints, listeners, context.nodes)],
+            callbacks=[
+                TuneEvents(
+                    searcher,
+                    checkpoints,
+                    listeners,
+                    context.nodes,
+                    FittingNodes(resources, spec.cluster.lost_after),
+                )
+            ],
             stop=StopWhenFailing(searcher),
             # Whoever loses its worker is tried again: a machine's fault is not the trial's. The
             # searcher counts the losses and ends a trial that never gets any further.

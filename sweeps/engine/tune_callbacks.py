@@ -8,6 +8,7 @@ from typing import Any
 from ray import tune
 from ray.tune.experiment import Trial as RayTrial
 
+from sweeps.cluster.node_watch import FittingNodes
 from sweeps.cluster.shared_storage import SharedStorage
 from sweeps.engine.study_searcher import StudySearcher
 from sweeps.trials.checkpoint_files import SweepCheckpoints
@@ -23,6 +24,7 @@ class TuneEvents(tune.Callback):
         checkpoints: Those of the sweep.
         listeners: Are told in this order.
         nodes: Looks at nodes that have joined before one of them trains; None does not.
+        fitting: Looks whether nodes are left; None does not.
     """
 
     def __init__(
@@ -31,15 +33,22 @@ class TuneEvents(tune.Callback):
         checkpoints: SweepCheckpoints,
         listeners: Sequence[SweepListener],
         nodes: SharedStorage | None = None,
+        fitting: FittingNodes | None = None,
     ) -> None:
         self._searcher = searcher
         self._checkpoints = checkpoints
         self._listeners = listeners
         self._nodes = nodes
+        self._fitting = fitting
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave nothing to Ray's experiment snapshots: listeners hold connections."""
         return {"_listeners": ()}
+
+    def on_step_begin(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
+        """Give up where no node is left that a trial fits on: Ray would wait for ever."""
+        if self._fitting is not None and (reason := self._fitting.give_up()) is not None:
+            self._searcher.stop_reason = reason
 
     def on_trial_start(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any

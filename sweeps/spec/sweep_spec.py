@@ -175,11 +175,14 @@ class ClusterSpec(_Section):
             on this machine.
         num_cpus: Cores given to the cluster started here; None takes all.
         num_gpus: GPUs given to the cluster started here; None takes all.
+        lost_after: Minutes to wait for a running cluster that does not answer any more, or for a
+            node of it that a trial fits on.
     """
 
     address: str | None = None
     num_cpus: int | None = Field(default=None, ge=1)
     num_gpus: int | None = Field(default=None, ge=0)
+    lost_after: float = Field(default=10.0, ge=0, le=10_080)
 
     @field_validator("address")
     @classmethod

@@ -65,8 +65,8 @@ class RayNodes:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def start_head(self, **environment: str) -> Node:
-        self.port = free_port()
+    def start_head(self, *, port: int | None = None, **environment: str) -> Node:
+        self.port = port or free_port()
         head = self._start(
             "--head",
             f"--port={self.port}",

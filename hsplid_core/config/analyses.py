@@ -9,7 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hsplid_core.config.rules import Section, at_least, check
+from hsplid_core.config.rules import (
+    MOST_IMAGES,
+    MOST_IN_BATCH,
+    MOST_SEED,
+    MOST_SIDE,
+    MOST_STEPS,
+    MOST_WEIGHT,
+    Section,
+    check,
+    one_of,
+    positive,
+    within,
+)
+
+# A test compares them with hsplid_core.evaluation.suites.
+CONFIRMATION_SUITES = ("search", "paper", "standard", "objective")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +78,19 @@ class SaliencyConfig(Section):
         check(
             [
                 (len(self.methods) > 0, "methods is empty: name at least one attribution"),
-                *at_least(self, 1, "max_images", null="all"),
-                *at_least(self, 2, "probe_images", null="all"),
-                *at_least(self, 1, "batch_size"),
-                *at_least(self, 2, "steps"),
-                *at_least(self, 1, "samples"),
-                (self.noise > 0, f"noise is {self.noise}: use a share above 0, such as 0.15"),
+                (len(self.scores) > 0, "scores is empty: name at least one score"),
+                *within(self, 1, MOST_IMAGES, "max_images", null="all"),
+                *within(self, 2, MOST_IMAGES, "probe_images", null="all"),
+                *within(self, 1, MOST_IN_BATCH, "batch_size"),
+                *within(self, 2, MOST_STEPS, "steps"),
+                *within(self, 1, MOST_STEPS, "samples"),
+                (
+                    0 < self.noise <= 1,
+                    f"noise is {self.noise}: use a share in (0, 1], such as 0.15",
+                ),
                 (0 < self.window <= 1, f"window is {self.window}: use a share in (0, 1]"),
-                *at_least(self, 2, "patches"),
-                (self.ridge > 0, f"ridge is {self.ridge}: use a value above 0"),
+                *within(self, 2, MOST_SIDE, "patches"),
+                *positive(self, MOST_WEIGHT, "ridge"),
             ]
         )
 
@@ -104,12 +123,14 @@ class SinglePixelConfig(Section):
         check(
             [
                 (
-                    len(self.jitters) > 0 and all(min(pair) >= 0 for pair in self.jitters),
-                    f"jitters is {self.jitters}: give pairs of standard deviations of 0 or more",
+                    len(self.jitters) > 0
+                    and all(0 <= p <= MOST_SIDE and 0 <= c <= 255 for p, c in self.jitters),
+                    f"jitters is {self.jitters}: give pairs of standard deviations, of 0 to "
+                    f"{MOST_SIDE} pixels and of 0 to 255 in colour",
                 ),
-                *at_least(self, 2, "steps"),
-                *at_least(self, 1, "max_images", null="all"),
-                *at_least(self, 1, "batch_size"),
+                *within(self, 2, MOST_STEPS, "steps"),
+                *within(self, 1, MOST_IMAGES, "max_images", null="all"),
+                *within(self, 1, MOST_IN_BATCH, "batch_size"),
             ]
         )
 
@@ -145,10 +166,11 @@ class MarginsConfig(Section):
     def __post_init__(self) -> None:
         check(
             [
-                *at_least(self, 1, "size", "step"),
-                *at_least(self, 1, "max_images", null="all"),
-                *at_least(self, 2, "num_classes"),
-                *at_least(self, 1, "max_iterations", "batch_size"),
+                *within(self, 1, MOST_SIDE, "size", "step"),
+                *within(self, 1, MOST_IMAGES, "max_images", null="all"),
+                *within(self, 2, 100_000, "num_classes"),
+                *within(self, 1, MOST_STEPS, "max_iterations"),
+                *within(self, 1, MOST_IN_BATCH, "batch_size"),
             ]
         )
 
@@ -174,8 +196,10 @@ class PixelConfig(Section):
     def __post_init__(self) -> None:
         check(
             [
-                *at_least(self, 0, "seed", "position_sd", "colour_sd"),
-                *at_least(self, 1, "side"),
+                *within(self, 0, MOST_SEED, "seed"),
+                *within(self, 0, MOST_SIDE, "position_sd"),
+                *within(self, 0, 255, "colour_sd"),
+                *within(self, 1, MOST_SIDE, "side"),
             ]
         )
 
@@ -205,7 +229,8 @@ class ConfirmationConfig(Section):
     def __post_init__(self) -> None:
         check(
             [
-                *at_least(self, 1, "max_images", null="the suite's"),
-                *at_least(self, 1, "batch_size"),
+                one_of(self, "suite", CONFIRMATION_SUITES),
+                *within(self, 1, MOST_IMAGES, "max_images", null="the suite's"),
+                *within(self, 1, MOST_IN_BATCH, "batch_size"),
             ]
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hsplid_core.config.rules import Rule, Section, at_least, check
+from hsplid_core.config.rules import MOST_SIDE, Rule, Section, check, within
 
 _PROBABILITIES = (
     "rotation_probability",
@@ -85,7 +85,8 @@ class AugmentationConfig(Section):
                     (0 <= getattr(self, name) <= 1, f"{name} is {getattr(self, name)}: {_SHARE}")
                     for name in _PROBABILITIES
                 ),
-                *at_least(self, 0, "brightness", "contrast", "saturation"),
+                # Beyond ten times, nothing is left but black and white.
+                *within(self, 0, 10, "brightness", "contrast", "saturation"),
                 # Half the circle to either side is every hue already.
                 (0 <= self.hue <= 0.5, f"hue is {self.hue}: use a share from 0 to 0.5"),
                 (
@@ -93,13 +94,14 @@ class AugmentationConfig(Section):
                     f"solarise_threshold is {self.solarise_threshold}: use a value in [0, 1]",
                 ),
                 (
-                    self.blur_size >= 3 and self.blur_size % 2 == 1,
-                    f"blur_size is {self.blur_size}: use an odd number from 3 on",
+                    # Its edge is mirrored, so half of it must lie inside of the smallest images.
+                    3 <= self.blur_size <= 55 and self.blur_size % 2 == 1,
+                    f"blur_size is {self.blur_size}: use an odd number from 3 to 55",
                 ),
                 (
-                    0 < self.blur_sigma[0] <= self.blur_sigma[1],
+                    0 < self.blur_sigma[0] <= self.blur_sigma[1] <= MOST_SIDE,
                     f"blur_sigma is {self.blur_sigma}: use two values above 0, the lesser one "
-                    "first",
+                    f"first, at most {MOST_SIDE}",
                 ),
             ]
         )
@@ -123,10 +125,11 @@ class AugmentationConfig(Section):
                 f"crop_scale is {scale}: use two shares in (0, 1], the lesser one first, or null",
             ),
             (
-                0 < ratio[0] <= 1 <= ratio[1],
-                f"crop_ratio is {ratio}: use two positive numbers with 1 between them",
+                0 < ratio[0] <= 1 <= ratio[1] <= MOST_SIDE,
+                f"crop_ratio is {ratio}: use two positive numbers with 1 between them, at "
+                f"most {MOST_SIDE}",
             ),
-            *at_least(self, 0, "padding"),
+            *within(self, 0, MOST_SIDE, "padding"),
             (
                 self.padding == 0 or scale is None,
                 f"padding is {self.padding} and crop_scale is {scale}: use one kind of crop",

@@ -6,13 +6,20 @@ needs torch, so a sweep's settings are checked in no time.
 
 from __future__ import annotations
 
-import importlib
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from hsplid_core.config.rules import Section, at_least, check, one_of
-from hsplid_core.errors import ConfigError, did_you_mean
+from hsplid_core.config.rules import (
+    MOST_EPOCHS,
+    MOST_SIDE,
+    MOST_STEPS,
+    MOST_WEIGHT,
+    Section,
+    check,
+    one_of,
+    positive,
+    within,
+)
 
 KernelName = Literal["gaussian", "linear"]
 CollapsedDims = Literal["nonsalient", "closed_form"]
@@ -47,15 +54,20 @@ class CrossEntropyConfig(Section):
         given = self.class_weights
         check(
             [
-                *at_least(self, 0, "weight"),
+                *within(self, 0, MOST_WEIGHT, "weight"),
                 (
                     0 <= self.label_smoothing < 1,
                     f"label_smoothing is {self.label_smoothing}: use a share in [0, 1)",
                 ),
                 (
                     given in ("none", "balanced")
-                    or (not isinstance(given, str) and all(weight > 0 for weight in given)),
-                    f"class_weights is {given}: use none, balanced or weights above 0",
+                    or (
+                        not isinstance(given, str)
+                        and len(given) > 0
+                        and all(0 < weight <= MOST_WEIGHT for weight in given)
+                    ),
+                    f"class_weights is {given}: use none, balanced or weights above 0, at most "
+                    f"{MOST_WEIGHT:,}",
                 ),
             ]
         )
@@ -121,9 +133,11 @@ class HsplidConfig(Section):
     def __post_init__(self) -> None:
         check(
             [
-                *at_least(
+                *within(self, 0, MOST_EPOCHS, "beta_warmup_epochs"),
+                *within(
                     self,
                     0,
+                    MOST_WEIGHT,
                     "lambda_s",
                     "lambda_n",
                     "rho_s",
@@ -131,7 +145,6 @@ class HsplidConfig(Section):
                     "salient_label_weight",
                     "nonsalient_input_weight",
                     "cross_space_weight",
-                    "beta_warmup_epochs",
                 ),
                 (0 <= self.beta_step < 1, f"beta_step is {self.beta_step}: use a value in [0, 1)"),
                 (
@@ -144,17 +157,17 @@ class HsplidConfig(Section):
                 ),
                 (
                     self.hsic_warmup == "hard_split"
-                    or (isinstance(self.hsic_warmup, int) and self.hsic_warmup >= 0),
-                    f"hsic_warmup is {self.hsic_warmup}: use a number of epochs or hard_split",
+                    or (
+                        isinstance(self.hsic_warmup, int) and 0 <= self.hsic_warmup <= MOST_EPOCHS
+                    ),
+                    f"hsic_warmup is {self.hsic_warmup}: use 0 to {MOST_EPOCHS:,} epochs or "
+                    "hard_split",
                 ),
                 (
                     0 < self.init_fraction <= 1,
                     f"init_fraction is {self.init_fraction}: use a share in (0, 1]",
                 ),
-                (
-                    self.sigma is None or self.sigma > 0,
-                    f"sigma is {self.sigma}: use a value above 0, or null for the median",
-                ),
+                *positive(self, MOST_WEIGHT, "sigma", null="the median"),
             ]
         )
 
@@ -181,15 +194,12 @@ class HbarConfig(Section):
     def __post_init__(self) -> None:
         check(
             [
-                *at_least(self, 0, "lambda_x", "lambda_y"),
+                *within(self, 0, MOST_WEIGHT, "lambda_x", "lambda_y"),
                 (
                     0 <= self.layer_decay <= 1,
                     f"layer_decay is {self.layer_decay}: use a factor in [0, 1]",
                 ),
-                (
-                    self.sigma is None or self.sigma > 0,
-                    f"sigma is {self.sigma}: use a value above 0, or null for the median",
-                ),
+                *positive(self, MOST_WEIGHT, "sigma", null="the median"),
                 one_of(self, "label_kernel", get_args(KernelName)),
             ]
         )
@@ -222,14 +232,14 @@ class SibConfig(Section):
     def __post_init__(self) -> None:
         check(
             [
-                *at_least(self, 0, "lambda_fg", "lambda_bg"),
+                *within(self, 0, MOST_WEIGHT, "lambda_fg", "lambda_bg"),
                 (
-                    self.window >= 1 and self.window % 2 == 1,
-                    f"window is {self.window}: use an odd number of pixels",
+                    1 <= self.window <= MOST_SIDE and self.window % 2 == 1,
+                    f"window is {self.window}: use an odd number of pixels, at most {MOST_SIDE}",
                 ),
-                (self.temperature > 0, f"temperature is {self.temperature}: use above 0"),
-                (self.slope > 0, f"slope is {self.slope}: use a value above 0"),
-                *at_least(self, 1, "random_features", null="none"),
+                *positive(self, MOST_WEIGHT, "temperature", "slope"),
+                # A projection of more numbers than an image has saves nothing.
+                *within(self, 1, 1_000_000, "random_features", null="none"),
                 one_of(self, "objective", ("linear", "exp")),
             ]
         )
@@ -255,7 +265,7 @@ class SparsityConfig(Section):
         check(
             [
                 one_of(self, "kind", get_args(SparsityKind)),
-                *at_least(self, 0, "weight"),
+                *within(self, 0, MOST_WEIGHT, "weight"),
                 one_of(self, "parameter_choice", get_args(ParameterChoice)),
             ]
         )
@@ -287,8 +297,9 @@ class AdversarialConfig(Section):
         check(
             [
                 (
-                    0 <= self.epsilon < math.inf,
-                    f"epsilon is {self.epsilon}: use 0 or more, in pixel units",
+                    0 <= self.epsilon <= MOST_STEPS,
+                    f"epsilon is {self.epsilon}: use 0 or more, at most {MOST_STEPS:,}, in pixel "
+                    "units",
                 ),
                 one_of(self, "norm", ("l2", "linf")),
                 (
@@ -296,10 +307,10 @@ class AdversarialConfig(Section):
                     f"epsilon is {self.epsilon}: pixels lie in [0, 1], so use at most 1 for linf "
                     "(8/255, not 8)",
                 ),
-                *at_least(self, 1, "steps"),
+                *within(self, 1, MOST_STEPS, "steps"),
                 (
-                    step is None or 0 < step < math.inf,
-                    f"relative_step is {step}: use a share above 0, or null",
+                    step is None or 0 < step <= 2,
+                    f"relative_step is {step}: use a share in (0, 2], or null",
                 ),
                 one_of(self, "projection", ("clip", "dykstra")),
                 (
@@ -338,13 +349,14 @@ class NormAdversarialConfig(Section):
             [
                 one_of(self, "mode", ("standard", "l1", "elastic", "group")),
                 one_of(self, "training", ("fast", "iterative")),
-                *at_least(self, 0, "epsilon", "epsilon2"),
+                *within(self, 0, MOST_WEIGHT, "epsilon", "epsilon2"),
                 (
                     (self.mode, self.training) != ("elastic", "iterative") or self.epsilon2 > 0,
                     f"epsilon2 is {self.epsilon2}: iterative elastic training divides by it, "
                     "use a value above 0 or mode l1",
                 ),
-                *at_least(self, 1, "patch", "iterations"),
+                *within(self, 1, MOST_SIDE, "patch"),
+                *within(self, 1, MOST_STEPS, "iterations"),
             ]
         )
 
@@ -360,7 +372,7 @@ class HumanAttentionConfig(Section):
     epsilon: float = 0.5
 
     def __post_init__(self) -> None:
-        check(at_least(self, 0, "epsilon"))
+        check(within(self, 0, MOST_WEIGHT, "epsilon"))
 
 
 METHODS: dict[str, type[Any]] = {
@@ -373,27 +385,3 @@ METHODS: dict[str, type[Any]] = {
     "sib": SibConfig,
     "sparsity": SparsityConfig,
 }
-
-
-def method_class(name: str) -> type[Any]:
-    """Find the configuration class of a method.
-
-    Args:
-        name: A name in :data:`METHODS`, or ``package.module:Class`` for a method that lives
-            outside this package.
-
-    Raises:
-        ConfigError: No such name, module or class.
-    """
-    if name in METHODS:
-        return METHODS[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        raise ConfigError(
-            f"method {name} is unknown: use one of {sorted(METHODS)}{did_you_mean(name, METHODS)}"
-        )
-    try:
-        found: type[Any] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"method {name} cannot be imported: {error}") from error
-    return found

@@ -9,6 +9,21 @@ from hsplid_core.errors import ConfigError, Fault
 
 Rule = tuple[bool, str | Fault]
 
+MOST_SEED = 2**32 - 1
+"""Largest seed that numpy's generators take, and with them Optuna's samplers."""
+MOST_SIDE = 4096
+"""Largest side of an image in pixels: one is 200 MB then, and no classifier is trained on more."""
+MOST_IN_BATCH = 65_536
+"""Most images at a time: larger batches fit no device, nor is a method published for them."""
+MOST_IMAGES = 1_000_000_000
+"""Most images of a subset: more than any data set has."""
+MOST_EPOCHS = 100_000
+"""Most epochs: an epoch of a second each would take more than a day."""
+MOST_STEPS = 10_000
+"""Most steps of an attack or an integral: each is a pass through the network."""
+MOST_WEIGHT = 1_000_000
+"""Largest weight of a term: a thousand times the largest published one, S-IB's 1000."""
+
 
 class Section:
     """Base of the dataclasses that a sweep's YAML becomes: a misspelt key is an error."""
@@ -32,21 +47,44 @@ def check(rules: Iterable[Rule]) -> None:
         raise ConfigError(*broken)
 
 
-def at_least(section: object, least: int, *fields: str, null: str | None = None) -> Iterator[Rule]:
-    """Make the rule that fields have a least value.
+def within(
+    section: object, least: float, most: float, *fields: str, null: str | None = None
+) -> Iterator[Rule]:
+    """Make the rule that fields lie in a range; NaN and infinity lie in none.
 
     Args:
         section: The configuration.
         least: Smallest value allowed; 0 reads "0 or more".
+        most: Largest value allowed: beyond it lie slips, and what the computation cannot take.
         fields: Names of the fields.
         null: What null stands for, where a field may be it.
     """
-    allowed = "0 or more" if least == 0 else f"at least {least}"
+    low = "0 or more" if least == 0 else f"at least {least}"
     otherwise = "" if null is None else f", or null for {null}"
     for field in fields:
         value = getattr(section, field)
-        holds = (value is None and null is not None) or value >= least
-        yield holds, Fault(field, f"is {value}: use {allowed}{otherwise}")
+        if value is None and null is not None:
+            continue
+        allowed = f"at most {most:,}" if value > most else low
+        yield least <= value <= most, Fault(field, f"is {value}: use {allowed}{otherwise}")
+
+
+def positive(
+    section: object, most: float, *fields: str, null: str | None = None
+) -> Iterator[Rule]:
+    """Make the rule that fields lie above 0, up to a largest value.
+
+    Args:
+        section: The configuration.
+        most: Largest value allowed.
+        fields: Names of the fields.
+        null: What null stands for, where a field may be it.
+    """
+    otherwise = "" if null is None else f", or null for {null}"
+    for field in fields:
+        value = getattr(section, field)
+        holds = (value is None and null is not None) or 0 < value <= most
+        yield holds, Fault(field, f"is {value}: use a value above 0, at most {most:,}{otherwise}")
 
 
 def one_of(section: object, field: str, allowed: Sequence[str]) -> Rule:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from hsplid_core.config.rules import Section, at_least, check
+from hsplid_core.config.rules import MOST_EPOCHS, Section, check, within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class ScheduleConfig(Section):
         marks = self.milestones
         check(
             [
-                *at_least(self, 0, "warmup_epochs"),
+                *within(self, 0, MOST_EPOCHS, "warmup_epochs"),
                 (
                     # At 0 the first steps would do nothing but wait.
                     0 < self.warmup_start <= 1,
@@ -54,9 +54,9 @@ class ScheduleConfig(Section):
                 ),
                 # Above 1 the rate would rise, which no cosine is meant to do.
                 (0 <= self.final <= 1, f"final is {self.final}: use a share in [0, 1]"),
-                *at_least(self, 1, "step_epochs"),
+                *within(self, 1, MOST_EPOCHS, "step_epochs"),
                 (
-                    all(mark >= 1 for mark in marks)
+                    all(1 <= mark <= MOST_EPOCHS for mark in marks)
                     and all(earlier < later for earlier, later in pairwise(marks)),
                     f"milestones is {list(marks)}: use epochs from 1 on, in ascending order",
                 ),

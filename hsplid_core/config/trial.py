@@ -19,7 +19,18 @@ from hsplid_core.config.analyses import (
     SinglePixelConfig,
 )
 from hsplid_core.config.augmentation import AugmentationConfig
-from hsplid_core.config.rules import Section, at_least, check
+from hsplid_core.config.rules import (
+    MOST_EPOCHS,
+    MOST_IMAGES,
+    MOST_IN_BATCH,
+    MOST_SEED,
+    MOST_SIDE,
+    MOST_STEPS,
+    Section,
+    check,
+    positive,
+    within,
+)
 from hsplid_core.config.schedule import ScheduleConfig
 
 
@@ -57,7 +68,9 @@ class DataConfig(Section):
     def __post_init__(self) -> None:
         check(
             [
-                *at_least(self, 8, "image_size"),
+                *within(self, 8, MOST_SIDE, "image_size"),
+                *within(self, 0, MOST_SEED, "split_seed"),
+                *within(self, 1, MOST_SIDE, "bandwidth"),
                 (
                     0 < self.val_fraction < 1,
                     f"val_fraction is {self.val_fraction}: use a share between 0 and 1",
@@ -66,6 +79,11 @@ class DataConfig(Section):
                     self.transform in ("none", "flip") or 1 <= self.bandwidth <= self.image_size,
                     f"bandwidth is {self.bandwidth}: {self.transform} keeps 1 to "
                     f"{self.image_size} frequencies of images of {self.image_size} pixels",
+                ),
+                (
+                    self.pixel is None or self.pixel.side <= self.image_size,
+                    f"pixel.side is {self.pixel and self.pixel.side}: images have "
+                    f"{self.image_size} pixels a side",
                 ),
             ]
         )
@@ -106,7 +124,11 @@ class ModelConfig(Section):
     def __post_init__(self) -> None:
         check(
             [
-                (0 < self.width <= 4, f"width is {self.width}: use a factor in (0, 4]"),
+                # One channel of 64, the first layer of a ResNet, is the least there can be.
+                (
+                    1 / 64 <= self.width <= 4,
+                    f"width is {self.width}: use a factor from 1/64 to 4",
+                ),
                 (
                     self.weights is None or self.checkpoint is None,
                     f"weights is {self.weights} and checkpoint is {self.checkpoint}: give one of "
@@ -156,8 +178,8 @@ class TrainingConfig(Section):
     def __post_init__(self) -> None:
         check(
             [
-                *at_least(self, 1, "epochs"),
-                *at_least(self, 2, "batch_size"),
+                *within(self, 1, MOST_EPOCHS, "epochs"),
+                *within(self, 2, MOST_IN_BATCH, "batch_size"),
                 (
                     1 <= self.accumulation <= max(1, self.batch_size // 2),
                     f"accumulation is {self.accumulation}: use 1 to half the batch_size, "
@@ -167,9 +189,11 @@ class TrainingConfig(Section):
                     0 < self.learning_rate <= 10,
                     f"learning_rate is {self.learning_rate}: use a value in (0, 10]",
                 ),
-                *at_least(self, 0, "weight_decay"),
+                # At 10 and a step size of 0.1, AdamW leaves nothing of a weight after a step.
+                *within(self, 0, 10, "weight_decay"),
                 (0 <= self.beta1 < 1, f"beta1 is {self.beta1}: use a value in [0, 1)"),
-                (self.clip_norm > 0, f"clip_norm is {self.clip_norm}: use a value above 0"),
+                # So large that nothing is clipped, but finite.
+                *positive(self, 1_000_000_000, "clip_norm"),
                 (
                     self.schedule.warmup_epochs == 0 or self.schedule.warmup_epochs < self.epochs,
                     f"schedule.warmup_epochs is {self.schedule.warmup_epochs}: leave at least one "
@@ -232,10 +256,11 @@ class EvaluationConfig(Section):
                     len(self.epsilons_255) > 0 and all(0 < e <= 255 for e in self.epsilons_255),
                     f"epsilons_255 is {self.epsilons_255}: give one or more values in (0, 255]",
                 ),
-                *at_least(self, 1, "steps"),
-                (self.relative_step > 0, f"relative_step is {self.relative_step}: use above 0"),
-                *at_least(self, 1, "restarts"),
-                *at_least(self, 1, "max_images", null="all"),
-                *at_least(self, 1, "every", "batch_size"),
+                *within(self, 1, MOST_STEPS, "steps", "restarts"),
+                # Two radii lead from any point of the ball to any other.
+                *positive(self, 2, "relative_step"),
+                *within(self, 1, MOST_IMAGES, "max_images", null="all"),
+                *within(self, 1, MOST_EPOCHS, "every"),
+                *within(self, 1, MOST_IN_BATCH, "batch_size"),
             ]
         )

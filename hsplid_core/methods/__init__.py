@@ -1,5 +1,6 @@
 """The training methods of the papers: one file each, found by name."""
 
+from hsplid_core.config.method_classes import method_class
 from hsplid_core.config.methods import (
     METHODS,
     AdversarialConfig,
@@ -10,7 +11,6 @@ from hsplid_core.config.methods import (
     NormAdversarialConfig,
     SibConfig,
     SparsityConfig,
-    method_class,
 )
 from hsplid_core.methods.hsplid import HsplidTerm
 from hsplid_core.methods.objective import (

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from pydantic import TypeAdapter, ValidationError
 
 from hsplid_core.errors import ConfigError
 from search_spaces import SWITCH_PREFIX, ParameterValue
+from sweeps.spec.allowed_values import describe, kind_at
 from sweeps.spec.find_space import find_space
 from sweeps.spec.metric_names import check_metrics
 from sweeps.spec.sweep_spec import SweepSpec
-from trainables.config import TrialConfig
+from trainables.config import TrialConfig, split_path
 
 _TRIES = 20
 
@@ -61,10 +64,11 @@ def probe_space(
         trial = study.ask()
         try:
             values = space(trial)
+            _check_types(values)
             _check_trial(spec, config.with_parameters({**values, **fixed}))
         except ConfigError as error:
             raise ConfigError(f"search.space {spec.search.space}: {error}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # A person's own function: whatever it raises is an answer for that person.
             text = f"{type(error).__name__}: {error}"
             raise ConfigError(f"search.space {spec.search.space} fails: {text}") from error
@@ -72,6 +76,18 @@ def probe_space(
     _refuse_other_networks(spec, found)
     order = list(values)
     return SpaceProbe({name: found[name] for name in sorted(found, key=lambda n: _rank(order, n))})
+
+
+def _check_types(values: Mapping[str, ParameterValue]) -> None:
+    """Refuse values of which a field is never made, as a word that it does not know."""
+    for path, value in values.items():
+        kind: Any = kind_at(split_path(path))
+        if kind is None:
+            continue  # no field, or of a class from outside: the configuration tells
+        try:
+            TypeAdapter(kind).validate_python(value)
+        except ValidationError:
+            raise ConfigError(f"parameter {path} is {value!r}: use {describe(kind)}") from None
 
 
 def _check_trial(spec: SweepSpec, config: TrialConfig) -> None:

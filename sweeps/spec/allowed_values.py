@@ -11,7 +11,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel
 
 from hsplid_core.bucket_path import BucketPath
-from hsplid_core.config.methods import METHODS, method_class
+from hsplid_core.config.method_classes import method_class
+from hsplid_core.config.methods import METHODS
 from hsplid_core.errors import ConfigError
 from sweeps.spec.sweep_spec import SweepSpec
 
@@ -41,7 +42,10 @@ def fields_of(kind: object) -> dict[str, Any]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return {name: field.annotation for name, field in kind.model_fields.items()}
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        hints = get_type_hints(kind)
+        try:
+            hints = get_type_hints(kind)
+        except NameError:  # a class from outside, whose types are known to a type checker alone
+            return {}
         return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
     if get_origin(kind) in (Union, UnionType):  # a section that may be null
         return {name: k for member in get_args(kind) for name, k in fields_of(member).items()}

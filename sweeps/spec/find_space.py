@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import Any
 
 from hsplid_core.errors import ConfigError, did_you_mean
-from search_spaces import (
-    SPACES,
-    SearchSpace,
-)
-
-if TYPE_CHECKING:
-    pass
+from search_spaces import SPACES, SearchSpace
 
 
 def find_space(text: str) -> SearchSpace:
@@ -41,16 +36,29 @@ def find_space(text: str) -> SearchSpace:
     found = getattr(_module(text, source), attribute, None)
     if found is None:
         raise ConfigError(f"space is {text!r}: {source} has no {attribute}")
-    if not callable(found):
+    if not (isinstance(found, SearchSpace) or _is_function_of_one(found)):
         raise ConfigError(f"space is {text!r}: {attribute} is no function of an Optuna trial")
     return found if isinstance(found, SearchSpace) else SearchSpace(found)
+
+
+def _is_function_of_one(found: Any) -> bool:
+    """Tell, without calling it, whether something can be a function of a trial."""
+    if not callable(found) or isinstance(found, type) or inspect.isbuiltin(found):
+        return False
+    try:
+        inspect.signature(found).bind(None)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _module(text: str, source: str) -> ModuleType:
     try:
         return _load(Path(source)) if source.endswith(".py") else importlib.import_module(source)
-    except (ImportError, OSError, SyntaxError) as error:
-        raise ConfigError(f"space is {text!r}: cannot import {source}: {error}") from error
+    except (Exception, SystemExit) as error:
+        # Whatever a person's file does while it is imported, or a name that is none.
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise ConfigError(f"space is {text!r}: cannot import {source}: {reason}") from error
 
 
 def _load(path: Path) -> ModuleType:

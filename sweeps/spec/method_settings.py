@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from hsplid_core.config.methods import method_class
+from hsplid_core.config.method_classes import method_class
 from hsplid_core.errors import ConfigError
 
 
@@ -53,4 +53,11 @@ def _configured(name: str, given: object) -> object:
         unknown = sorted(str(key) for key in given if key not in known)
         if unknown and not hasattr(kind, "__pydantic_config__"):
             raise ConfigError(f"method {name} has no {unknown[0]}, only {', '.join(known)}")
-    return TypeAdapter(kind).validate_python({} if given is None else given)
+    try:
+        return TypeAdapter(kind).validate_python({} if given is None else given)
+    except (ValidationError, ConfigError):
+        raise
+    except Exception as error:
+        # Of a class from outside, whatever its own code raises.
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise ConfigError(f"method {name} refuses its settings: {reason}") from error

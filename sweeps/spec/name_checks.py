@@ -14,7 +14,7 @@ from hsplid_core.config.analyses import MarginsConfig
 from hsplid_core.config.names import ATTRIBUTIONS, DATA_SETS, NETWORKS, REGIONS, SCORES, TEST_SETS
 from hsplid_core.errors import ConfigError, did_you_mean
 
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 
 
 def check_names(
@@ -40,7 +40,7 @@ def check_names(
                 "data set and evaluate on this one",
             ),
             *((False, fault) for fault in _model_faults(model)),
-            _region_rule(evaluation.region),
+            _region_rule(evaluation.region, data.image_size),
             _margins_rule(evaluation.margins, data.image_size),
             (
                 # An image can be mirrored at its border once only.
@@ -76,7 +76,7 @@ def _model_faults(model: ModelConfig) -> list[str]:
     return model_faults(model)
 
 
-def _region_rule(name: str) -> tuple[bool, str]:
+def _region_rule(name: str, image_size: int) -> tuple[bool, str]:
     if name in REGIONS:
         return True, ""
     from hsplid_core.attacks import find_region
@@ -85,7 +85,12 @@ def _region_rule(name: str) -> tuple[bool, str]:
         find_region(name)
     except ConfigError as error:
         return False, f"evaluation.{error}"
-    return True, ""
+    side = name.removeprefix("block_")
+    return (
+        not side.isdecimal() or int(side) <= image_size,
+        f"evaluation.region is {name}: a block of images of {image_size} pixels has a side of 1 "
+        f"to {image_size}",
+    )
 
 
 def _rule(path: str, name: str, known: Iterable[str]) -> tuple[bool, str]:

@@ -19,6 +19,7 @@ from trainables.config import ParameterValue, split_path
 # One colon may stand in the name of a method from outside: package.module:Class.
 _KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?")
 _BEGINS_OTHER_THAN_PLAIN_TEXT = "'\"[{&*!|>"
+_MOST_SHOWN = 60  # characters of an override, in an error
 _SEARCHABLE = ("data.pixel", "model", "method", "recipe", "training", "evaluation", "seed")
 
 
@@ -59,21 +60,22 @@ def parse_overrides(texts: Sequence[str]) -> list[Override]:
     return overrides
 
 
-def _parse(text: str) -> Override:
-    if text.startswith("~") and _KEY.fullmatch(text[1:]):
-        return Override(text[1:], removes=True)
-    path, equals, value = text.partition("=")
+def _parse(given: str) -> Override:
+    shown = given if len(given) <= _MOST_SHOWN else f"{given[:_MOST_SHOWN]}..."
+    if given.startswith("~") and _KEY.fullmatch(given[1:]):
+        return Override(given[1:], removes=True)
+    path, equals, value = given.partition("=")
     if not equals or not _KEY.fullmatch(path):
         raise ConfigError(
-            f"override {text!r}: write key.path=value, for instance training.epochs=3"
+            f"override {shown!r}: write key.path=value, for instance training.epochs=3"
         )
     if path.split(".")[0] == "demo":
         rest = path.partition(".")[2] or "training.epochs"
         raise ConfigError(
-            f"override {text!r}: overrides win over the demo section; write {rest}=... instead"
+            f"override {shown!r}: overrides win over the demo section; write {rest}=... instead"
         )
     if not value.strip():
-        raise ConfigError(f"override {text!r}: there is no value; write {path}=null for none")
+        raise ConfigError(f"override {shown!r}: there is no value; write {path}=null for none")
     # A command line has no comments, which YAML sees in the experiment's name "run #3".
     if re.search(r"(^|\s)#", value) and value.strip()[0] not in _BEGINS_OTHER_THAN_PLAIN_TEXT:
         return Override(path, value.strip())
@@ -81,7 +83,7 @@ def _parse(text: str) -> Override:
         return Override(path, parse_yaml(value))
     except yaml.YAMLError as error:
         problem = yaml_problem(error)
-        raise ConfigError(f"override {text!r}: the value is not YAML ({problem})") from error
+        raise ConfigError(f"override {shown!r}: the value is not YAML ({problem})") from error
 
 
 def apply_overrides(values: Mapping[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:

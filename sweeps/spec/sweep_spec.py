@@ -25,6 +25,7 @@ from pydantic_core import PydanticKnownError
 
 from hsplid_core.bucket_path import AnyPath, BucketPath, any_path
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
+from hsplid_core.config.rules import MOST_EPOCHS, MOST_SEED
 from hsplid_core.errors import ConfigError
 from sweeps.spec.addresses import check_cluster_address, check_tracking_uri
 from sweeps.spec.find_space import find_space
@@ -34,11 +35,15 @@ from sweeps.spec.name_checks import check_names
 from sweeps.spec.objective import Objective
 from sweeps.spec.study_url import check_storage
 from sweeps.storage.bucket_mirror import local_folder
+from sweeps.storage.file_names import RESERVED_NAMES
 from trainables.config import TrialConfig, check_recipe
 
 # What they stand for is in sweeps.search: samplers and schedulers.
 SamplerName = Literal["tpe", "nsga2", "nsga3", "gp", "random", "qmc", "grid"]
 SchedulerName = Literal["none", "mo_asha", "asha", "median"]
+
+MOST_TRIALS = 100_000  # a sampler looks at all of them for each new one
+MOST_CORES = 4096
 
 
 def absolute(path: Path) -> Path:
@@ -67,6 +72,11 @@ class ConstraintSpec(_Section):
     def _limits(self) -> Self:
         if self.minimum is None and self.maximum is None:
             raise ConfigError(f"constraint on {self.metric}: give a minimum or a maximum")
+        low, high = self.minimum, self.maximum
+        if low is not None and high is not None and low > high:
+            raise ConfigError(
+                f"minimum is {low:g}, above the maximum, {high:g}: no trial is within"
+            )
         return self
 
 
@@ -94,13 +104,14 @@ class SearchSpec(_Section):
 
     space: str
     sampler: SamplerName = "tpe"
-    seed: int = Field(default=0, ge=0)
-    startup_trials: int = Field(default=10, ge=0)
+    seed: int = Field(default=0, ge=0, le=MOST_SEED)
+    startup_trials: int = Field(default=10, ge=0, le=MOST_TRIALS)
     paper_first: bool = True
     constraints: tuple[ConstraintSpec, ...] = ()
     scheduler: SchedulerName = "none"
-    grace_epochs: int | None = Field(default=None, ge=1)
-    reduction_factor: int = Field(default=3, ge=2)
+    grace_epochs: int | None = Field(default=None, ge=1, le=MOST_EPOCHS)
+    # With more, not even the best of a rung of a hundred trials goes on.
+    reduction_factor: int = Field(default=3, ge=2, le=100)
 
     @field_validator("space")
     @classmethod
@@ -119,15 +130,19 @@ class ResourcesSpec(_Section):
         max_concurrent: Most trials at a time; None fills the cluster.
     """
 
-    cpu: float = Field(default=1.0, gt=0)
+    # Ray counts in ten-thousandths; no machine has more.
+    cpu: float = Field(default=1.0, ge=0.0001, le=MOST_CORES)
     gpu: float | Literal["auto"] = 0.0
-    max_concurrent: int | None = Field(default=None, ge=1)
+    max_concurrent: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
 
     @field_validator("gpu")
     @classmethod
     def _gpu_is_an_amount(cls, value: float | str) -> float | str:
-        if isinstance(value, float) and value < 0:
-            raise ConfigError(f"gpu is {value:g}: use 0 or more, or auto")
+        # Ray shares one GPU in ten-thousandths, and gives several as a whole.
+        if isinstance(value, float) and not (0.0001 <= value <= 1 or value in range(1024)):
+            raise ConfigError(
+                f"gpu is {value:g}: use 0.0001 to 1, a whole number from 0 to 1023, or auto"
+            )
         return value
 
 
@@ -144,9 +159,11 @@ class FailuresSpec(_Section):
     """
 
     stop_share: float = Field(default=0.5, ge=0, le=1)
-    stop_after: int = Field(default=4, ge=1)
-    memory_retries: int = Field(default=3, ge=0)
-    max_losses: int = Field(default=3, ge=0)
+    stop_after: int = Field(default=4, ge=1, le=MOST_TRIALS)
+    # Half of the largest batch so many times is one image.
+    memory_retries: int = Field(default=3, ge=0, le=16)
+    # Each takes a worker's start, some seconds.
+    max_losses: int = Field(default=3, ge=0, le=1000)
 
 
 class StudySpec(_Section):
@@ -180,8 +197,8 @@ class ClusterSpec(_Section):
     """
 
     address: str | None = None
-    num_cpus: int | None = Field(default=None, ge=1)
-    num_gpus: int | None = Field(default=None, ge=0)
+    num_cpus: int | None = Field(default=None, ge=1, le=MOST_CORES)
+    num_gpus: int | None = Field(default=None, ge=0, le=1024)
     lost_after: float = Field(default=10.0, ge=0, le=10_080)
 
     @field_validator("address")
@@ -201,7 +218,7 @@ class TrackingSpec(_Section):
     """
 
     uri: str | None = None
-    experiment: str | None = None
+    experiment: str | None = Field(default=None, max_length=500)  # MLflow takes no longer one
 
     @field_validator("uri")
     @classmethod
@@ -254,25 +271,37 @@ class SweepSpec(_Section):
         failures: What is done about trials that fail.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    description: str = ""
+    # The folder's name, which file systems end at 255 bytes and to which numbers are added.
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    description: str = Field(default="", max_length=4000)  # a tag of MLflow holds 8000 bytes
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     method: dict[str, Any] = Field(min_length=1)
     recipe: str | None = None
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MOST_SEED)
     pretrain: str | None = None
     objectives: tuple[Objective, ...] = _DEFAULT_OBJECTIVES
     search: SearchSpec
-    trials: int = Field(ge=1)
+    trials: int = Field(ge=1, le=MOST_TRIALS)
     resources: ResourcesSpec = ResourcesSpec()
     cluster: ClusterSpec = ClusterSpec()
     storage: _Storage = Path("runs")
     tracking: TrackingSpec = TrackingSpec()
     study: StudySpec = StudySpec()
     failures: FailuresSpec = FailuresSpec()
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_free(cls, value: str) -> str:
+        # Case does not tell files apart everywhere.
+        if value.lower() in RESERVED_NAMES:
+            raise ConfigError(
+                f"name is {value}: the storage has a folder or file of that name that is no "
+                "sweep's; use another"
+            )
+        return value
 
     @field_validator("method", mode="before")
     @classmethod
@@ -315,6 +344,11 @@ class SweepSpec(_Section):
             raise ConfigError(
                 f"search.scheduler is {search.scheduler}: it compares one objective, and there "
                 f"are {len(self.objectives)}; use mo_asha"
+            )
+        if search.grace_epochs is not None and search.grace_epochs > self.training.epochs:
+            raise ConfigError(
+                f"search.grace_epochs is {search.grace_epochs}: a trial has training.epochs, "
+                f"{self.training.epochs}; use at most as many"
             )
         late = [goal.metric for goal in self.objectives if only_when_due(goal.metric)]
         if search.scheduler != "none" and late and self.evaluation.every > self.grace_epochs:

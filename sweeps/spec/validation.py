@@ -6,6 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -30,6 +31,9 @@ _STAND_IN: Mapping[str, Any] = {
 }
 # Keys of earlier versions.
 _RENAMED: Mapping[str, str] = {"max_failures": "failures.max_losses"}
+# What Linux takes as a path, and as a name in one.
+_MOST_CHARACTERS, _MOST_IN_NAME = 4096, 255
+_TOO_LARGE = 2**63  # for an integer of 64 bits
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument", "invalid_key")
 
 
@@ -48,11 +52,15 @@ def validated(values: Mapping[str, Any], *, source: str) -> SweepSpec:
     Raises:
         ConfigError: Values are wrong; the message has one line for each fault.
     """
+    values = _with_text_keys(values)
     slips = list(_slips(values, ()))
     faults = {slip.text: slip.place for slip in slips}
     remaining = copy.deepcopy(dict(values))
     # A slip within a list stays, so that the list's other members are still looked at.
     outside_lists = [place for place, _ in slips if all(isinstance(key, str) for key in place)]
+    # What is wrong with a list that has a slip may follow from that.
+    holding = {place[:depth] for place, _ in slips for depth in range(1, len(place))}
+    holding -= {place[:depth] for place in outside_lists for depth in range(1, len(place))}
     removed = {_remove(remaining, place) for place in outside_lists}
     # A section with a fault of type is not checked for ranges: take the faulty values out and
     # look again, until nothing new turns up.
@@ -62,7 +70,7 @@ def validated(values: Mapping[str, Any], *, source: str) -> SweepSpec:
             break
         except ValidationError as error:
             translated = list(_translate(error.errors(), values))
-        found = [fault for fault in translated if fault.place not in removed]
+        found = [fault for fault in translated if fault.place not in removed | holding]
         for fault in found:
             faults.setdefault(fault.text, fault.place)
             removed |= {fault.place, _remove(remaining, fault.place)}
@@ -96,6 +104,13 @@ def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _with_text_keys(node: Any) -> Any:
+    """Turn keys that YAML reads as numbers or words of its own into text, at every depth."""
+    if isinstance(node, Mapping):
+        return {str(key): _with_text_keys(value) for key, value in node.items()}
+    return [_with_text_keys(value) for value in node] if isinstance(node, list) else node
+
+
 def _rank(order: Sequence[str], place: Place) -> int:
     """Order faults as the sections of the file; what is missing comes last."""
     section = str(place[0]) if place else ""
@@ -125,10 +140,31 @@ def _slips(node: object, place: Place) -> Iterator[_Fault]:
             yield from _slips(value, (*place, index))
         return
     kind = _schema.kind_at(place)
+    if kind is None:
+        return
     slips = isinstance(node, bool) and bool not in _schema.alternatives(kind)
     endless = isinstance(node, float) and not math.isfinite(node)
-    if kind is not None and (slips or endless):
+    if slips or endless:
         yield _Fault(place, _wrong_value(place, node))
+    elif isinstance(node, int) and abs(node) >= _TOO_LARGE:
+        yield _Fault(place, _wrong_value(place, node, "a number of fewer digits"))
+    elif isinstance(node, str) and (allowed := _text_fault(node, place, kind)):
+        yield _Fault(place, _wrong_value(place, node, allowed))
+
+
+def _text_fault(text: str, place: Place, kind: object) -> str | None:
+    """Say what a text should be that no field can take, whatever it stands for."""
+    many_lines = place == ("description",)
+    if not all(c.isprintable() or (many_lines and c in "\n\t") for c in text):
+        return "a text without control characters"
+    if len(text) > _MOST_CHARACTERS:
+        return f"a text of at most {_MOST_CHARACTERS:,} characters"
+    if not text.strip() and not many_lines and all(isinstance(key, str) for key in place):
+        return "a text that is not empty"
+    is_path = Path in _schema.alternatives(kind) or place == ("storage",)
+    if is_path and any(len(part.encode()) > _MOST_IN_NAME for part in text.split("/")):
+        return f"a path whose names have at most {_MOST_IN_NAME} bytes each"
+    return None
 
 
 def _translate(errors: Sequence[ErrorDetails], values: Mapping[str, Any]) -> Iterator[_Fault]:
@@ -175,6 +211,8 @@ def _fault(error: ErrorDetails, values: Mapping[str, Any]) -> _Fault:
         "greater_than_equal": f"{context.get('ge', 0):g} or more",
         "greater_than": f"a value above {context.get('gt', 0):g}",
         "string_pattern_mismatch": "letters, digits, '_', '.' and '-'",
+        "less_than_equal": f"{context.get('le', 0):,} or less",
+        "string_too_long": f"at most {context.get('max_length')} characters",
         "string_too_short": "a text that is not empty",
         "too_short": "at least one entry",
     }

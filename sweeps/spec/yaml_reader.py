@@ -94,6 +94,9 @@ def parse_yaml(text: str) -> Any:
         return yaml.load(text, Loader=_Loader)
     except RecursionError:
         raise yaml.YAMLError("it is nested too deeply") from None
+    except ValueError as error:
+        # Of Python's types behind the tags: a day 99, or an integer of 5,000 digits.
+        raise yaml.YAMLError(f"a value cannot be read ({error})") from error
 
 
 def yaml_problem(error: yaml.YAMLError) -> str:

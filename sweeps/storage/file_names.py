@@ -5,3 +5,6 @@ from __future__ import annotations
 REPORT_FILE = "report.html"
 FRONT_FILE = "front.png"
 TRIALS_FILE = "trials.parquet"
+
+RESERVED_NAMES = ("cache", "pretrained", "mlruns", "mlartifacts", "mlflow.db")
+"""Names in the storage that no sweep may have: of caches, initial weights, and MLflow's files."""

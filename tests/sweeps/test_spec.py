@@ -310,7 +310,7 @@ def test_anchors_may_be_merged_and_replaced() -> None:
         ("training.learning_rate=11", "training.learning_rate is 11.0: use a value in (0, 10]"),
         ("method.hsplid.rho_s=-1", "method.hsplid.rho_s is -1.0: use 0 or more"),
         ("trials=0", "trials is 0: use 1 or more"),
-        ("resources.cpu=0", "resources.cpu is 0: use a value above 0"),
+        ("resources.cpu=0", "resources.cpu is 0: use 0.0001 or more"),
         ("objectives=[]", "objectives is []: give one or more different metrics"),
         (
             "objectives=[{metric: a}, {metric: a}]",
@@ -338,8 +338,8 @@ def test_the_first_rung_leaves_room_for_a_second(epochs: int, factor: int, grace
     changes = [f"training.epochs={epochs}", f"search.reduction_factor={factor}"]
     spec = load_spec("coco_hsplid", parse_overrides(changes))
     assert spec.grace_epochs == grace
-    named = load_spec("coco_hsplid", parse_overrides([*changes, "search.grace_epochs=5"]))
-    assert named.grace_epochs == 5
+    named = load_spec("coco_hsplid", parse_overrides([*changes, f"search.grace_epochs={epochs}"]))
+    assert named.grace_epochs == epochs
 
 
 def test_an_empty_method_is_refused(write: WriteSpec) -> None:

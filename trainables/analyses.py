@@ -8,12 +8,15 @@ trials into one file each. The next analysis is one more function in :data:`ANAL
 
 from __future__ import annotations
 
+from hsplid_core.attacks import find_region
 from hsplid_core.config import EvaluationConfig
 from hsplid_core.data import ImageSet
+from hsplid_core.errors import ConfigError
 from hsplid_core.saliency import check_scores
 from trainables.analysis import Analysis, Findings, Subject, Table
 from trainables.confirmation import confirmation
 from trainables.margins import margins
+from trainables.robustness import suite_of
 from trainables.saliency import saliency
 from trainables.single_pixel import planted_pixels, single_pixel
 
@@ -33,8 +36,16 @@ def check_analyses(evaluation: EvaluationConfig, validation: ImageSet) -> None:
         validation: Images that they will look at.
 
     Raises:
-        ConfigError: A score needs masks, or the benchmark a planted pixel, that the images lack.
+        ConfigError: A region or a score needs masks, or the benchmark a planted pixel, that the
+            images lack.
     """
+    for threat in suite_of(evaluation).threats:
+        region = find_region(threat.region)
+        if region.needs_mask and not validation.has_masks:
+            raise ConfigError(
+                f"evaluation.region is {region.name}, but this data has no object "
+                "masks: use full, left or right"
+            )
     if evaluation.saliency is not None:
         check_scores(evaluation.saliency.scores, has_masks=validation.has_masks)
     if evaluation.single_pixel is not None:

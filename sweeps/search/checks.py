@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hsplid_core.errors import ConfigError
 from search_spaces import ParameterValue
 from sweeps.spec.loading import load_pretrain_spec, load_spec
 from sweeps.spec.overrides import Override, fixed_parameters
 from sweeps.spec.sweep_spec import SweepSpec
+from trainables.config import split_path
 
 if TYPE_CHECKING:
     from sweeps.search.space_probe import SpaceProbe
@@ -48,6 +50,20 @@ def check_sweep(name_or_file: str, overrides: Sequence[Override]) -> CheckedSwee
 
     fixed = fixed_parameters(spec.resolved(), overrides)
     space = probe_space(spec, fixed)
+    if "recipe" in fixed or "recipe" not in space.names:
+        _refuse_unused_settings(spec, fixed)
     if spec.search.sampler == "grid":
         grid_of(spec, fixed, space)
     return CheckedSweep(spec, space, fixed)
+
+
+def _refuse_unused_settings(spec: SweepSpec, fixed: Mapping[str, ParameterValue]) -> None:
+    """Refuse overrides of a method that takes part in no trial, for they would change nothing."""
+    taking_part = spec.trial_config().methods
+    for path in fixed:
+        section, name, *_ = [*split_path(path), ""]
+        if section == "method" and name not in taking_part:
+            raise ConfigError(
+                f"override {path}: {name} takes no part, for recipe is {spec.recipe}; add it, "
+                f"recipe={spec.recipe}+{name}, or leave the value out"
+            )

@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
 from hsplid_core.errors import ConfigError, did_you_mean
@@ -43,7 +43,7 @@ def find_space(text: str) -> SearchSpace:
 
 def _is_function_of_one(found: Any) -> bool:
     """Tell, without calling it, whether something can be a function of a trial."""
-    if not callable(found) or isinstance(found, type) or inspect.isbuiltin(found):
+    if isinstance(found, type | BuiltinFunctionType) or not callable(found):
         return False
     try:
         inspect.signature(found).bind(None)

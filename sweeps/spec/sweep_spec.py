@@ -333,11 +333,6 @@ class SweepSpec(_Section):
         return self
 
     @model_validator(mode="after")
-    def _recipe_fits(self) -> Self:
-        check_recipe(self.recipe, self.method)
-        return self
-
-    @model_validator(mode="after")
     def _scheduler_fits(self) -> Self:
         search = self.search
         if search.scheduler in ("asha", "median") and len(self.objectives) > 1:
@@ -361,6 +356,7 @@ class SweepSpec(_Section):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
+        check_recipe(self.recipe, self.method)
         check_names(self.data, self.model, self.training, self.evaluation)
         return self
 

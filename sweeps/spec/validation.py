@@ -34,6 +34,7 @@ _RENAMED: Mapping[str, str] = {"max_failures": "failures.max_losses"}
 # What Linux takes as a path, and as a name in one.
 _MOST_CHARACTERS, _MOST_IN_NAME = 4096, 255
 _TOO_LARGE = 2**63  # for an integer of 64 bits
+_MOST_TOLD = 4  # keys that may have been meant
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument", "invalid_key")
 
 
@@ -257,11 +258,12 @@ def _nearest(place: Place) -> str | None:
         return f"{field} (the released code's {near})"
     if near:
         return _dotted((*section, near))
-    for other in _schema.all_places():
-        names = _schema.released_names(other[:-1])
-        if key == other[-1]:
-            return _dotted(other)
-        if names.get(key) == other[-1]:
+    elsewhere = list(_schema.all_places())
+    if same := [_dotted(other) for other in elsewhere if other[-1] == key]:
+        # Several methods have a weight: each is told.
+        return " or ".join(same[:_MOST_TOLD])
+    for other in elsewhere:
+        if _schema.released_names(other[:-1]).get(key) == other[-1]:
             return f"{_dotted(other)} (the released code's {key})"
     return None
 

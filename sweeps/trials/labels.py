@@ -19,6 +19,8 @@ _METRICS = {
 START_LABEL = "pretrained start"
 
 _ABBREVIATIONS = {"learning_rate": "lr", "weight_decay": "decay"}
+# Names that say nothing without their method's.
+_NEED_THEIR_SECTION = ("weight", "epsilon", "kind", "mode")
 
 
 def metric_label(metric: str) -> str:
@@ -63,12 +65,14 @@ def value_text(value: ParameterValue, *, digits: int | None = None) -> str:
 
 
 def short_names(paths: Iterable[str]) -> dict[str, str]:
-    """Shorten dotted paths to their last component, or the last two where that is ambiguous."""
+    """Shorten dotted paths to their last component, or the last two where that is not enough."""
     paths = list(paths)
     last = {path: path.rpartition(".")[2] for path in paths}
     uses = Counter(last.values())
     return {
-        path: _ABBREVIATIONS.get(name, name) if uses[name] == 1 else ".".join(path.split(".")[-2:])
+        path: _ABBREVIATIONS.get(name, name)
+        if uses[name] == 1 and name not in _NEED_THEIR_SECTION
+        else ".".join(path.split(".")[-2:])
         for path, name in last.items()
     }
 

@@ -19,6 +19,7 @@ def test_tables_of_names_and_of_what_they_stand_for_agree() -> None:
     untrained = [name for name, entry in DATA_SETS.items() if entry.training is None]
     assert tuple(untrained) == names.TEST_SETS
     assert set(methods.METHODS.values()) == set(BUILDERS)
+    assert set(names.METHOD_METRICS) == set(methods.METHODS)
 
 
 def test_networks_and_their_weights_are_torchvisions() -> None:

@@ -172,6 +172,7 @@ def test_numbers_are_written_short(value: float, text: str) -> None:
 
 def test_names_are_shortened_as_far_as_they_stay_apart() -> None:
     paths = ["method.hsplid.sigma", "method.sib.sigma", "training.learning_rate", "seed"]
+    assert list(short_names(["method.sparsity.weight"]).values()) == ["sparsity.weight"]
     assert list(short_names(paths).values()) == ["hsplid.sigma", "sib.sigma", "lr", "seed"]
 
 

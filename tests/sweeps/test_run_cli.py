@@ -148,6 +148,10 @@ def test_a_run_hands_the_resolved_spec_to_the_engine(engine: FakeEngine) -> None
         (["coco_hsplid", "trials=-1"], "trials is -1: use 1 or more"),
         (["coco_hsplid", "pretrain=nope"], "error: pretrain is 'nope'"),
         (
+            ["coco_baselines", "recipe=cross_entropy", "method.hbar.lambda_x=0.1"],
+            "error: override method.hbar.lambda_x: hbar takes no part, for recipe is",
+        ),
+        (
             ["coco_hsplid", "~method.hsplid", "search.constraints=[]"],
             "error: search.space hsplid_composed: parameter method.hsplid.lambda_s",
         ),

@@ -357,6 +357,7 @@ def test_an_empty_method_is_refused(write: WriteSpec) -> None:
         # in another section
         ("learning_rate=1e-3", "training.learning_rate"),
         ("training.rho_s=1", "method.hsplid.rho_s"),
+        ("weight=0.1", "method.cross_entropy.weight or method.sparsity.weight"),
         # by the released code's name
         (
             "method.hsplid.lambda_cluster=1",

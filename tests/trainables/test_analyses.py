@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -98,3 +99,12 @@ def test_what_the_images_do_not_allow_is_told_before_training(data: DataConfig) 
     full = dataclasses.replace(base.evaluation, saliency=SaliencyConfig(), region="full")
     with pytest.raises(ConfigError, match="these images have none"):
         Trial(dataclasses.replace(base, data=digits, evaluation=full))
+
+
+def test_a_region_without_masks_is_refused_before_a_trial_trains(
+    data: DataConfig, tmp_path: Path
+) -> None:
+    plain = DataConfig(name="cifar10", image_size=32, cache_dir=tmp_path)
+    config = dataclasses.replace(tiny_trial(data), data=plain)
+    with pytest.raises(ConfigError, match=r"evaluation.region is background, but .* no object"):
+        Trial(config)

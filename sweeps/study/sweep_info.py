@@ -11,16 +11,28 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from hsplid_core.bucket_path import AnyPath, any_path
+from hsplid_core.errors import ConfigError
 from hsplid_core.files import replace_text
 from sweeps.spec.addresses import without_secrets
 from sweeps.spec.moved_storage import ABOUT_FILE, SPEC_FILE, move_of, read_spec_file
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.spec.validation import renamed, validated
 from trainables.config import ParameterValue
+
+_KINDS: Mapping[str, Any] = {
+    "fixed": dict,
+    "is_demo": bool,
+    "data_key": str,
+    "weights": str | None,
+    "baseline": list | None,
+    "tracking_uri": str,
+    "tags": dict,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +100,12 @@ def read_info(folder: Path) -> SweepInfo | None:
     Places below the storage are where they are now, also where the folder was moved with it.
 
     Raises:
-        ConfigError: The spec is not one that this version can read.
+        ConfigError: A file is damaged, or the spec is not one that this version can read.
     """
-    if not (folder / ABOUT_FILE).is_file():
+    file = folder / ABOUT_FILE
+    if not file.exists():
         return None
-    written = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
+    written = _read_about(file)
     if (move := move_of(folder)) is not None:
         written = move.values(written)
     baseline, weights = written["baseline"], written["weights"]
@@ -107,6 +120,23 @@ def read_info(folder: Path) -> SweepInfo | None:
         tags=written["tags"],
         is_pretraining=written.get("is_pretraining", False),
     )
+
+
+def _read_about(file: Path) -> dict[str, Any]:
+    try:
+        written = json.loads(file.read_text(encoding="utf-8"))
+        for name, kind in _KINDS.items():
+            if not isinstance(written[name], kind):
+                raise TypeError(f"{name} is {json.dumps(written[name])[:40]}")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        cause = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise ConfigError(
+            f"{file}, which says where the sweep came from, is damaged ({cause}); the study is "
+            "not: move the file away and run the sweep again (it goes on where it is), which "
+            "writes it anew"
+        ) from error
+    found: dict[str, Any] = written
+    return found
 
 
 def command_again(folder: Path, info: SweepInfo, *, fresh: bool = True) -> str:

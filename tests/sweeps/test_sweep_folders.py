@@ -13,6 +13,8 @@ from sweeps.spec.overrides import parse_overrides
 from sweeps.study.location import StorageError, StudyPlace, claim_place, find_place
 from sweeps.study.stored_sweep import find_folder
 from sweeps.study.study import load_study, open_study, sweep_folder
+from sweeps.study.sweep_info import SweepInfo, read_info, write_info
+from tests.sweeps.damages import DAMAGES
 from tests.sweeps.studies import complete_trial, write_study
 
 NOTES = {
@@ -103,3 +105,32 @@ def test_the_note_says_whose_study_it_is(tmp_path: Path) -> None:
         "sweep": "tiny",
         "number": 1,
     }
+
+
+@pytest.mark.parametrize("way", ["empty", "random", "text", "other json", "cut", "folder"])
+def test_a_damaged_note_of_where_a_sweep_came_from_is_told(way: str, tmp_path: Path) -> None:
+    spec = load_spec("coco_hsplid", parse_overrides([]))
+    info = SweepInfo(
+        spec=spec,
+        fixed={"training.epochs": 3},
+        is_demo=True,
+        data_key="k",
+        weights=None,
+        baseline=(0.5, 0.25),
+        tracking_uri="sqlite:////runs/mlflow.db",
+        tags={"host": "h"},
+    )
+    write_info(tmp_path, info)
+    assert read_info(tmp_path) == info
+    DAMAGES[way](tmp_path / "about.json")
+    with pytest.raises(
+        ConfigError, match=r"about.json, .*, is damaged .* run the sweep again"
+    ) as caught:
+        read_info(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_note_of_where_a_sweep_came_from_with_a_wrong_value_is_told(tmp_path: Path) -> None:
+    (tmp_path / "about.json").write_text('{"fixed": 5}')
+    with pytest.raises(ConfigError, match=r"is damaged \(fixed is 5\)"):
+        read_info(tmp_path)

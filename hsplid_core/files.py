@@ -22,18 +22,19 @@ ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 
-def make_folder(folder: Path, setting: str) -> None:
+def make_folder(folder: Path, setting: str, *, mode: int = 0o777) -> None:
     """Create a folder with its parents.
 
     Args:
         folder: The folder; may exist.
         setting: The argument that names it, for the error's text.
+        mode: Rights of a new folder, before the process's own mask.
 
     Raises:
         DataError: The folder can't be made, for instance because a file has its name.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
             f"{setting} must be a folder that can be created, got {folder} "

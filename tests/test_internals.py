@@ -34,7 +34,9 @@ def private_parts(path: Path) -> list[str]:
         elif isinstance(node, ast.Attribute):
             found.append(ast.unparse(node))
         elif isinstance(node, ast.keyword) and node.arg is not None:
-            found.append(f"ray.{node.arg}" if node.arg == "_node_ip_address" else "")
+            found.append(
+                f"ray.{node.arg}" if node.arg in ("_node_ip_address", "_temp_dir") else ""
+            )
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.append(node.value if " " not in node.value else "")
     return [

@@ -5,19 +5,57 @@ pyproject.toml has an upper bound for Ray, and a test finds each part where it i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ray import tune
     from ray.train._internal.storage import StorageContext
 
-# Arguments of ray.init for a cluster that only this machine can reach.
-LOCAL_NODE: Mapping[str, Any] = {"_node_ip_address": "127.0.0.1"}
-
 # Name of a logger that tells of every upload.
 PACKAGING_LOGGER = "ray._private.runtime_env.packaging"
+
+
+def local_node(folder: Path) -> Mapping[str, Any]:
+    """Return arguments of ray.init for a cluster that only this machine can reach.
+
+    Args:
+        folder: Where its sockets and logs are to be.
+    """
+    return {"_node_ip_address": "127.0.0.1", "_temp_dir": str(folder)}
+
+
+@contextmanager
+def own_token(file: Path) -> Iterator[None]:
+    """Let a cluster that is started inside ask for a token, which its processes read from a file.
+
+    Ray reads the variables when it is imported, and keeps the token.
+    """
+    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(file)}
+    before = {name: os.environ.get(name) for name in (*ours, "RAY_AUTH_TOKEN")}
+    os.environ.pop("RAY_AUTH_TOKEN", None)
+    os.environ.update(ours)
+    _read_token_anew()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        _read_token_anew()
+
+
+def _read_token_anew() -> None:
+    from ray import _raylet
+
+    compiled: Any = _raylet  # without types
+    compiled.Config.initialize("")
+    compiled.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager

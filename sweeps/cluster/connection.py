@@ -8,16 +8,18 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import ray
 from ray.exceptions import RayError
 
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, SaliencyError
 from sweeps.cluster.node_watch import rejoin_until, watched
+from sweeps.cluster.session_folder import session_folder, write_token
 from sweeps.cluster.token import use_token
 from sweeps.spec.sweep_spec import ClusterSpec
 from sweeps.terminal.stop_signals import starting_processes
-from trainables.internals import LOCAL_NODE, loopback_only
+from trainables.internals import local_node, loopback_only, own_token
 
 _REACHABLE_S = 5.0
 _PAUSE_S = 2.0
@@ -34,6 +36,13 @@ _ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "inf",
 }
 
+# What ray.init raises where its processes do not come up; the time-out is a bare Exception.
+_START_FAULTS = (Exception,)
+
+
+class ClusterError(SaliencyError):
+    """No Ray cluster could be started."""
+
 
 @contextmanager
 def connected(cluster: ClusterSpec) -> Iterator[None]:
@@ -43,7 +52,8 @@ def connected(cluster: ClusterSpec) -> Iterator[None]:
         cluster: Address of a running cluster, or the cores of one to start.
 
     Raises:
-        ConfigError: No cluster answers at the address.
+        ConfigError: No cluster answers at the address, or this machine does not let Ray start.
+        ClusterError: Ray did not start on this machine.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -51,7 +61,9 @@ def connected(cluster: ClusterSpec) -> Iterator[None]:
         with starting_processes():
             if cluster.address is None:
                 stack.enter_context(loopback_only())
-                _start(cluster)
+                folder = stack.enter_context(session_folder())
+                stack.enter_context(own_token(write_token(folder)))
+                _start(cluster, folder)
             else:
                 _join_again(cluster.address)
         stack.callback(ray.shutdown)
@@ -59,9 +71,23 @@ def connected(cluster: ClusterSpec) -> Iterator[None]:
         yield
 
 
-def _start(cluster: ClusterSpec) -> None:
-    # Nobody else can reach it; and without this Ray writes a token file into the user's home.
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+def _start(cluster: ClusterSpec, folder: Path) -> None:
+    try:
+        _start_once(cluster, folder)
+    except _START_FAULTS:
+        # A busy machine may be too slow for the 30 s that Ray waits for its own processes.
+        ray.shutdown()
+        try:
+            _start_once(cluster, folder)
+        except _START_FAULTS as error:
+            raise ClusterError(
+                f"Ray did not start on this machine, twice ({first_line(error)}): the machine may "
+                "be too busy, or short of memory or of open files (ulimit -n); try again, or give "
+                "cluster.address of a running cluster"
+            ) from error
+
+
+def _start_once(cluster: ClusterSpec, folder: Path) -> None:
     ray.init(
         "local",  # whatever RAY_ADDRESS says
         num_cpus=cluster.num_cpus,
@@ -70,7 +96,7 @@ def _start(cluster: ClusterSpec) -> None:
         log_to_driver=False,
         # A lost raylet is told in a line by the node watch, not by the end of its log.
         logging_level=logging.CRITICAL,
-        **LOCAL_NODE,
+        **local_node(folder),
     )
 
 

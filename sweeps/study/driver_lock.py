@@ -33,7 +33,8 @@ def sole_driver(folder: Path, storage: str | None = None) -> Iterator[None]:
         DataError: The folder cannot be made or written.
         StorageError: The database does not answer.
     """
-    make_folder(folder, "storage")
+    # Its checkpoints and study are nobody else's; a user may open it to others later.
+    make_folder(folder, "storage", mode=0o700)
     place = expected_place(folder, storage)
     with ExitStack() as stack:
         try:

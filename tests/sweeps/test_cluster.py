@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,7 +20,8 @@ import ray
 from ray.tune.experiment import Trial as RayTrial
 
 from hsplid_core.errors import ConfigError
-from sweeps.cluster.connection import connected
+from sweeps.cluster.connection import ClusterError, connected
+from sweeps.cluster.session_folder import session_folder, write_token
 from sweeps.cluster.shared_storage import SharedStorage
 from sweeps.engine.study_searcher import StudySearcher
 from sweeps.engine.tune_callbacks import TuneEvents
@@ -26,33 +30,123 @@ from sweeps.trials.checkpoint_files import SweepCheckpoints
 from tests.sweeps.ray_nodes import RayNodes
 from trainables.result_keys import ASSIGNMENT
 
-LISTENING = """\
-import json, psutil
-from sweeps.cluster.connection import connected
+LOCAL = """\
+import json, os, subprocess, sys, psutil
+from pathlib import Path
+from sweeps.cluster.connection import ClusterError, connected
 from sweeps.spec.sweep_spec import ClusterSpec
 with connected(ClusterSpec(num_cpus=1)):
     import ray
-    ray.get(ray.remote(lambda: None).remote())
+    context = ray.get_runtime_context()
+    session = Path(ray.get(ray.remote(lambda: os.environ["RAY_AUTH_TOKEN_PATH"]).remote())).parent
     here = psutil.Process()
-    found = [
+    listening = [
         (process.name(), connection.laddr.ip)
         for process in (here, *here.children(recursive=True))
         for connection in process.net_connections()
         if connection.status == psutil.CONN_LISTEN
     ]
-print(json.dumps(found))
+    stranger = subprocess.run(
+        [sys.executable, "-c", sys.argv[1], context.gcs_address, str(session)],
+        env={name: text for name, text in os.environ.items() if not name.startswith("RAY_")},
+        capture_output=True, text=True,
+    )
+    inside = [str(path.relative_to(session)) for path in session.rglob("plasma_store")]
+print(json.dumps([listening, inside, stranger.stdout, stranger.stderr]))
+print(sorted(name for name in os.environ if name.startswith("RAY_AUTH")))
+"""
+
+# Another user of the machine, where we may become one: the interpreter itself may not be his.
+STRANGER = """\
+import os, sys
+from ray._raylet import GcsClient
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    for path in (sys.argv[2], f"{sys.argv[2]}/token"):
+        try:
+            os.listdir(path)
+        except OSError as error:
+            print(error.strerror)
+try:
+    GcsClient(address=sys.argv[1]).internal_kv_put(b"key", b"value", True, None, timeout=5)
+except Exception as error:
+    print(type(error).__name__)
 """
 
 
 @pytest.mark.cluster
-def test_a_cluster_of_this_machine_listens_on_the_loopback_only() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LISTENING], capture_output=True, text=True, check=True
-    )
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert {"gcs_server", "raylet"} <= {name for name, _ in found}
-    addresses = {ip_address(ip.removeprefix("::ffff:")) for _, ip in found}
-    assert all(address.is_loopback for address in addresses), found
+@pytest.mark.timeout(300)
+def test_a_cluster_of_this_machine_is_for_its_user_alone(tmp_path: Path) -> None:
+    left = Path(tempfile.mkdtemp(prefix="ray-"))
+    (left / "sweep-killed").mkdir()
+    (left / "sweep-killed" / "driver.lock").touch()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", LOCAL, STRANGER],
+            env={**os.environ, "RAY_TMPDIR": str(left)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        # Neither this session's folder is left, nor that of a process that was killed.
+        assert list(left.iterdir()) == []
+    finally:
+        shutil.rmtree(left)
+    *_, told, variables = done.stdout.splitlines()
+    listening, inside, refused, log = json.loads(told)
+    assert {"gcs_server", "raylet"} <= {name for name, _ in listening}
+    addresses = {ip_address(ip.removeprefix("::ffff:")) for _, ip in listening}
+    assert all(address.is_loopback for address in addresses), listening
+    assert len(inside) == 1
+    denied = ["Permission denied"] * 2 if os.getuid() == 0 else []
+    assert refused.splitlines() == [*denied, "AuthenticationError"], log
+    assert variables == "[]"
+
+
+def test_a_place_for_sockets_is_looked_at_before_ray_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + "long/" * 8)
+    with (
+        pytest.raises(ConfigError, match=r"RAY_TMPDIR is /tmp/long.*44 bytes long.*at most 28$"),
+        session_folder(),
+    ):
+        pass
+    monkeypatch.setenv("RAY_TMPDIR", "/nowhere")
+    with (
+        pytest.raises(ConfigError, match=r"none can be made \(No such file.*set RAY_TMPDIR"),
+        session_folder(),
+    ):
+        pass
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path)[:4])
+    with session_folder() as folder:
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert write_token(folder).stat().st_mode & 0o777 == 0o600
+        # A living session is left alone by the next one.
+        with session_folder() as other:
+            assert folder.is_dir()
+            assert write_token(other).read_text() != (folder / "token").read_text()
+    assert not folder.exists()
+
+
+def test_a_ray_that_does_not_start_is_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def slow(*args: object, **settings: object) -> None:
+        tried.append(settings["num_cpus"])
+        raise Exception("The current node timed out during startup. This could\nhappen")  # Ray's
+
+    monkeypatch.setattr(ray, "init", slow)
+    with (
+        pytest.raises(
+            ClusterError, match=r"did not start .* twice \(The current node timed out .* could\)"
+        ),
+        connected(ClusterSpec(num_cpus=1)),
+    ):
+        pass
+    assert tried == [1, 1]
 
 
 @pytest.mark.parametrize(

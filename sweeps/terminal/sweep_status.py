@@ -213,8 +213,13 @@ class SweepStatus:
         known += [pace * self.epochs for pace in paces if pace is not None]
         if not known:
             return None
+        now = time.monotonic()
         ahead = [
-            self._own_cost(trial, pace, known) * max(0.0, 1 - trial.epoch / self.epochs)
+            max(
+                0.0,
+                self._own_cost(trial, pace, known) * (1 - trial.epoch / self.epochs)
+                - (now - (trial.last[1] if trial.last else trial.since)),
+            )
             for trial, pace in zip(running, paces, strict=True)
         ]
         waiting = max(0, self.total - len(self.finished) - len(running))

@@ -16,6 +16,15 @@ from sweeps.terminal.progress import ProgressView
 from sweeps.terminal.sweep_status import SweepStatus
 from tests.sweeps.records import GOALS, complete, failed, running, warned
 
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A time that passes when a test says so."""
+    now = [100.0]
+    monkeypatch.setattr("sweeps.terminal.sweep_status.time.monotonic", lambda: now[0])
+    return now
+
+
 METRICS = {"val/accuracy": 0.71, "val/robust_accuracy": math.nan}
 
 
@@ -140,6 +149,7 @@ def drawn(listener: ProgressView) -> str:
     return capture.get()
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_live_view_shows_what_runs_and_the_front(live: tuple[ProgressView, Console]) -> None:
     listener, _ = live
     listener.sweep_started([complete(0, 0.6, 0.2), failed(1)])
@@ -180,6 +190,7 @@ def test_calls_may_come_in_any_sane_order(mode: str) -> None:
     listener.sweep_finished([], interrupted=True)
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_plain_line_tells_how_far_the_trials_are() -> None:
     console, stream = plain_console()
     listener = view(console)
@@ -241,6 +252,7 @@ def test_markup_in_a_failure_is_printed_as_it_is() -> None:
     assert "shape [3, 4] is not [/red]" in stream.getvalue()
 
 
+@pytest.mark.usefixtures("clock")
 def test_time_left_counts_what_waits_and_what_runs() -> None:
     standing = SweepStatus(10, GOALS, epochs=4, concurrency=2)
     assert standing.seconds_left() is None
@@ -268,9 +280,7 @@ def test_costs_that_are_known_well_make_a_narrow_range() -> None:
     assert (low + high) / 2 == pytest.approx((8 * 60 + 6) / 9)  # it is a trial's cost, too
 
 
-def test_a_trial_of_another_kind_takes_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr("sweeps.terminal.sweep_status.time.monotonic", lambda: clock[0])
+def test_a_trial_of_another_kind_takes_its_own_time(clock: list[float]) -> None:
     cheap, dear = {"recipe": "cross_entropy"}, {"recipe": "cross_entropy+hsplid"}
     standing = SweepStatus(3, GOALS, epochs=4, concurrency=2)
     first = dataclasses.replace(complete(0, 0.5, 0.5), parameters=cheap, seconds=40.0)
@@ -280,11 +290,16 @@ def test_a_trial_of_another_kind_takes_its_own_time(monkeypatch: pytest.MonkeyPa
     assert standing.seconds_left() == (120, 120)
     standing.start(2, cheap)
     assert standing.seconds_left() == (40, 40)
-    clock[0] = 30.0  # of which the worker's start took 10
+    clock[0] += 30  # of which the worker's start took 10
     standing.note_epoch(2, 1, {})
-    clock[0] = 50.0
+    clock[0] += 20
     standing.note_epoch(2, 2, {})
     assert standing.seconds_left() == (40, 40)  # its own two epochs of 20 s are left
+    clock[0] += 5
+    assert standing.seconds_left() == (35, 35)
+    clock[0] += 500
+    assert standing.seconds_left() == (0, 0)
+    assert standing.left_text() == ""
 
 
 def test_a_trial_that_ends_again_counts_once() -> None:
@@ -301,10 +316,8 @@ def test_a_trial_that_ends_again_counts_once() -> None:
 
 
 def test_time_left_before_the_first_end_comes_from_the_epochs(
-    monkeypatch: pytest.MonkeyPatch,
+    clock: list[float],
 ) -> None:
-    clock = [100.0]
-    monkeypatch.setattr("sweeps.terminal.sweep_status.time.monotonic", lambda: clock[0])
     standing = SweepStatus(3, GOALS, epochs=4, concurrency=1)
     standing.start(0, {})
     clock[0] += 10

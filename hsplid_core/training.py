@@ -22,6 +22,7 @@ from hsplid_core.data.batch import Batch
 from hsplid_core.data.cache.image_set import ImageSet
 from hsplid_core.errors import TrainingDivergedError
 from hsplid_core.methods.objective import Objective, Step
+from hsplid_core.models.frozen_layers import freeze_layers
 from hsplid_core.models.masked import MaskedClassifier
 from hsplid_core.schedules import build_schedule
 
@@ -160,6 +161,9 @@ class TrainingRun:
         images: Training images.
         config: Optimisation settings.
         seed: Seed of the image order and of any randomness inside a step.
+
+    Raises:
+        ConfigError: The network has no layer of a name that shall be frozen.
     """
 
     def __init__(
@@ -176,6 +180,7 @@ class TrainingRun:
         self.model = model.to(self.device)
         if self.device.type == "cuda":
             self.model = self.model.to(memory_format=torch.channels_last)
+        self.frozen = freeze_layers(self.model, config.frozen)
         self.objective = objective.to(self.device)
         self.images = images
         self.config = config
@@ -230,6 +235,8 @@ class TrainingRun:
         self.start()
         torch.manual_seed(_mix(self.seed, self.epoch))
         self.model.train()
+        for layer in self.frozen:
+            layer.eval()
         self.objective.start_epoch(self.epoch)
         means = _Means()
         rate = 0.0

@@ -11,7 +11,7 @@ import torch
 
 from hsplid_core.config import DataConfig
 from hsplid_core.data import ImageSet, load
-from hsplid_core.errors import CheckpointError
+from hsplid_core.errors import CheckpointError, ConfigError
 from hsplid_core.evaluation.accuracy import accuracy
 from hsplid_core.frequency import FrequencyFilter, filtered_statistics
 from hsplid_core.methods import Shape, build_objective
@@ -21,6 +21,7 @@ from hsplid_core.models.trained import DESCRIPTION, describe
 from hsplid_core.training import TrainingRun
 from trainables.analyses import analyse, check_analyses
 from trainables.analysis import Subject, Table
+from trainables.best_epoch import BestEpoch
 from trainables.checkpoints import read_weights
 from trainables.config import TrialConfig
 from trainables.gpu_memory import is_out_of_memory
@@ -59,40 +60,71 @@ class Trial:
         )
         objective = build_objective(config.methods, shape)
         self.run = TrainingRun(model, objective, training, config.training, seed=config.seed)
+        self.best = BestEpoch(config.training)
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done."""
-        return self.run.epoch >= self.config.training.epochs
+        """Whether all epochs are done, or it was waited long enough for a better one."""
+        done = self.run.epoch
+        return done >= self.config.training.epochs or self.best.is_over(done)
 
     def epoch(self) -> dict[str, float]:
         """Train one epoch and evaluate on the validation images.
 
         Returns:
-            The epoch's metrics; ``val/robust_accuracy`` only in epochs that measure it.
+            The epoch's metrics; ``val/robust_accuracy`` only in epochs that measure it. In the
+            last epoch, where ``training.keep`` is best, ``val/`` is of the best epoch's model,
+            whose number is ``best_epoch``.
 
         Raises:
             TrainingDivergedError: The loss became NaN or infinite.
+            ConfigError: Nothing measures what ``training.monitor`` names.
         """
         metrics = self.run.train_epoch()
-        metrics.update(self.evaluate())
+        metrics.update(self._accuracy())
+        # Before anything dear is measured, which may be another epoch's to tell.
+        judged = not self.best.decides or self._judge(metrics)
+        measured = False
+        if not judged and self._due:
+            metrics.update(self._further())
+            measured = True
+            if not self._judge(metrics):
+                raise ConfigError(
+                    f"training.monitor is {self.config.training.monitor}: a trial measures only "
+                    f"{', '.join(sorted(metrics))}"
+                )
+        if self.finished and self.best.restore(self.run.epoch, self.run.model):
+            metrics.update(self.evaluate())
+        elif self._due and not measured:
+            metrics.update(self._further())
+        if self.finished and self.config.training.keep == "best":
+            metrics["best_epoch"] = float(self.best.epoch)
         metrics["memory_mib"] = _peak_memory_mib(self.run.device)
         return metrics
 
+    def _judge(self, metrics: Mapping[str, float]) -> bool:
+        return self.best.judge(self.run.epoch, metrics, self.run.model)
+
+    @property
+    def _due(self) -> bool:
+        """Whether this epoch measures more than accuracy."""
+        return self.finished or self.run.epoch % self.config.evaluation.every == 0
+
     def evaluate(self) -> dict[str, float]:
         """Measure accuracy, and robust accuracy where this epoch is due, as shares in [0, 1]."""
-        settings = self.config.evaluation
+        metrics = self._accuracy()
+        return {**metrics, **self._further()} if self._due else metrics
+
+    def _accuracy(self) -> dict[str, float]:
         self.run.model.eval()
-        due = self.finished or self.run.epoch % settings.every == 0
-        metrics = {
+        return {
             "val/accuracy": accuracy(
                 self.run.model,
                 self.validation,
-                batch_size=settings.batch_size,
+                batch_size=self.config.evaluation.batch_size,
                 device=self.run.device,
             )
         }
-        return {**metrics, **self._further()} if due else metrics
 
     def _further(self) -> dict[str, float]:
         """Measure what is not measured after every epoch."""
@@ -116,7 +148,8 @@ class Trial:
         description = describe(
             self.config.model, self.run.images, self.config.data.name, self.run.model.front
         )
-        return {**self.run.state_dict(), DESCRIPTION: description}
+        state = {**self.run.state_dict(), DESCRIPTION: description}
+        return {**state, "best": self.best.state_dict()} if self.best.decides else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state.
@@ -126,6 +159,8 @@ class Trial:
         """
         try:
             self.run.load_state_dict(dict(state))
+            if self.best.decides:
+                self.best.load_state_dict(state["best"])
         except (RuntimeError, TypeError, AttributeError, ValueError, LookupError) as error:
             if is_out_of_memory(error):
                 raise

@@ -94,9 +94,8 @@ class AugmentationConfig(Section):
                     f"solarise_threshold is {self.solarise_threshold}: use a value in [0, 1]",
                 ),
                 (
-                    # Its edge is mirrored, so half of it must lie inside of the smallest images.
-                    3 <= self.blur_size <= 55 and self.blur_size % 2 == 1,
-                    f"blur_size is {self.blur_size}: use an odd number from 3 to 55",
+                    3 <= self.blur_size <= MOST_SIDE and self.blur_size % 2 == 1,
+                    f"blur_size is {self.blur_size}: use an odd number from 3 on",
                 ),
                 (
                     0 < self.blur_sigma[0] <= self.blur_sigma[1] <= MOST_SIDE,

@@ -44,6 +44,9 @@ class DataConfig(Section):
         image_size: Side length in pixels after resizing and cropping.
         val_fraction: Share of the training images held out for validation (H-SPLID: 0.2).
         split_seed: Seed of that stratified split; the same for all trials of a sweep.
+        classes: Classes that the images are of, in the order of their labels; None takes all.
+        share: Share of each class's training images that is used, in training and validation;
+            the test images stay. H-SPLID tunes on 0.3.
         cache_dir: Folder of the Arrow caches; None puts it into the sweep's storage.
         node_cache: Folder on the own disk of whatever machine runs a trial, to which the caches
             are copied once for all its trials; may have variables of that machine's environment,
@@ -59,6 +62,8 @@ class DataConfig(Section):
     image_size: int = 224
     val_fraction: float = 0.2
     split_seed: int = 0
+    classes: tuple[str, ...] | None = None
+    share: float = 1.0
     cache_dir: Path | None = None
     node_cache: Path | None = None
     pixel: PixelConfig | None = None
@@ -75,6 +80,13 @@ class DataConfig(Section):
                     0 < self.val_fraction < 1,
                     f"val_fraction is {self.val_fraction}: use a share between 0 and 1",
                 ),
+                (
+                    # One class leaves nothing to decide.
+                    self.classes is None or len(set(self.classes)) == len(self.classes) >= 2,
+                    f"classes is {list(self.classes or ())}: name two or more different classes, "
+                    "or null for all",
+                ),
+                (0 < self.share <= 1, f"share is {self.share}: use a share in (0, 1]"),
                 (
                     self.transform in ("none", "flip") or 1 <= self.bandwidth <= self.image_size,
                     f"bandwidth is {self.bandwidth}: {self.transform} keeps 1 to "
@@ -160,6 +172,15 @@ class TrainingConfig(Section):
         amp: ``auto`` uses mixed precision on cuda only.
         augmentation: How the images vary; not at all by default.
         schedule: How the learning rate changes; not at all by default.
+        keep: Whose epoch's weights a trial ends with: the last one's, or those of the epoch with
+            the best ``monitor``. Its last metrics, and so a front, are then that epoch's.
+        monitor: Metric that decides about ``keep`` and ``patience``, measured on validation
+            images: S-IB's and AdvGrad's code keep the best accuracy.
+        monitor_mode: Whether more of it is better, or less.
+        patience: Epochs without a better ``monitor`` after which a trial ends; None never ends it.
+        frozen: Layers that stay as they are, batch statistics included, by their names in the
+            published network, as layer1 or features.denseblock1; backbone stands for all but the
+            classification layer.
     """
 
     epochs: int = 200
@@ -174,6 +195,11 @@ class TrainingConfig(Section):
     amp: Literal["auto", "off"] = "auto"
     augmentation: AugmentationConfig = AugmentationConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    keep: Literal["last", "best"] = "last"
+    monitor: str = "val/accuracy"
+    monitor_mode: Literal["max", "min"] = "max"
+    patience: int | None = None
+    frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check(
@@ -198,6 +224,11 @@ class TrainingConfig(Section):
                     self.schedule.warmup_epochs == 0 or self.schedule.warmup_epochs < self.epochs,
                     f"schedule.warmup_epochs is {self.schedule.warmup_epochs}: leave at least one "
                     f"of the {self.epochs} epochs for the rate that it leads to",
+                ),
+                *within(self, 1, MOST_EPOCHS, "patience", null="never"),
+                (
+                    len(set(self.frozen)) == len(self.frozen) and "" not in self.frozen,
+                    f"frozen is {list(self.frozen)}: name each layer once",
                 ),
             ]
         )

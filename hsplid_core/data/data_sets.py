@@ -41,7 +41,7 @@ from hsplid_core.data.readers.isic2017 import isic2017
 from hsplid_core.data.readers.mnist import mnist
 from hsplid_core.data.readers.stanford_dogs import stanford_dogs
 from hsplid_core.data.source import Source
-from hsplid_core.data.splits import stratified_split
+from hsplid_core.data.splits import share_of_each_class, stratified_split
 from hsplid_core.errors import ConfigError, did_you_mean
 
 Split = Literal["train", "val", "test"]
@@ -227,8 +227,8 @@ def load(data: DataConfig, split: Split) -> ImageSet:
         The split's rows.
 
     Raises:
-        ConfigError: Unknown name or split, no folder for the caches, or a data set that is there
-            to test on only.
+        ConfigError: Unknown name, split or class, no folder for the caches, or a data set that is
+            there to test on only.
         DataError: The data set is missing or damaged, or the cache can't be written.
     """
     entry = _entry(data.name)
@@ -243,12 +243,17 @@ def load(data: DataConfig, split: Split) -> ImageSet:
         raise ConfigError("data.cache_dir is null: name a folder for the Arrow caches")
     root = entry.demo(data.cache_dir, data.image_size) if data.root is None else data.root
     if split == "test" or entry.training is None:
-        return _planted(_cached(entry.testing(root, data.image_size), data), data.pixel, stream=1)
+        images = _of_classes(_cached(entry.testing(root, data.image_size), data), data.classes)
+        return _planted(images, data.pixel, stream=1)
     every = _cached(entry.training(root, data.image_size), data)
     train, val = stratified_split(
         every.labels, data.val_fraction, data.split_seed, every.class_names
     )
-    return _planted(every, data.pixel, stream=0).select(train if split == "train" else val)
+    # Split before anything is left out: what is held out from a part is held out from the whole.
+    images = _of_classes(every.select(train if split == "train" else val), data.classes)
+    if data.share < 1:
+        images = images.select(share_of_each_class(images.labels, data.share, data.split_seed))
+    return _planted(images, data.pixel, stream=0)
 
 
 def prepare(data: DataConfig) -> dict[Split, ImageSet]:
@@ -266,6 +271,10 @@ def prepare(data: DataConfig) -> dict[Split, ImageSet]:
     """
     here = dataclasses.replace(data, node_cache=None)
     return {split: load(here, split) for split in _entry(data.name).splits}
+
+
+def _of_classes(images: ImageSet, classes: tuple[str, ...] | None) -> ImageSet:
+    return images if classes is None else images.of_classes(classes)
 
 
 def _cached(source: Source, data: DataConfig) -> ImageSet:

@@ -47,3 +47,23 @@ def stratified_split(
             )
         held_out[generator.permutation(members)[:n_held_out]] = True
     return torch.from_numpy(np.flatnonzero(~held_out)), torch.from_numpy(np.flatnonzero(held_out))
+
+
+def share_of_each_class(labels: Tensor, share: float, seed: int) -> Tensor:
+    """Choose the same share of every class, at least one of each; less of it is a part of more.
+
+    Args:
+        labels: Class indices, int64, [N].
+        share: In (0, 1].
+        seed: The same seed gives the same choice.
+
+    Returns:
+        The chosen positions, int64, in ascending order.
+    """
+    generator = np.random.default_rng(seed)
+    classes = labels.numpy()
+    found = []
+    for label in range(int(classes.max(initial=-1)) + 1):
+        members = generator.permutation(np.flatnonzero(classes == label))
+        found.append(members[: max(1, round(len(members) * share))])
+    return torch.from_numpy(np.sort(np.concatenate(found)))

@@ -370,7 +370,10 @@ class SweepSpec(_Section):
         """Metrics that the spec names, by the path of the field that names each."""
         goals = {f"objectives.{i}.metric": goal.metric for i, goal in enumerate(self.objectives)}
         limits = enumerate(self.search.constraints)
-        return goals | {f"search.constraints.{i}.metric": limit.metric for i, limit in limits}
+        goals |= {f"search.constraints.{i}.metric": limit.metric for i, limit in limits}
+        if self.training.keep == "best" or self.training.patience is not None:
+            goals["training.monitor"] = self.training.monitor
+        return goals
 
     @property
     def local_storage(self) -> Path:

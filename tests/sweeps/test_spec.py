@@ -296,6 +296,35 @@ def test_anchors_may_be_merged_and_replaced() -> None:
             "efficientnet_b0 or vit_b_16; did you mean resnet18?",
         ),
         (
+            "training={keep: best, monitor: val/acuracy}",
+            "training.monitor is val/acuracy, which nothing measures: use a metric such as "
+            "val/accuracy, val/robust_accuracy, val/saliency/probe/salient_accuracy; did you mean "
+            "val/accuracy?",
+        ),
+        (
+            "training={patience: 3, monitor: val/margin/all}",
+            "training.monitor is val/margin/all: evaluation.margins is null, so that nothing "
+            "measures it; write {} for the default settings",
+        ),
+        (
+            "training.schedule={kind: triangle, per: epoch}",
+            "training.schedule.per is epoch: a triangle ends at 0, and a whole epoch would train "
+            "at that rate; use step",
+        ),
+        (
+            "training.augmentation.hue=0.7",
+            "training.augmentation.hue is 0.7: use a share from 0 to 0.5",
+        ),
+        (
+            "training.augmentation.blur_size=999",
+            "training.augmentation.blur_size is 999: use less than twice data.image_size, 64",
+        ),
+        ("data.share=0", "data.share is 0.0: use a share in (0, 1]"),
+        (
+            "data.classes=[zebra]",
+            "data.classes is ['zebra']: name two or more different classes, or null for all",
+        ),
+        (
             "data.name=imagenet9/original",
             "data.name is imagenet9/original, which has images to test on only: train on another "
             "data set and evaluate on this one",

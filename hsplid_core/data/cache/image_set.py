@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -14,7 +14,7 @@ from hsplid_core.data.batch import Batch
 from hsplid_core.data.cache.checksums import open_verified
 from hsplid_core.data.cache.file_format import CacheFile, InvalidCacheError, open_cache
 from hsplid_core.data.cache.prefetching import GatheredRows, gather_ahead, gather_in_turn
-from hsplid_core.errors import ConfigError, DataError
+from hsplid_core.errors import ConfigError, DataError, did_you_mean
 
 
 class Change(Protocol):
@@ -47,7 +47,7 @@ class ImageSet:
         has_masks: Whether batches carry masks.
         soft_masks: Whether these are attention in [0, 1] instead of true or false.
         is_demo: Whether this is a stand-in for the real data set.
-        key: Hash that identifies source, transform, rows and change.
+        key: Hash that identifies source, transform, rows, change and choice of classes.
         change: What is done to every batch on its way out; None for nothing.
         n_underlying: Rows of the whole underlying set, to which the batches' `index` points.
     """
@@ -58,6 +58,7 @@ class ImageSet:
         cache: CacheFile,
         rows: Tensor | None,
         change: Change | None = None,
+        classes: tuple[str, ...] | None = None,
     ) -> None:
         header = cache.header
         self._path = path.absolute()  # a pickled set is opened in other working directories
@@ -65,6 +66,13 @@ class ImageSet:
         self._rows = rows
         self.labels = cache.labels if rows is None else cache.labels[rows]
         self.class_names: tuple[str, ...] = header.class_names
+        self._classes = classes
+        if classes is not None:
+            self.class_names = classes
+            numbers = torch.full((len(header.class_names),), -1)
+            for number, name in enumerate(classes):
+                numbers[header.class_names.index(name)] = number
+            self.labels = numbers[self.labels]
         self.mean: tuple[float, ...] = header.mean
         self.std: tuple[float, ...] = header.std
         self.image_shape: tuple[int, int, int] = header.image_shape
@@ -72,6 +80,8 @@ class ImageSet:
         self.soft_masks: bool = header.soft_masks
         self.is_demo: bool = header.is_demo
         self.key: str = header.key if rows is None else _selection_key(header.key, rows)
+        if classes is not None:
+            self.key = hashlib.sha256(f"{self.key} {list(classes)}".encode()).hexdigest()
         self.change = change
         self.n_underlying = len(cache.labels)
         if change is not None:
@@ -105,7 +115,7 @@ class ImageSet:
 
     def __reduce__(self) -> tuple[object, ...]:
         rows = None if self._rows is None else self._rows.numpy()
-        return _reopen, (self._path, self._cache.header.key, rows, self.change)
+        return _reopen, (self._path, self._cache.header.key, rows, self.change, self._classes)
 
     @property
     def path(self) -> Path:
@@ -177,7 +187,27 @@ class ImageSet:
             IndexError: A position lies outside the set.
         """
         every = torch.arange(len(self)) if self._rows is None else self._rows
-        return ImageSet(self._path, self._cache, every[indices.cpu()], self.change)
+        return ImageSet(self._path, self._cache, every[indices.cpu()], self.change, self._classes)
+
+    def of_classes(self, names: Sequence[str]) -> ImageSet:
+        """A set of the rows of some classes, on the same memory map.
+
+        Args:
+            names: Classes of this set; their order is that of the new labels.
+
+        Raises:
+            ConfigError: There is no class of a name.
+        """
+        for name in names:
+            if name not in self.class_names:
+                raise ConfigError(
+                    f"data.classes has {name}: use some of {', '.join(self.class_names)}"
+                    f"{did_you_mean(name, self.class_names)}"
+                )
+        numbers = torch.tensor([self.class_names.index(name) for name in names])
+        every = torch.arange(len(self)) if self._rows is None else self._rows
+        rows = every[torch.isin(self.labels, numbers)]
+        return ImageSet(self._path, self._cache, rows, self.change, tuple(names))
 
     def changed(self, change: Change | None) -> ImageSet:
         """The same rows under another change, on the same memory map.
@@ -185,7 +215,7 @@ class ImageSet:
         Args:
             change: Replaces the one that there is; None gives the rows as they are in the file.
         """
-        return ImageSet(self._path, self._cache, self._rows, change)
+        return ImageSet(self._path, self._cache, self._rows, change, self._classes)
 
     def batches(
         self,
@@ -223,7 +253,13 @@ class ImageSet:
             yield self._as_batch(rows)
 
 
-def _reopen(path: Path, key: str, rows: object, change: Change | None = None) -> ImageSet:
+def _reopen(
+    path: Path,
+    key: str,
+    rows: object,
+    change: Change | None = None,
+    classes: tuple[str, ...] | None = None,
+) -> ImageSet:
     """Rebuild a pickled set in another process, from the same file."""
     try:
         cache = open_verified(path)
@@ -236,7 +272,7 @@ def _reopen(path: Path, key: str, rows: object, change: Change | None = None) ->
         ) from error
     if cache.header.key != key:
         raise DataError(f"{path} holds other rows than when the image set was pickled: load anew")
-    return ImageSet(path, cache, None if rows is None else torch.as_tensor(rows), change)
+    return ImageSet(path, cache, None if rows is None else torch.as_tensor(rows), change, classes)
 
 
 def _selection_key(key: str, rows: Tensor) -> str:

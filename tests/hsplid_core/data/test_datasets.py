@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+import pickle
 from pathlib import Path
 
 import pytest
 import torch
 
-from hsplid_core.config import DataConfig
+from hsplid_core.config import DataConfig, PixelConfig
 from hsplid_core.data import data_sets
 from hsplid_core.data.data_sets import Split, load, prepare
 from hsplid_core.data.demo.coco import write_coco_demo
@@ -48,6 +50,48 @@ def test_splits_of_the_demo(cache: Path) -> None:
     )
     assert not train & val
     assert not set(splits["train"].ids) & set(splits["val"].ids)
+
+
+def test_a_share_of_each_class_leaves_the_test_images(cache: Path) -> None:
+    whole = DataConfig(image_size=64, cache_dir=cache)
+    half = dataclasses.replace(whole, share=0.5)
+    counts: dict[Split, int] = {"train": 32, "val": 8, "test": 16}
+    for split, count in counts.items():
+        every, some = load(whole, split), load(half, split)
+        assert len(some) == count
+        per_class = torch.bincount(every.labels)
+        kept = per_class if split == "test" else per_class // 2
+        assert torch.bincount(some.labels).tolist() == kept.tolist()
+        assert set(some.ids) <= set(every.ids)  # held out from a part, held out from the whole
+    assert load(dataclasses.replace(half, split_seed=1), "train").ids != load(half, "train").ids
+    again = load(dataclasses.replace(whole, share=1.0, classes=None), "train")
+    assert again.key == load(whole, "train").key
+
+
+def test_some_classes_get_labels_in_the_order_given(cache: Path) -> None:
+    whole = DataConfig(image_size=64, cache_dir=cache)
+    names = load(whole, "train").class_names
+    chosen = (names[3], names[1])
+    some = dataclasses.replace(whole, classes=chosen)
+    splits: tuple[Split, ...] = ("train", "val", "test")
+    for split in splits:
+        every, found = load(whole, split), load(some, split)
+        assert found.class_names == chosen
+        assert torch.bincount(found.labels).tolist() == [
+            int((every.labels == label).sum()) for label in (3, 1)
+        ]
+        label_of = dict(zip(every.ids, every.labels.tolist(), strict=True))
+        batch = found.batch(torch.arange(len(found)))
+        assert batch.target.tolist() == found.labels.tolist()
+        assert [(3, 1)[label] for label in found.labels] == [label_of[i] for i in found.ids]
+        reopened = pickle.loads(pickle.dumps(found.select(torch.tensor([1, 0]))))
+        assert reopened.labels.tolist() == found.labels[[1, 0]].tolist()
+        assert reopened.class_names == chosen
+        assert found.key != load(dataclasses.replace(some, classes=chosen[::-1]), split).key
+    planted = load(dataclasses.replace(some, pixel=PixelConfig()), "train")
+    assert planted.batch(torch.arange(4)).target.tolist() == planted.labels[:4].tolist()
+    with pytest.raises(ConfigError, match=r"data\.classes has zebre: use some of .*mean zebra"):
+        load(dataclasses.replace(whole, classes=("zebre", "bear")), "train")
 
 
 def test_opening_again_writes_nothing(cache: Path) -> None:

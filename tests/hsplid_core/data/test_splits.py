@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsplid_core.data.splits import stratified_split
+from hsplid_core.data.splits import share_of_each_class, stratified_split
 from hsplid_core.errors import ConfigError, DataError
 
 
@@ -49,3 +49,17 @@ def test_fraction_out_of_range(fraction: float) -> None:
 def test_a_class_without_members_in_one_part(labels: list[int], message: str) -> None:
     with pytest.raises(DataError, match=message):
         stratified_split(torch.tensor(labels), 0.2, 0)
+
+
+@given(
+    counts=st.lists(st.integers(1, 60), min_size=1, max_size=5),
+    shares=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)),
+    seed=st.integers(0, 2**31),
+)
+def test_shares_of_each_class(counts: list[int], shares: tuple[float, float], seed: int) -> None:
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    less, more = (share_of_each_class(labels, share, seed) for share in sorted(shares))
+    expected = [max(1, round(count * min(shares))) for count in counts]
+    assert torch.bincount(labels[less]).tolist() == expected
+    assert set(less.tolist()) <= set(more.tolist())
+    assert less.tolist() == sorted(set(less.tolist()))

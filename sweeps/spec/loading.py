@@ -34,7 +34,9 @@ def load_spec(name_or_file: str, overrides: Sequence[Override] = ()) -> SweepSpe
     demo = values.pop("demo", None) or {}
     if not isinstance(demo, Mapping):
         raise ConfigError(f"{sweep.spec}: demo is {demo!r}, write a section of values to replace")
-    if _uses_demo_data(apply_overrides(values, overrides)):
+    # What else is given may be about a key that the demo section alone has.
+    deciding = [override for override in overrides if override.path in ("data", "data.root")]
+    if _uses_demo_data(apply_overrides(values, deciding)):
         values = merged(values, demo)
     return validated(apply_overrides(values, overrides), source=str(name_or_file))
 

@@ -172,6 +172,14 @@ def test_a_root_in_the_file_switches_the_demo_section_off(write: WriteSpec) -> N
     assert load_spec(name, parse_overrides(["data.root=null"])).trials == 9
 
 
+def test_what_the_demo_section_alone_has_can_be_taken_out(write: WriteSpec) -> None:
+    name = write(demo={"search": {"seed": 22}})
+    assert load_spec(name).search.seed == 22
+    assert load_spec(name, parse_overrides(["~search.seed"])).search.seed == 0
+    with pytest.raises(ConfigError, match=r"override ~search.seed: there is no such key"):
+        load_spec(name, parse_overrides(["~search.seed", "data.root=/x"]))
+
+
 def test_a_demo_section_must_be_a_section(write: WriteSpec) -> None:
     with pytest.raises(ConfigError, match="demo is 3, write a section"):
         load_spec(write(demo=3))

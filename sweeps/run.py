@@ -130,7 +130,9 @@ def _run(arguments: argparse.Namespace) -> int:
         spec.objectives,
         context.folder,
         start=context.baseline,
-        interface=ui_command(context.tracking_uri, experiment_id=outcome.experiment_id),
+        interface=ui_command(
+            context.tracking_uri, context.folder, experiment_id=outcome.experiment_id
+        ),
         is_demo=context.is_demo,
         interrupted=outcome.interrupted,
     )

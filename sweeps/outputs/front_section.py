@@ -13,7 +13,8 @@ from sweeps.outputs.page import Chart, Section
 from sweeps.plots.front_points import SeedSpread
 from sweeps.search.first_trials import published_trial
 from sweeps.study.stored_sweep import StoredSweep
-from sweeps.tracking.tracking_uri import is_server, ui_command
+from sweeps.tracking.run_links import LOCAL_PORT, LOCAL_UI
+from sweeps.tracking.tracking_uri import ui_command
 from sweeps.trials.labels import START_LABEL, metric_label
 
 
@@ -40,10 +41,12 @@ def front_section(sweep: StoredSweep, selection: Selection, links: Mapping[int, 
             f"The evaluation warns of {which} more than of others on the front: what is called "
             "the knee or the best is chosen among those others."
         )
+    command = None
     if links and info is not None:
         text.append("Point at a trial to see its parameters; click it to open its run in MLflow.")
-        if not is_server(info.tracking_uri):
-            text.append(f"Start the UI first: {ui_command(info.tracking_uri)}")
+        if any(link.startswith(LOCAL_UI) for link in links.values()):
+            text.append("For that, MLflow's UI has to run here, which the command below starts.")
+            command = ui_command(info.tracking_uri, sweep.folder, port=LOCAL_PORT)
     if selection.start is not None:
         text.append(
             f"The {START_LABEL} is the model that every trial goes on from, so a trial trained "
@@ -61,6 +64,7 @@ def front_section(sweep: StoredSweep, selection: Selection, links: Mapping[int, 
         anchor="front",
         title="Pareto front",
         text=text,
+        command=command,
         warning=shortfall_text(selection.records, selection.objectives, selection.start),
         charts=[
             Chart(figure=figures.front_figure(selection, links, paper, seeds), caption=caption)

@@ -10,7 +10,8 @@ from sweeps.tracking.mlflow_client import connect, explained
 from sweeps.tracking.reachability import TrackingError
 from sweeps.tracking.tracking_uri import is_server, sqlite_file
 
-LOCAL_UI = "http://127.0.0.1:5000"
+LOCAL_PORT = 5000
+LOCAL_UI = f"http://127.0.0.1:{LOCAL_PORT}"
 
 logger = logging.getLogger(__name__)
 

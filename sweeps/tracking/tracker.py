@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from sweeps.tracking.names import CAUSE_TAG, ON_FRONT, RANK
 from sweeps.tracking.reachability import ServerDownError, TrackingError, check_answers
 from sweeps.tracking.sweep_runs import SweepStore
 from sweeps.tracking.system_metrics import SystemSampler
+from sweeps.tracking.tracking_uri import sweep_argument
 from sweeps.trials.record import ENDED_STATES, TrialRecord
 from trainables.config import ParameterValue
 
@@ -60,8 +61,9 @@ def _recorded_at(folder: Path) -> str | None:
     path = folder / SPOOL_FILE
     if not path.is_file():
         return None
-    with closing(Spool(path)) as spool:
+    with suppress(TrackingError), closing(Spool(path)) as spool:
         return _uri_of(spool)
+    return None  # another driver uses it, or it is damaged, which is told where it is opened
 
 
 def _uri_of(spool: Spool) -> str | None:
@@ -282,10 +284,7 @@ class MlflowTracker:
         return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
     def _sync_command(self) -> str:
-        name = self._facts["run_name"]
-        if self._folder.absolute() != Path("runs").absolute() / name:
-            name = str(self._folder)
-        return shlex.join(["python", "-m", "sweeps.sync", name])
+        return shlex.join(["python", "-m", "sweeps.sync", sweep_argument(self._folder)])
 
     def _note_sample(self, sample: Mapping[str, float]) -> None:
         now = _now_ms()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -47,35 +46,38 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
-def ui_command(uri: str, *, port: int = 5000, experiment_id: str | None = None) -> str:
+def sweep_argument(folder: Path) -> str:
+    """Return what a command calls a sweep: its name where it lies in ``runs``, else its folder."""
+    is_usual = folder.absolute() == Path("runs").absolute() / folder.name
+    return folder.name if is_usual else str(folder)
+
+
+def ui_command(
+    uri: str, folder: Path, *, port: int | None = None, experiment_id: str | None = None
+) -> str:
     """Return how to look at the results, in one line for a POSIX shell.
 
     Args:
         uri: Tracking URI of the sweep.
-        port: Port of the UI on this machine.
+        folder: The sweep's folder.
+        port: Port of the UI on this machine; None takes one that is free.
         experiment_id: Experiment to point to.
 
     Returns:
-        For a database the command that starts the UI, followed by its address as a comment; for a
-        server its address, as it shows its UI itself.
+        For a database the command that starts the UI; for a server its address, as it shows its
+        UI itself.
     """
-    # Otherwise the UI opens with its pages on language models.
-    runs = f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
-    page = runs if experiment_id else ""
     if is_server(uri):
-        return f"{uri.rstrip('/')}{page}"
-    settings = " ".join(f"{name}={value}" for name, value in UI_ENVIRONMENT.items())
-    command = shlex.join(ui_arguments(uri, port=port))
-    return f"{settings} {command}  # http://127.0.0.1:{port}{page}"
+        # Otherwise the UI opens with its pages on language models.
+        runs = f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+        return uri.rstrip("/") + (runs if experiment_id else "")
+    command = ["python", "-m", "sweeps.ui", sweep_argument(folder)]
+    return shlex.join([*command, *([] if port is None else ["--port", str(port)])])
 
 
 def ui_arguments(uri: str, *, port: int) -> list[str]:
     """Return the command that starts the UI on a database, on the loopback."""
-    return [_program(), "ui", "--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
-
-
-def _program() -> str:
-    # The environment need not be activated, so the plain name might find nothing or another one.
-    program = Path(sys.executable).parent / "mlflow"
-    shortened = Path(os.path.relpath(program))
-    return str(program if shortened.parts[0] == ".." else shortened)
+    # The environment need not be activated: the plain name might find nothing, or another one.
+    program = str(Path(sys.executable).parent / "mlflow")
+    stores = ["--backend-store-uri", uri, "--registry-store-uri", uri]
+    return [program, "ui", *stores, "--port", str(port), "--workers", "1"]

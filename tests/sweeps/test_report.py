@@ -119,6 +119,10 @@ def test_the_page_says_what_was_run_and_how_to_run_it_again(
 ) -> None:
     text = re.sub(r"<script.*?</script>", "", page_file.read_text(), flags=re.S)
     assert sweep.info is not None
+    shown = (
+        f'<pre class="command" tabindex="0">python -m sweeps.ui {sweep.folder} --port 5000</pre>'
+    )
+    assert shown in text
     command = command_again(sweep.folder, sweep.info)
     assert command.endswith("coco_hsplid/spec.yaml --fresh method.hsplid.rho_n=0.1")
     for said in (command, "DEMO data", "f" * 40, "0123abcd", "beta_update_fraction", "2.15.0"):

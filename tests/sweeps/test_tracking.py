@@ -567,16 +567,19 @@ def test_a_database_in_memory_is_refused(uri: str) -> None:
         sqlite_file(uri)
 
 
-def test_the_ui_command_names_program_database_and_address(tmp_path: Path) -> None:
-    uri = default_uri(tmp_path / "my runs")
-    words = shlex.split(ui_command(uri, port=5555, experiment_id="3"), comments=True)
-    assert words[0] == "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false"
-    assert Path(words[1]).resolve().parent == Path(sys.executable).parent.resolve()
-    assert words[2:] == ["ui", "--backend-store-uri", uri, "--port", "5555", "--workers", "1"]
-    assert ui_command(uri, port=5555, experiment_id="3").endswith(
-        "# http://127.0.0.1:5555/#/experiments/3/runs?workflowType=machine_learning"
+def test_the_ui_command_names_the_sweep_or_the_servers_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "my runs" / "tiny"
+    uri = default_uri(folder.parent)
+    words = shlex.split(ui_command(uri, folder, port=5555))
+    assert words == ["python", "-m", "sweeps.ui", str(folder), "--port", "5555"]
+    monkeypatch.chdir(tmp_path)
+    assert ui_command(uri, Path("runs/tiny").absolute()) == "python -m sweeps.ui tiny"
+    server = "https://ml.example.org/"
+    assert ui_command(server, folder, experiment_id="3") == (
+        "https://ml.example.org/#/experiments/3/runs?workflowType=machine_learning"
     )
-    assert ui_command("https://ml.example.org/") == "https://ml.example.org"
 
 
 def test_the_database_is_made_beside_other_things(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import platform
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -372,6 +374,48 @@ def test_the_server_dies_and_then_the_driver_and_still_each_step_is_there_once(
             output_format="list",
         )
         assert [run.info.run_name for run in hits] == ["trial 0"], condition
+
+
+RECORDING = """
+import sys
+from pathlib import Path
+from sweeps.tracking import MlflowTracker
+from tests.sweeps.records import GOALS, complete
+
+uri, folder = sys.argv[1], Path(sys.argv[2])
+folder.mkdir()
+tracker = MlflowTracker(
+    uri, experiment="shared", run_name=folder.name, sweep_id=folder.name, folder=folder,
+    objectives=GOALS, spec={}, tags={}, interval_s=0.0, sampling_s=1e9,
+)
+tracker.sweep_started([])
+for number in range(4):
+    tracker.trial_started(number, {}, resumed=False)
+    for step in range(1, 21):
+        tracker.epoch_finished(number, step, {"epoch": step, "loss": 1 / step})
+    tracker.trial_finished(complete(number, 0.5, 0.6, epoch=20))
+tracker.sweep_finished([complete(number, 0.5, 0.6, epoch=20) for number in range(4)],
+                       interrupted=False)
+"""
+
+
+@pytest.mark.timeout(300)
+def test_two_sweeps_at_once_share_a_new_database_and_an_experiment(tmp_path: Path) -> None:
+    uri = default_uri(tmp_path)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", RECORDING, uri, str(tmp_path / name)], cwd=ROOT)
+        for name in ("one", "two")
+    ]
+    assert [process.wait() for process in processes] == [0, 0]
+    for name in ("one", "two"):
+        with closing(Spool(tmp_path / name / SPOOL_FILE)) as spool:
+            assert len(spool) == 0
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        asked = "SELECT run_uuid, COUNT(*), COUNT(DISTINCT step) FROM metrics WHERE key = 'loss'"
+        counts = database.execute(f"{asked} GROUP BY run_uuid").fetchall()
+        states = database.execute("SELECT status, COUNT(*) FROM runs GROUP BY status").fetchall()
+    assert [counted for _, *counted in counts] == [[20, 20]] * 8
+    assert states == [("FINISHED", 10)]
 
 
 # -- an MLflow that was lost ----------------------------------------------------------------------

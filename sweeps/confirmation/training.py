@@ -16,6 +16,7 @@ from hsplid_core.data import ImageSet, Split, load, prepare
 from hsplid_core.files import replace_text
 from hsplid_core.training import pick_device
 from sweeps.cluster.connection import connected
+from sweeps.cluster.machine import check_machine
 from sweeps.cluster.resources import check_resources
 from sweeps.cluster.shared_storage import SharedStorage
 from sweeps.confirmation.plan import Plan
@@ -52,6 +53,7 @@ def run_plan(
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    check_machine(plan.spec)
     evidence = Evidence()
     with ExitStack() as stack:
         stack.enter_context(sole_driver(plan.folder))

@@ -13,6 +13,7 @@ import optuna
 from hsplid_core.data import prepare
 from search_spaces import ParameterValue
 from sweeps.cluster.connection import connected
+from sweeps.cluster.machine import check_machine
 from sweeps.cluster.resources import check_resources
 from sweeps.cluster.shared_storage import SharedStorage
 from sweeps.engine.context import SweepContext, SweepOutcome, WriteOutputs
@@ -57,6 +58,7 @@ def run_sweep(
     """
     if isinstance(spec.storage, Path):
         spec = spec.model_copy(update={"storage": absolute(spec.storage)})
+    check_machine(spec)
     fetch_sweep(spec.storage, spec.name)
     folder = sweep_folder(spec.local_storage, spec.name, fresh=fresh)
     if spec.tracking.uri is not None or spec.local_storage.is_dir():

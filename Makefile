@@ -11,7 +11,7 @@ COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --universal --python-versio
 READY_RUN := $(VENV)/.ready-run
 READY_DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test bench lint lock clean
+.PHONY: demo test faults bench lint lock clean
 
 demo: $(READY_RUN) ## run the sweep on the embedded demo data
 	$(RUN) -m sweeps.run coco_hsplid
@@ -19,6 +19,9 @@ demo: $(READY_RUN) ## run the sweep on the embedded demo data
 test: $(READY_DEV) ## run all tests, two files at a time: sweeps on a real Ray wait more than they work
 	@# In their order: the cluster's test is the longest, and would come last as a file of one test.
 	$(RUN) -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
+
+faults: $(READY_DEV) ## kill processes of sweeps at random, 100 times: up to three hours
+	$(RUN) -m tests.kill_series $(FAULTS_OPTIONS)
 
 bench: $(READY_DEV) ## measure speed and memory, as ratios
 	$(RUN) -m tests.benchmarks

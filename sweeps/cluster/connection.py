@@ -7,9 +7,10 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import ray
 from ray.exceptions import RayError
 
@@ -72,11 +73,17 @@ def connected(cluster: ClusterSpec) -> Iterator[None]:
 
 
 def _start(cluster: ClusterSpec, folder: Path) -> None:
+    here = psutil.Process()
+    others = here.children()
     try:
         _start_once(cluster, folder)
     except _START_FAULTS:
-        # A busy machine may be too slow for the 30 s that Ray waits for its own processes.
+        # A busy machine may be too slow for the 30 s that Ray waits for its own processes. Those
+        # that have started by then it leaves behind.
         ray.shutdown()
+        for child in set(here.children()) - set(others):
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
         try:
             _start_once(cluster, folder)
         except _START_FAULTS as error:

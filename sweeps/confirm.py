@@ -21,8 +21,9 @@ examples:
 NAME may be a model of a sweep in MLflow, by its name in the registry or its run: its trial alone
 is confirmed then.
 
-Trains every configuration of the front, and cross-entropy alone for as long, from models newly
-pretrained under each seed, and judges all on the test split. The same command again continues
+Trains every configuration of the front, and beside each cross-entropy alone for as long with its
+learning rate and all else that is no method's, from models newly pretrained under each seed, and
+judges all on the test split. The same command again continues
 one that was interrupted; a larger number of seeds adds to it.
 """
 
@@ -50,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         metavar="N",
         help="attack only so many test images (all; on demo data 60)",
+    )
+    parser.add_argument(
+        "--cascade",
+        choices=("on", "off"),
+        default="on",
+        help="off attacks every cell on its own, for final numbers beside published tables",
     )
     parser.add_argument(
         "--tracking-uri", metavar="URI", help="where a model is looked for; the storage's own"
@@ -96,7 +103,12 @@ def _run(arguments: argparse.Namespace) -> int:
         n_seeds=arguments.seeds,
         first_seed=arguments.first_seed,
         trials=trials,
-        suite=make_suite(arguments.suite, arguments.max_images, is_demo=is_demo),
+        suite=make_suite(
+            arguments.suite,
+            arguments.max_images,
+            is_demo=is_demo,
+            cascade=arguments.cascade == "on",
+        ),
     )
     from sweeps.confirmation.mlflow_numbers import record
     from sweeps.confirmation.results import sum_up, write_confirmation

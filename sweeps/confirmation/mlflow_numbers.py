@@ -8,6 +8,7 @@ metric                                     meaning
 =========================================  ====================================================
 ``confirm/test/MEASURE/mean``, ``/sd``     over the new seeds, on the test split
 ``confirm/test/MEASURE/low``, ``/high``    interval of that mean over seeds and images (95%)
+``confirm/gain/MEASURE/mean``, ...         the same of what it has over its own cross-entropy
 ``confirm/luck/OBJECTIVE``                 what the search flattered, on validation images
 ``confirm/front_share``                    share of draws of seeds and images with it on the front
 =========================================  ====================================================
@@ -25,7 +26,7 @@ from pathlib import Path
 from hsplid_core.errors import SaliencyError
 from sweeps.confirmation.plan import Plan
 from sweeps.confirmation.results import MEASUREMENTS_FILE, RESULT_FILE, Confirmation
-from sweeps.confirmation.statistics import CROSS_ENTROPY, PRETRAINED, Spread
+from sweeps.model_evaluation.confidence import Spread
 from sweeps.tracking.find_runs import Recording, check_database, find_runs
 from sweeps.tracking.mlflow_client import KnownRun, connect, explained, legal, make_metrics, write
 
@@ -53,10 +54,12 @@ def record(plan: Plan, confirmation: Confirmation, report: Path) -> bool:
     for name in confirmation.configurations:
         number = trials.get(name)
         own = metrics.setdefault(number, {})
-        prefix = f"{name.replace(' ', '_')}/" if name in (PRETRAINED, CROSS_ENTROPY) else ""
-        own.update(_spreads(f"confirm/{prefix}test", confirmation.test[name]))
         if number is None:
+            prefix = name.replace(", ", "_").replace(" ", "_")
+            own.update(_spreads(f"confirm/{prefix}/test", confirmation.test[name]))
             continue
+        own.update(_spreads("confirm/test", confirmation.test[name]))
+        own.update(_spreads("confirm/gain", confirmation.gains.get(name, {})))
         for metric, luck in confirmation.luck.get(name, {}).items():
             own[f"confirm/luck/{metric}"] = luck.luck
         tags[number] = dict(shared)

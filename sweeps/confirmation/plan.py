@@ -33,12 +33,14 @@ class Configuration:
         parameters: What it changes of the sweep's spec, by dotted path.
         searched: Its objectives in the search; None for the baseline.
         trial: Number of the trial that it comes from; None for the baseline.
+        baseline: Name of the cross-entropy that it is compared with; None for the baseline.
     """
 
     name: str
     parameters: Mapping[str, ParameterValue]
     searched: tuple[float, ...] | None = None
     trial: int | None = None
+    baseline: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,8 @@ class Plan:
         return (
             f"{n_ways} configurations, seeds {', '.join(map(str, self.seeds))}: "
             f"{n_ways * n_seeds} trainings. Each model, and each pretrained start, is judged on "
-            f"{images} test images by the suite {settings.suite}."
+            f"{images} test images by the suite {settings.suite}"
+            f"{'' if settings.cascade else ', every cell on its own'}."
         )
 
     def seed_folder(self, seed: int) -> Path:
@@ -81,7 +84,8 @@ class Plan:
         settings = self.spec.evaluation.confirmation
         assert settings is not None
         few = "" if settings.max_images is None else f"-{settings.max_images}"
-        return self.folder / f"{self.sweep.name}-seed-{seed}-{settings.suite}{few}"
+        single = "" if settings.cascade else "-single"
+        return self.folder / f"{self.sweep.name}-seed-{seed}-{settings.suite}{few}{single}"
 
     def seed_spec(self, seed: int) -> SweepSpec:
         """Return the spec that the trials of a seed run with."""
@@ -118,22 +122,41 @@ def make_plan(
             f"sweep's own seed {spec.seed}"
         )
     recipe = spec.recipe or "+".join(spec.method)
-    chosen = _chosen(sweep, trials)
+    chosen = [
+        dataclasses.replace(c, parameters={"recipe": recipe, **c.parameters})
+        for c in _chosen(sweep, trials)
+    ]
+    configurations = _with_baselines(chosen)
     return Plan(
         sweep=sweep,
-        spec=_without_search(sweep, spec, suite, n_trials=len(chosen) + 1),
-        configurations=(
-            Configuration(name=CROSS_ENTROPY, parameters={"recipe": _METHOD}),
-            *(
-                dataclasses.replace(c, parameters={"recipe": recipe, **c.parameters})
-                for c in chosen
-            ),
-        ),
+        spec=_without_search(sweep, spec, suite, n_trials=len(configurations)),
+        configurations=configurations,
         seeds=seeds,
     )
 
 
-def make_suite(suite: str | None, max_images: int | None, *, is_demo: bool) -> ConfirmationConfig:
+def _with_baselines(chosen: Sequence[Configuration]) -> tuple[Configuration, ...]:
+    """Put before trials the cross-entropy of each: with its optimiser, network and data.
+
+    Trials that differ in their methods alone share one.
+    """
+    kinds: dict[tuple[tuple[str, ParameterValue], ...], list[Configuration]] = {}
+    for each in chosen:
+        own = {k: v for k, v in each.parameters.items() if k.partition(".")[0] != "method"}
+        kinds.setdefault(tuple(sorted({**own, "recipe": _METHOD}.items())), []).append(each)
+    baselines, named = [], {}
+    for parameters, trials in kinds.items():
+        numbers = ", ".join(str(each.trial) for each in trials)
+        several = f"{CROSS_ENTROPY} of trial{'s' if len(trials) > 1 else ''} {numbers}"
+        name = several if len(kinds) > 1 else CROSS_ENTROPY
+        baselines.append(Configuration(name=name, parameters=dict(parameters)))
+        named.update({each.name: name for each in trials})
+    return (*baselines, *(dataclasses.replace(c, baseline=named[c.name]) for c in chosen))
+
+
+def make_suite(
+    suite: str | None, max_images: int | None, *, is_demo: bool, cascade: bool = True
+) -> ConfirmationConfig:
     """Say how models are judged: on demo data so that it takes minutes of a CPU, not hours.
 
     Args:
@@ -142,6 +165,7 @@ def make_suite(suite: str | None, max_images: int | None, *, is_demo: bool) -> C
         max_images: Attack only so many test images; None takes all, on demo data a few where no
             suite was named.
         is_demo: Whether the sweep's images are the stand-in.
+        cascade: Whether attacks go on with survivors alone.
 
     Raises:
         ConfigError: There is no such suite, or the number of images is not positive.
@@ -150,7 +174,7 @@ def make_suite(suite: str | None, max_images: int | None, *, is_demo: bool) -> C
     if name != OWN_SUITE:
         find_suite(name, or_else=[OWN_SUITE])
     few = _DEMO_IMAGES if is_demo and suite is None else None
-    return ConfirmationConfig(suite=name, max_images=max_images or few)
+    return ConfirmationConfig(suite=name, max_images=max_images or few, cascade=cascade)
 
 
 def _chosen(sweep: StoredSweep, trials: Sequence[int]) -> list[Configuration]:

@@ -22,13 +22,12 @@ from sweeps.confirmation.statistics import (
     FrontStanding,
     Luck,
     Measurement,
-    Spread,
     answers_by_seed,
     by_seed,
     front_standings,
     luck_of,
-    spread,
 )
+from sweeps.model_evaluation.confidence import Array, Spread, spread, variance_of_images
 from sweeps.spec.moved_storage import CONFIRMATIONS_FOLDER
 from sweeps.spec.objective import Objective
 from sweeps.trials.table_file import write_table
@@ -56,6 +55,7 @@ class Confirmation:
         standings: Whether a configuration is non-dominated on the test split, by (clean accuracy,
             mean robust accuracy).
         luck: Configuration to objective to what the search flattered.
+        gains: Trial to measure to what it has over its own cross-entropy, seed by seed.
         doubts: Codes of the evaluation's warnings on the test split, by configuration.
     """
 
@@ -69,6 +69,7 @@ class Confirmation:
     standings: dict[str, FrontStanding]
     luck: dict[str, dict[str, Luck]]
     doubts: dict[str, list[str]]
+    gains: dict[str, dict[str, Spread]]
 
 
 def sum_up(plan: Plan, evidence: Evidence) -> Confirmation:
@@ -96,7 +97,7 @@ def sum_up(plan: Plan, evidence: Evidence) -> Confirmation:
             name: {
                 measure: spread(
                     list(columns[measure][name].values()),
-                    answers[measure].get(name),
+                    of_images=_of_images(answers[measure].get(name)),
                     bounds=(0.0, 1.0),
                 )
                 for measure in measures
@@ -107,7 +108,31 @@ def sum_up(plan: Plan, evidence: Evidence) -> Confirmation:
         standings=front_standings(measurements, _AXES),
         luck=_luck(plan, measurements),
         doubts={name: list(codes) for name, codes in evidence.doubts.items()},
+        gains=_gains(plan, measurements),
     )
+
+
+def _gains(plan: Plan, measurements: Sequence[Measurement]) -> dict[str, dict[str, Spread]]:
+    found: dict[str, dict[str, Spread]] = {}
+    for measure in (CLEAN, MEAN_ROBUST):
+        values = by_seed(measurements, "test", measure)
+        for own in plan.configurations:
+            trained, plain = values.get(own.name, {}), values.get(own.baseline or "", {})
+            seeds = sorted(trained.keys() & plain.keys())
+            if not seeds:
+                continue
+            of_both = [m for m in measurements if m.seed in seeds]
+            answers = answers_by_seed(of_both, "test", measure)
+            a, b = answers.get(own.name), answers.get(own.baseline or "")
+            found.setdefault(own.name, {})[measure] = spread(
+                [trained[seed] - plain[seed] for seed in seeds],
+                of_images=_of_images(None if a is None or b is None else a - b),
+            )
+    return found
+
+
+def _of_images(answers: Array | None) -> float:
+    return 0.0 if answers is None or len(answers) < 2 else variance_of_images(answers)
 
 
 def _luck(plan: Plan, measurements: Sequence[Measurement]) -> dict[str, dict[str, Luck]]:
@@ -191,6 +216,10 @@ def read_confirmation(sweep_folder: Path) -> Confirmation | None:
                 for name, own in read["test"].items()
             },
             "standings": {name: FrontStanding(**s) for name, s in read["standings"].items()},
+            "gains": {
+                name: {measure: Spread(**each) for measure, each in own.items()}
+                for name, own in read.get("gains", {}).items()
+            },
             "luck": {
                 name: {metric: Luck(**each) for metric, each in own.items()}
                 for name, own in read["luck"].items()

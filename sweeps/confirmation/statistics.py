@@ -7,15 +7,14 @@ new seeds on the same validation images, counted so that more is flattery.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.confirmation.confidence import Array, confidence_interval, resampled_means
 from sweeps.fronts.indicators import Points, pareto_ranks
+from sweeps.model_evaluation.confidence import Array, resampled_means
 from sweeps.spec.objective import Objective
 
 PRETRAINED = "pretrained start"
@@ -67,51 +66,6 @@ class Evidence:
             for name in names
         }
         return Evidence(measurements=self.measurements + other.measurements, doubts=doubts)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """Numbers of one configuration over the seeds.
-
-    Attributes:
-        n: Seeds.
-        mean: Mean.
-        sd: Standard deviation (n - 1); None for one seed.
-        low: Lower end of the interval of the mean over seeds and images (95%); None for one seed.
-        high: Upper end.
-    """
-
-    n: int
-    mean: float
-    sd: float | None
-    low: float | None
-    high: float | None
-
-
-def spread(
-    values: Sequence[float],
-    answers: Array | None = None,
-    *,
-    bounds: tuple[float, float] = (-math.inf, math.inf),
-) -> Spread:
-    """Sum up numbers over seeds.
-
-    Args:
-        values: At least one number.
-        answers: What they are the means of, [S, N]; None where that is not known.
-        bounds: Where the interval ends at the latest: 0 and 1 for shares.
-    """
-    data = np.asarray(values, dtype=np.float64)
-    if len(data) < 2:
-        return Spread(n=len(data), mean=float(data.mean()), sd=None, low=None, high=None)
-    low, high = confidence_interval(values, answers)
-    return Spread(
-        n=len(data),
-        mean=float(data.mean()),
-        sd=float(data.std(ddof=1)),
-        low=max(bounds[0], low),
-        high=min(bounds[1], high),
-    )
 
 
 def by_seed(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sweeps.confirmation.results import Confirmation
-from sweeps.confirmation.statistics import PRETRAINED, Spread
+from sweeps.confirmation.statistics import PRETRAINED
+from sweeps.model_evaluation.confidence import Spread
 from sweeps.terminal.plain_console import plain_console
 from sweeps.terminal.trial_table import rich_table
 from sweeps.trials.labels import is_share, metric_label, metric_text
@@ -95,6 +96,9 @@ def _conclusions(confirmation: Confirmation) -> Iterator[str]:
                 f"promised, {_signed(metric, kept_gain)} came again"
             )
         yield f"{text}."
+    for name, gains in confirmation.gains.items():
+        points = ", ".join(f"{measure} {_gain_text(gain)}" for measure, gain in gains.items())
+        yield f"{name} against cross-entropy with its optimiser, in points: {points}."
     for name, seeds in confirmation.failed.items():
         yield f"{name} did not finish under seed {', '.join(map(str, seeds))}."
 
@@ -108,6 +112,13 @@ def doubts_text(confirmation: Confirmation) -> str | None:
         for name, codes in confirmation.doubts.items()
     ]
     return f"Reasons to distrust these robust accuracies: {'; '.join(each)}."
+
+
+def _gain_text(gain: Spread) -> str:
+    text = f"{100 * gain.mean:+.1f}"
+    if gain.low is None or gain.high is None:
+        return text
+    return f"{text} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
 
 
 def spread_text(spread: Spread) -> str:

@@ -25,9 +25,9 @@ from sweeps.engine.context import SweepContext, WriteOutputs
 from sweeps.engine.pretraining import pretrain
 from sweeps.engine.study_run import run_study
 from sweeps.study.study import open_study, sole_driver
-from sweeps.trials.attributes import CONFIGURATION
+from sweeps.trials.attributes import CONFIGURATION, PARAMETERS
 from trainables.analysis import Subject, Table
-from trainables.config import TrialConfig
+from trainables.config import ParameterValue, TrialConfig
 from trainables.confirmation import CONFIRMATION, DOUBTS, confirmation, unpack_images
 from trainables.result_keys import TABLES
 from trainables.trial import initial_model
@@ -105,12 +105,13 @@ def _run_seed(
         if not is_done and run_study(context, study).interrupted:
             return None
         metrics = [objective.metric for objective in context.spec.objectives]
-        wanted = {configuration.name for configuration in plan.configurations}
+        # By what was trained: the name of a baseline says whose it is in this confirmation.
+        names = {_key(each.parameters): each.name for each in plan.configurations}
         evidence = sum(
             (
-                _measured(trial, seed, metrics)
+                _measured(trial, names[key], seed, metrics)
                 for trial in study.trials
-                if trial.user_attrs.get(CONFIGURATION) in wanted
+                if (key := _key(trial.user_attrs.get(PARAMETERS, {}))) in names
             ),
             start=Evidence(),
         )
@@ -127,22 +128,26 @@ def _run_seed(
 
 def _enqueue(plan: Plan, study: optuna.Study) -> None:
     """Queue each configuration that the study does not know yet."""
-    known = {trial.user_attrs.get(CONFIGURATION) for trial in study.get_trials(deepcopy=False)}
+    trials = study.get_trials(deepcopy=False)
+    known = {_key(trial.user_attrs[PARAMETERS]) for trial in trials}
     for configuration in plan.configurations:
-        if configuration.name not in known:
+        if _key(configuration.parameters) not in known:
             study.enqueue_trial(
                 {},
                 user_attrs={
                     CONFIGURATION: configuration.name,
-                    "parameters": dict(configuration.parameters),
+                    PARAMETERS: dict(configuration.parameters),
                 },
             )
 
 
-def _measured(trial: FrozenTrial, seed: int, metrics: list[str]) -> Evidence:
+def _key(parameters: Mapping[str, ParameterValue]) -> str:
+    return json.dumps(parameters, sort_keys=True)
+
+
+def _measured(trial: FrozenTrial, name: str, seed: int, metrics: list[str]) -> Evidence:
     if trial.state != TrialState.COMPLETE:
         return Evidence()
-    name = trial.user_attrs[CONFIGURATION]
     values = dict(zip(metrics, trial.values, strict=True))
     return _evidence(name, seed, values, json.loads(trial.user_attrs[TABLES]))
 

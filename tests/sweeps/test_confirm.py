@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,10 @@ pytestmark = [
 ]
 
 
-def trial(values: tuple[float, float], rho_s: float) -> FrozenTrial:
+def trial(values: tuple[float, float], rho_s: float, **training: float) -> FrozenTrial:
     metrics = dict(zip(("val/accuracy", "val/robust_accuracy"), values, strict=True))
-    parameters = {"method.hsplid.rho_s": rho_s}
+    own = {f"training.{name}": value for name, value in training.items()}
+    parameters = {"method.hsplid.rho_s": rho_s, **own}
     return create_trial(
         values=list(values), user_attrs={"parameters": parameters, "metrics": metrics}
     )
@@ -133,6 +135,20 @@ def test_a_front_is_confirmed_seed_by_seed(
         (after[1].values[0] + trials_of(storage, 2)[1].values[0]) / 2
     )
     assert luck["promised"] == pytest.approx(0.3)
+    plain = [
+        row["value"]
+        for row in rows
+        if (row["configuration"], row["split"], row["measure"])
+        == ("cross-entropy", "test", "clean")
+    ]
+    gain = told["gains"]["trial 2"]["clean"]
+    assert gain["mean"] == pytest.approx((sum(values) - sum(plain)) / 2)
+    assert gain["low"] <= gain["mean"] <= gain["high"]
+    assert all(
+        sum(row["images"]) / len(row["images"]) == pytest.approx(row["value"])
+        for row in rows
+        if row["split"] == "test"
+    )
     assert "Confirmed under new seeds" in (storage / "tiny" / "report.html").read_text()
 
 
@@ -149,6 +165,31 @@ def test_the_front_is_what_is_planned(storage: Path) -> None:
     assert plan.spec.search.constraints == ()
     assert plan.seed_folder(2) == storage / "tiny" / "confirm" / "tiny-seed-2-search"
     assert sweep.spec.evaluation.confirmation is None
+
+
+def test_cross_entropy_has_each_trials_own_optimiser(storage: Path) -> None:
+    shutil.copytree(storage / "tiny", storage / "tuned", ignore=shutil.ignore_patterns("study*"))
+    rates = [(0.9, 0.3, 1e-3), (0.5, 0.7, 1e-4), (0.8, 0.4, 1e-3)]
+    write_study(
+        storage / "tuned",
+        [trial((a, b), 0.1 * n, learning_rate=rate) for n, (a, b, rate) in enumerate(rates)],
+    )
+    settings = make_suite("search", None, is_demo=False, cascade=False)
+    plan = make_plan(open_sweep("tuned", storage), n_seeds=1, suite=settings)
+    assert [(c.name, c.baseline) for c in plan.configurations] == [
+        ("cross-entropy of trials 0, 2", None),
+        ("cross-entropy of trial 1", None),
+        ("trial 0", "cross-entropy of trials 0, 2"),
+        ("trial 1", "cross-entropy of trial 1"),
+        ("trial 2", "cross-entropy of trials 0, 2"),
+    ]
+    assert [c.parameters for c in plan.configurations[:2]] == [
+        {"recipe": "cross_entropy", "training.learning_rate": 1e-3},
+        {"recipe": "cross_entropy", "training.learning_rate": 1e-4},
+    ]
+    assert plan.spec.trials == 5
+    assert plan.seed_folder(1).name == "tuned-seed-1-search-single"
+    assert plan.summary.endswith("by the suite search, every cell on its own.")
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ def test_runs_get_the_numbers_and_the_sweep_the_files(folder: Path) -> None:
         assert own.metrics["confirm/test/clean/sd"] == pytest.approx(0.2 / 2**0.5)
         assert own.metrics["confirm/test/pgd/background/linf/2/mean"] == pytest.approx(0.7)
         assert own.metrics["confirm/luck/val/accuracy"] == pytest.approx(0.2)
+        assert own.metrics["confirm/gain/clean/mean"] == pytest.approx(0.1)
         assert own.tags["confirm.on_front"] == "false"
         assert runs["trial 2"].data.tags["confirm.on_front"] == "true"
         assert not any(name.startswith("confirm") for name in runs["trial 1"].data.metrics)

@@ -5,7 +5,6 @@ import pytest
 from scipy import stats
 from scipy.special import expit
 
-from sweeps.confirmation.confidence import confidence_interval, resampled_means
 from sweeps.confirmation.statistics import (
     CLEAN,
     MEAN_ROBUST,
@@ -14,8 +13,8 @@ from sweeps.confirmation.statistics import (
     by_seed,
     front_standings,
     luck_of,
-    spread,
 )
+from sweeps.model_evaluation.confidence import resampled_means, spread, variance_of_images
 from sweeps.spec.objective import Objective
 
 AXES = [("test", Objective(CLEAN)), ("test", Objective(MEAN_ROBUST))]
@@ -43,15 +42,15 @@ def test_a_spread_is_mean_deviation_and_interval() -> None:
 def test_images_widen_an_interval() -> None:
     answers = np.zeros((3, 100))
     answers[:, :70] = 1  # all seeds answer alike: only other images could bring another mean
-    found = spread([0.7, 0.7, 0.7], answers)
+    found = spread([0.7, 0.7, 0.7], of_images=variance_of_images(answers))
     half = 1.96 * np.sqrt(0.7 * 0.3 / 99)
     assert (found.sd, found.low, found.high) == pytest.approx(
         (0, 0.7 - half, 0.7 + half), rel=1e-4
     )
-    many = spread([0.7, 0.7, 0.7], np.tile(answers, (1, 100)))
+    many = spread([0.7, 0.7, 0.7], of_images=variance_of_images(np.tile(answers, (1, 100))))
     assert many.high is not None
     assert many.high - 0.7 == pytest.approx(half / 10, rel=0.01)
-    assert spread([1.0, 1.0, 0.9], np.ones((3, 10)), bounds=(0, 1)).high == 1
+    assert spread([1.0, 1.0, 0.9], bounds=(0, 1)).high == 1
 
 
 @pytest.mark.parametrize("n_seeds", [3, 5, 10])
@@ -69,8 +68,12 @@ def test_intervals_cover_what_they_promise(n_seeds: int, seed_sd: float) -> None
     for _ in range(600):
         skill, ease = seed_sd * random.normal(size=(n_seeds, 1)), random.normal(1, 2, size=200)
         answers = (random.random((n_seeds, 200)) < expit(ease + skill)).astype(np.float64)
-        low, high = confidence_interval(answers.mean(axis=1).tolist(), answers)
-        hits += low <= truth <= high
+        found = spread(
+            answers.mean(axis=1).tolist(), of_images=variance_of_images(answers), bounds=(0, 1)
+        )
+        assert found.low is not None
+        assert found.high is not None
+        hits += found.low <= truth <= found.high
     assert 0.92 <= hits / 600 <= 0.98
 
 

@@ -16,7 +16,9 @@ not taken from such draws: they count what a seed makes of an image three times.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,28 +30,61 @@ _CONFIDENCE = 0.95
 _SEED = 0
 
 
-def confidence_interval(values: Sequence[float], answers: Array | None) -> tuple[float, float]:
-    """Return the interval that covers the true mean 95 times in 100.
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Numbers of one configuration over the seeds.
+
+    Attributes:
+        n: Seeds.
+        mean: Mean.
+        sd: Standard deviation (n - 1); None for one seed.
+        low: Lower end of the interval of the mean over seeds and images (95%); None for one seed.
+        high: Upper end.
+    """
+
+    n: int
+    mean: float
+    sd: float | None
+    low: float | None
+    high: float | None
+
+
+def spread(
+    values: Sequence[float],
+    *,
+    of_images: float = 0.0,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Spread:
+    """Sum up numbers over seeds.
 
     Args:
-        values: One number for each seed, at least two.
-        answers: What they are the means of, [S, N]; None where that is not known, and the interval
-            then speaks of the same images under other seeds.
-
-    Returns:
-        Its ends.
+        values: At least one number.
+        of_images: Variance that other images would bring to their mean (`variance_of_images`); 0
+            where it is not known, and the interval then speaks of these images under other seeds.
+        bounds: Where the interval ends at the latest: 0 and 1 for shares.
     """
     data = np.asarray(values, dtype=np.float64)
-    of_seeds = float(data.var(ddof=1)) / len(data)
-    of_images = 0.0 if answers is None else _variance_of_images(answers)
+    mean = float(data.mean())
+    if len(data) < 2:
+        return Spread(n=len(data), mean=mean, sd=None, low=None, high=None)
     quantile = (1 + _CONFIDENCE) / 2
-    seeds = float(stats.t.ppf(quantile, len(data) - 1)) ** 2 * of_seeds
-    half = (seeds + float(stats.norm.ppf(quantile)) ** 2 * of_images) ** 0.5
-    return float(data.mean()) - half, float(data.mean()) + half
+    of_seeds = float(stats.t.ppf(quantile, len(data) - 1)) ** 2 * float(data.var(ddof=1))
+    half = (of_seeds / len(data) + float(stats.norm.ppf(quantile)) ** 2 * of_images) ** 0.5
+    return Spread(
+        n=len(data),
+        mean=mean,
+        sd=float(data.std(ddof=1)),
+        low=max(bounds[0], mean - half),
+        high=min(bounds[1], mean + half),
+    )
 
 
-def _variance_of_images(answers: Array) -> float:
-    """The part of a mean's variance that other images for the same seeds would bring."""
+def variance_of_images(answers: Array) -> float:
+    """Estimate the part of a mean's variance that other images for the same seeds would bring.
+
+    Args:
+        answers: Answers [S, N] of at least two seeds to N images.
+    """
     n_seeds, n_images = answers.shape
     if n_images < 2:
         return 0.0

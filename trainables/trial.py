@@ -145,8 +145,13 @@ class Trial:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to go on later, and which model it is."""
+        data = self.config.data
         description = describe(
-            self.config.model, self.run.images, self.config.data.name, self.run.model.front
+            self.config.model,
+            self.run.images,
+            data.name,
+            self.run.model.front,
+            root=None if data.root is None else str(data.root.expanduser().absolute()),
         )
         state = {**self.run.state_dict(), DESCRIPTION: description}
         return {**state, "best": self.best.state_dict()} if self.best.decides else state

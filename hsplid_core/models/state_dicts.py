@@ -80,6 +80,20 @@ def fit_state(
     model.load_state_dict({**expected, **found})
 
 
+def count_classes(model: MaskedClassifier, state: Mapping[str, Tensor]) -> int | None:
+    """Count the classes of a state dict.
+
+    Args:
+        model: The network that it belongs to, of any number of classes.
+        state: The tensors by name.
+
+    Returns:
+        The number; None where there is no classification layer of that network's.
+    """
+    head = _best_reading(model, state, model.state_dict()).tensors.get("head.weight")
+    return None if head is None else len(head)
+
+
 def _refuse(
     source: str,
     model: MaskedClassifier,

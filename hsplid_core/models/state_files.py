@@ -43,7 +43,7 @@ def write_state(path: AnyPath, state: Mapping[str, Any]) -> None:
     torch.save(dict(state), buffer)
     _write_atomically(path, buffer.getvalue())
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
-    _write_atomically(_checksum_file(path), digest.encode())
+    _write_atomically(checksum_file(path), digest.encode())
 
 
 def read_state(path: AnyPath) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def read_state(path: AnyPath) -> dict[str, Any]:
         CheckpointError: The file or its checksum is missing, or they disagree.
         BucketError: It lies in a bucket that does not answer, or refuses.
     """
-    checksum = _checksum_file(path)
+    checksum = checksum_file(path)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -99,7 +99,8 @@ def load_plain(file: IO[bytes], *, source: str) -> Any:
         raise CheckpointError(f"{source} is damaged, or no file of PyTorch's: {cause}") from error
 
 
-def _checksum_file(path: AnyPath) -> AnyPath:
+def checksum_file(path: AnyPath) -> AnyPath:
+    """Name the file beside a checkpoint that holds its checksum."""
     return path.with_name(path.name + _CHECKSUM_SUFFIX)
 
 

@@ -30,19 +30,27 @@ class TrainedModel:
 
     Attributes:
         model: In eval mode.
-        class_names: Names of its classes, in the order of its logits.
+        class_names: Names of its classes, in the order of its logits; empty for weights that do
+            not tell, which answer with the classes of the data set or with ImageNet's.
         image_shape: C, H, W of the images that it was trained on.
-        data: Name of the data set that it was trained on.
+        data: Name of the data set that it was trained on; empty where that is not known.
+        root: Folder of that data; None for the stand-in, or where it is not known.
     """
 
     model: MaskedClassifier
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     data: str
+    root: str | None = None
 
 
 def describe(
-    network: ModelConfig, images: ImageSet, data: str, front: FrequencyFilter | None = None
+    network: ModelConfig,
+    images: ImageSet,
+    data: str,
+    front: FrequencyFilter | None = None,
+    *,
+    root: str | None = None,
 ) -> dict[str, Any]:
     """Describe a model for its checkpoint.
 
@@ -51,6 +59,7 @@ def describe(
         images: Images that it is trained on.
         data: Name of their data set.
         front: Filter before the network.
+        root: Folder of the data; None for the stand-in.
 
     Returns:
         Plain values; :func:`rebuild` reads them.
@@ -62,6 +71,7 @@ def describe(
         "class_names": list(images.class_names),
         "image_shape": list(images.image_shape),
         "data": data,
+        "root": root,
         "front": None if front is None else {"kind": front.kind, "bandwidth": front.bandwidth},
     }
 
@@ -103,6 +113,8 @@ def rebuild(state: Mapping[str, Any], *, source: str) -> TrainedModel:
             class_names=class_names,
             image_shape=(channels, height, width),
             data=found["data"],
+            # Checkpoints from before this was written down do not mention one.
+            root=found.get("root"),
         )
     except (RuntimeError, TypeError, AttributeError, ValueError, LookupError) as error:
         # torch lists what does not fit in lines of its own.

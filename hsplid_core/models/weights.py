@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,12 +47,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read a network's tensors out of a file, without running any code that it may hold.
 
     Args:
-        path: A state dict, or a checkpoint that holds one.
+        path: A state dict, a checkpoint that holds one, or safetensors (by its ending, where that
+            package is installed).
 
     Raises:
         CheckpointError: The file is missing, damaged, holds other objects than tensors and plain
             values, or no state dict.
     """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
     try:
         with path.open("rb") as file:
             content: Any = load_plain(file, source=str(path))
@@ -66,6 +70,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         f"{path} holds no state dict: there is none at its top nor under {', '.join(_SECTIONS)}, "
         f"only {keys}"
     )
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        safetensors: Any = importlib.import_module("safetensors.torch")
+    except ModuleNotFoundError as error:
+        raise CheckpointError(
+            f"{path} cannot be read without the package safetensors: pip install safetensors"
+        ) from error
+    try:
+        tensors: dict[str, Tensor] = safetensors.load_file(path)
+    except Exception as error:  # of a class of its own, which only the package knows
+        raise CheckpointError(f"{path} is damaged, or no file of safetensors: {error}") from error
+    return tensors
 
 
 def _section(content: object, name: str) -> object:

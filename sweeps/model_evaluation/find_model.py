@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsplid_core.errors import ConfigError
+from pydantic import TypeAdapter, ValidationError
+
+from hsplid_core.errors import CheckpointError, ConfigError, did_you_mean
+from hsplid_core.models.external import ExternalModel, open_external
 from hsplid_core.models.packaged import open_package
-from hsplid_core.models.state_files import STATE_FILE, read_state
+from hsplid_core.models.state_files import STATE_FILE, checksum_file, read_state
 from hsplid_core.models.trained import TrainedModel, rebuild
+from sweeps.spec.overrides import parse_overrides
 from sweeps.tracking.find_models import fetch_model, is_model_name, is_registered_name, trial_of
 from sweeps.trials.checkpoint_files import SweepCheckpoints
 
@@ -29,25 +35,67 @@ class JudgedModel:
     run_id: str | None
 
 
-def open_judged(name: str, tracking_uri: str, storage: Path) -> JudgedModel:
+def read_external(texts: Sequence[str]) -> ExternalModel:
+    """Read what a command line says of weights that others trained.
+
+    Args:
+        texts: Such as ``name=resnet50``, ``normalise=imagenet``.
+
+    Raises:
+        ConfigError: A field or a value is wrong.
+    """
+    said = {override.path: override.value for override in parse_overrides(texts)}
+    fields = [each.name for each in dataclasses.fields(ExternalModel)]
+    for name in said:
+        if name not in fields:
+            raise ConfigError(
+                f"--model {name}: use {', '.join(fields)}{did_you_mean(name, fields)}"
+            )
+    try:
+        return TypeAdapter(ExternalModel).validate_python(said)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"--model {field}: {first['msg']}") from error
+
+
+def open_judged(
+    name: str | None, tracking_uri: str, storage: Path, *, said: ExternalModel | None = None
+) -> JudgedModel:
     """Open a model.
 
     Args:
         name: A checkpoint file of a trial or the folder that holds it; a run of MLflow
-            (``runs:/ID`` or its id alone); or a registered model (``models:/NAME@ALIAS``).
+            (``runs:/ID`` or its id alone); or a registered model (``models:/NAME@ALIAS``). None
+            for weights that torchvision publishes.
         tracking_uri: Where MLflow records.
         storage: Folder of all sweeps: the run of a trial whose checkpoint lies here needs no
             model in MLflow.
+        said: What a file of weights is that no sweep wrote; None for a model of a sweep.
 
     Raises:
         ConfigError: There is no such file, and the name is none of MLflow's.
         CheckpointError: The checkpoint is damaged, or does not say which model it is.
         TrackingError: MLflow has no such model, or does not answer.
     """
+    if said is not None:
+        external = None if name is None else Path(name).expanduser()
+        label = f"{said.name} {said.weights}" if name is None else name
+        return JudgedModel(name=label, trained=open_external(said, external), run_id=None)
+    if name is None:
+        raise ConfigError(
+            "no model is named: give a file, a run of MLflow, or --model weights=..."
+        )
     path = Path(name).expanduser()
     if path.is_dir():
         path = path / STATE_FILE
     if path.is_file():
+        if not checksum_file(path).is_file():
+            raise CheckpointError(
+                f"{path} has no {checksum_file(path).name} beside it, so no sweep wrote it, or it "
+                "was cut short; of weights from elsewhere say what they are, such as --model "
+                "name=resnet50 normalise=imagenet image_size=224"
+            )
         return JudgedModel(name=name, trained=rebuild(read_state(path), source=name), run_id=None)
     if not is_model_name(name):
         raise ConfigError(
@@ -65,3 +113,39 @@ def open_judged(name: str, tracking_uri: str, storage: Path) -> JudgedModel:
         fetched = fetch_model(name, tracking_uri, Path(folder))
         trained = open_package(fetched.folder)
     return JudgedModel(name=name, trained=trained, run_id=fetched.run_id)
+
+
+def own_data(judged: JudgedModel) -> str:
+    """Name the data set that a model was trained on.
+
+    Raises:
+        ConfigError: Nobody knows.
+    """
+    if not judged.trained.data:
+        raise ConfigError(
+            f"--data is not given, and {judged.name} does not tell on which images it was trained"
+        )
+    return judged.trained.data
+
+
+def own_root(judged: JudgedModel, data: str) -> Path | None:
+    """Find the folder that a model was trained on, to judge it on the same images.
+
+    Args:
+        judged: The model.
+        data: The data set that it will be judged on.
+
+    Returns:
+        The folder; None where it was a stand-in, or another data set.
+
+    Raises:
+        ConfigError: The folder is not on this machine.
+    """
+    root = judged.trained.root
+    if root is None or data != judged.trained.data:
+        return None
+    if not Path(root).is_dir():
+        raise ConfigError(
+            f"{judged.name} was trained on {data} in {root}, which is not here: give root=FOLDER"
+        )
+    return Path(root)

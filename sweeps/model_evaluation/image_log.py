@@ -14,11 +14,12 @@ from hsplid_core.evaluation import RobustnessTable
 from hsplid_core.files import replacing
 from sweeps.model_evaluation.find_model import JudgedModel
 from sweeps.model_evaluation.measure import Verdict, Wishes
+from sweeps.trials.table_file import parameter_column, write_table
 
 ENDINGS = (".arrow", ".parquet")
 
 
-def check_log_file(path: Path | None, *, n_data_sets: int) -> None:
+def check_log_file(path: Path | None, *, n_logs: int) -> None:
     """Refuse a file that a person named and that cannot hold the log.
 
     Raises:
@@ -28,10 +29,10 @@ def check_log_file(path: Path | None, *, n_data_sets: int) -> None:
         return
     if path.suffix not in ENDINGS:
         raise ConfigError(f"--out is {path}: use an ending of {' or '.join(ENDINGS)}")
-    if n_data_sets > 1:
+    if n_logs > 1:
         raise ConfigError(
-            f"--out is {path}, one file for {n_data_sets} data sets: name one data set, or leave "
-            "--out away"
+            f"--out is {path}, one file for {n_logs} logs: name one model, data set and seed, or "
+            "leave --out away"
         )
 
 
@@ -54,7 +55,9 @@ def log_verdict(
         ConfigError: It cannot be written.
     """
     assert verdict.robustness is not None
-    path = out or storage / "evaluations" / _log_name(judged, verdict, wishes)
+    suite = verdict.robustness.suite + ("" if wishes.cascade else "-single")
+    name = f"{_name(judged, verdict, wishes, suite)}.arrow"
+    path = out or storage / "evaluations" / name
     facts = {"model": judged.name, "data": verdict.data, "n_images": str(verdict.n_images)}
     try:
         write_log(verdict.robustness, path, facts=facts)
@@ -63,14 +66,41 @@ def log_verdict(
     return path
 
 
-def _log_name(judged: JudgedModel, verdict: Verdict, wishes: Wishes) -> str:
-    assert verdict.robustness is not None
+def write_tables(
+    verdict: Verdict, judged: JudgedModel, wishes: Wishes, storage: Path
+) -> list[Path]:
+    """Write the tables of the analyses, such as every image's margins, as Parquet.
+
+    Args:
+        verdict: What was measured.
+        judged: The model.
+        wishes: What was asked for.
+        storage: Folder of all sweeps; the files lie in its folder ``evaluations``.
+
+    Raises:
+        ConfigError: One cannot be written.
+    """
+    files = []
+    for name, table in verdict.findings.tables.items():
+        path = storage / "evaluations" / f"{_name(judged, verdict, wishes, name)}.parquet"
+        columns = {column: parameter_column(list(values)) for column, values in table.items()}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_table(pa.table(columns), path)
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
+        files.append(path)
+    return files
+
+
+def _name(judged: JudgedModel, verdict: Verdict, wishes: Wishes, what: str) -> str:
+    """Name a file by what was measured, of which weights."""
     weights = hashlib.sha256()
     for name, value in judged.trained.model.state_dict().items():
         weights.update(name.encode() + value.cpu().numpy().tobytes())
-    parts = [verdict.data.replace("/", "-"), wishes.split, verdict.robustness.suite]
-    parts += [] if wishes.cascade else ["single"]
-    return "-".join([*parts, weights.hexdigest()[:12]]) + ".arrow"
+    seed = [f"seed-{verdict.seed}"] if verdict.seed else []
+    parts = [verdict.data.replace("/", "-"), wishes.split, *seed, weights.hexdigest()[:12], what]
+    return "-".join(parts)
 
 
 def write_log(table: RobustnessTable, path: Path, *, facts: Mapping[str, str]) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from hsplid_core.attacks import Model, find_region
-from hsplid_core.config import DataConfig, check
+from hsplid_core.config import DataConfig, PixelConfig, check
 from hsplid_core.corruptions import SEVERITIES, find_corruption
 from hsplid_core.data import DATA_SETS, ImageSet, Split, load
 from hsplid_core.data.evaluation_batches import choose_positions
+from hsplid_core.data.readers.imagenet_classes import wordnet_ids
 from hsplid_core.errors import ConfigError, did_you_mean
 from hsplid_core.evaluation import RobustnessTable, Suite, Told, evaluate_robustness, judged_on
 from hsplid_core.evaluation.accuracy import (
@@ -25,6 +26,8 @@ from hsplid_core.evaluation.accuracy import (
 )
 from hsplid_core.models.trained import TrainedModel
 from hsplid_core.training import pick_device
+from sweeps.model_evaluation.analyses import analyse_model, check_analyses
+from trainables.analysis import Findings
 from trainables.robustness import cell_name
 
 _BLUR = 0.05  # of the image's side: a standard deviation that leaves colours and nothing else
@@ -39,6 +42,8 @@ class Wishes:
         cascade: Whether attacks go on with survivors alone.
         corruptions: Kinds of worse images, each at all severities.
         backgrounds: Measure swapped, flat and blurred backgrounds.
+        analyses: Names of analyses, keys of `ANALYSES`.
+        pixel_seed: Seed of the planted pixel that ``single_pixel`` looks for.
         split: Part of the data set.
         image_size: Side of the images; None takes the model's own.
         max_images: Judge only so many images, the same for every seed; None takes all.
@@ -51,6 +56,8 @@ class Wishes:
     cascade: bool = True
     corruptions: Sequence[str] = ()
     backgrounds: bool = False
+    analyses: Sequence[str] = ()
+    pixel_seed: int = 0
     split: Split = "test"
     image_size: int | None = None
     max_images: int | None = None
@@ -59,7 +66,7 @@ class Wishes:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
-        """Raise ConfigError where a number is too small or a corruption unknown."""
+        """Raise ConfigError where a number is too small or a name unknown."""
         check(
             (number is None or number >= 1, f"{name} is {number}: use at least 1")
             for name, number in (
@@ -69,6 +76,7 @@ class Wishes:
         )
         for kind in self.corruptions:
             find_corruption(kind)
+        check_analyses(self.analyses)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +91,8 @@ class Verdict:
         accuracies: Clean, corrupted and on other backgrounds, by name.
         robustness: The table under attack; None without a suite.
         left_out: Regions of the suite that need masks, which the images lack.
+        seed: Seed of attacks, regions, noise and swaps.
+        findings: Metrics and tables of the analyses.
     """
 
     data: str
@@ -92,15 +102,34 @@ class Verdict:
     accuracies: Mapping[str, float]
     robustness: RobustnessTable | None
     left_out: tuple[str, ...]
+    seed: int = 0
+    findings: Findings = field(default_factory=Findings)
 
     def metrics(self) -> dict[str, float]:
         """Return all accuracies under names that tell data sets and suites apart."""
         found = {f"evaluation/{self.data}/{name}": v for name, v in self.accuracies.items()}
+        found |= {
+            f"evaluation/{self.data}/{name.removeprefix('val/')}": value
+            for name, value in self.findings.metrics.items()
+        }
         if (table := self.robustness) is not None:
             prefix = f"evaluation/{self.data}/{table.suite}"
             found |= {f"{prefix}/{cell_name(cell)}": cell.robust for cell in table.cells}
             found[f"{prefix}/robust_accuracy"] = table.mean_robust
         return found
+
+    def shares(self) -> dict[str, int]:
+        """Return, of those that are shares of images, the number of images."""
+        robust = self.metrics().keys() - self._others()
+        n_robust = self.n_images if self.robustness is None else self.robustness.n_images
+        counts = dict.fromkeys(sorted(robust), n_robust)
+        return counts | {
+            f"evaluation/{self.data}/{name}": self.n_images for name in self.accuracies
+        }
+
+    def _others(self) -> set[str]:
+        names = (name.removeprefix("val/") for name in self.findings.metrics)
+        return {f"evaluation/{self.data}/{name}" for name in (*names, *self.accuracies)}
 
     def tags(self) -> dict[str, str]:
         """Return the reasons to distrust the figures, empty where there is none."""
@@ -119,6 +148,8 @@ class Verdict:
             "relabelled": self.relabelled,
             "accuracies": dict(self.accuracies),
             "left_out": list(self.left_out),
+            "seed": self.seed,
+            "analyses": dict(self.findings.metrics),
             "robustness": None
             if table is None
             else {
@@ -190,21 +221,35 @@ def judge(
         TrainingDivergedError: The model's logits are NaN or infinite.
     """
     channels, side, _ = trained.image_shape
-    images = load(
-        DataConfig(
-            name=data, root=root, image_size=wishes.image_size or side, cache_dir=cache_dir
-        ),
-        wishes.split,
+    where = DataConfig(
+        name=data,
+        root=root,
+        image_size=wishes.image_size or side,
+        cache_dir=cache_dir,
+        pixel=PixelConfig(seed=wishes.pixel_seed) if "single_pixel" in wishes.analyses else None,
     )
+    images = load(where, wishes.split)
     if images.image_shape[0] != channels:
         raise ConfigError(
             f"data is {data}, with images of {images.image_shape[0]} channels, and the model "
             f"takes {channels}: name a data set of the model's kind"
         )
+    own = trained.class_names
+    if root is None and own and data == trained.data and own != tuple(images.class_names):
+        raise ConfigError(
+            f"the model was trained on other images than the stand-in of {data} has, of the "
+            f"classes {', '.join(own[:3])}, ...: give root=FOLDER"
+        )
     images = images.select(choose_positions(images, wishes.max_images))
     suite, left_out = _usable(wishes, images)
     network = trained.model.to(wishes.device)
-    model = judged_on(network, trained.class_names, images.class_names)
+    class_names = trained.class_names or _assumed_classes(network.num_classes, images)
+    model = judged_on(network, class_names, images.class_names)
+    if wishes.analyses and model is not network:
+        raise ConfigError(
+            f"data is {data}, whose classes are not the model's: margins, saliency and single "
+            "pixels are of a model's own classes; name data of these, or leave --analyses away"
+        )
     table: RobustnessTable | None = None
     if suite is not None:
         table = evaluate_robustness(
@@ -217,6 +262,18 @@ def judge(
             cascade=wishes.cascade,
             told=told,
         )
+    findings = Findings()
+    if wishes.analyses:
+        findings = analyse_model(
+            network,
+            images,
+            where,
+            wishes.analyses,
+            max_images=wishes.max_images,
+            batch_size=wishes.batch_size,
+            seed=wishes.seed,
+            device=wishes.device,
+        )
     return Verdict(
         data=data,
         n_images=len(images),
@@ -225,6 +282,21 @@ def judge(
         accuracies=_accuracies(model, images, wishes),
         robustness=table,
         left_out=left_out,
+        seed=wishes.seed,
+        findings=findings,
+    )
+
+
+def _assumed_classes(n_classes: int, images: ImageSet) -> Sequence[str]:
+    """Say which classes a model tells apart whose weights do not: the data's, or ImageNet's."""
+    if n_classes == len(images.class_names):
+        return images.class_names
+    imagenet = wordnet_ids()
+    if n_classes == len(imagenet):
+        return imagenet
+    raise ConfigError(
+        f"the model has {n_classes} classes, and the data has {len(images.class_names)}: name the "
+        "data set that it was trained on"
     )
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from hsplid_core.attacks import Norm
 from hsplid_core.evaluation import Cell, Progress, RobustnessTable
+from sweeps.model_evaluation.confidence import Spread
 from sweeps.model_evaluation.measure import Verdict
+from sweeps.model_evaluation.summary import SummaryRow
 from sweeps.terminal.plain_console import plain_console
 
 
@@ -29,14 +32,45 @@ def tell_progress(done: Progress) -> None:
 
 def print_verdict(verdict: Verdict) -> None:
     """Print what was measured on a data set, and what must be known to read it."""
-    # A table that goes into a file or a pipe shall not be cut at 80 columns.
-    width = None if sys.stdout.isatty() else max(100, int(os.environ.get("COLUMNS", 100)))
-    console = plain_console(width=width)
+    console = _console()
     console.print(accuracies_table(verdict))
+    if verdict.findings.metrics:
+        console.print(analyses_table(verdict))
     if verdict.robustness is not None:
         console.print(robustness_table(verdict.robustness))
     for note in notes(verdict):
         console.print(note, soft_wrap=True)
+
+
+def print_summary(rows: Sequence[SummaryRow], *, n_seeds: int) -> None:
+    """Print means, deviations and intervals: a row a measure, a column a model."""
+    models = list(dict.fromkeys(row.model for row in rows))
+    table = Table(
+        title=f"{n_seeds} seeds of the evaluation, mean ± sd [95% interval]",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("measure", overflow="fold")
+    for model in models:
+        table.add_column(model, justify="right", overflow="fold")
+    cells = {(row.measure, row.model): row.spread for row in rows}
+    for measure in dict.fromkeys(row.measure for row in rows):
+        own = [cells.get((measure, model)) for model in models]
+        table.add_row(measure, *("-" if each is None else _spread_text(each) for each in own))
+    _console().print(table)
+
+
+def _spread_text(spread: Spread) -> str:
+    text = f"{spread.mean:.4g}"
+    if spread.sd is None or spread.low is None or spread.high is None:
+        return text
+    return f"{text} ± {spread.sd:.2g} [{spread.low:.4g}, {spread.high:.4g}]"
+
+
+def _console() -> Console:
+    # A table that goes into a file or a pipe shall not be cut at 80 columns.
+    width = None if sys.stdout.isatty() else max(100, int(os.environ.get("COLUMNS", 100)))
+    return plain_console(width=width)
 
 
 def accuracies_table(verdict: Verdict) -> Table:
@@ -50,6 +84,16 @@ def accuracies_table(verdict: Verdict) -> Table:
     table.add_column("accuracy", justify="right")
     for name, value in verdict.accuracies.items():
         table.add_row(name.replace("_", " ").replace("/", ", "), f"{value:.1%}")
+    return table
+
+
+def analyses_table(verdict: Verdict) -> Table:
+    """Lay out what the analyses found."""
+    table = Table(title="analyses", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in verdict.findings.metrics.items():
+        table.add_row(name.removeprefix("val/"), f"{value:.4g}")
     return table
 
 

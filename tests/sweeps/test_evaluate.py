@@ -219,7 +219,7 @@ def test_a_suite_loses_what_needs_masks_where_there_are_none(
         (("--max-images", "0"), "max_images is 0: use at least 1"),
         (("--device", "gpu"), "device is gpu: use auto"),
         (("--out", "log.txt", "--suite", "search"), "--out is log.txt: use an ending of .arrow"),
-        (("--out", "l.arrow", "--data", "imagenet9"), "one file for 3 data sets"),
+        (("--out", "l.arrow", "--data", "imagenet9"), "one file for 3 logs"),
         (("trials=3",), "only root=FOLDER and storage=FOLDER"),
         (("root=nowhere",), "nowhere"),
     ],

@@ -62,5 +62,5 @@ def test_a_checkpoint_that_does_not_fit_is_left_out(data: DataConfig, tmp_path: 
 
 
 def test_a_missing_checkpoint_is_told(data: DataConfig, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"gone\.pt is incomplete"):
+    with pytest.raises(CheckpointError, match=r"gone\.pt cannot be read"):
         saliency_grid({"trial 1": with_weights(tiny_trial(data), tmp_path / "gone.pt")})

@@ -1,0 +1,214 @@
+"""External models: weights that others trained, and what a person must say of them.
+
+Such a file holds tensors alone. Which network they belong to is said by whoever uses it; how many
+classes there are, whether there are normalisation layers and which stem, the tensors tell. How
+pixels were normalised they tell only where a wrapper has kept it beside the network, as
+RobustBench's models do (``mu`` and ``sigma``, or ``mean`` and ``std``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torchvision.models import get_model_weights
+
+from hsplid_core.config import ModelConfig, Section, check
+from hsplid_core.errors import ConfigError
+from hsplid_core.models.build import build_model
+from hsplid_core.models.masked import MaskedClassifier
+from hsplid_core.models.names import model_faults
+from hsplid_core.models.resnet import RESNETS
+from hsplid_core.models.state_dicts import count_classes, fit_state
+from hsplid_core.models.trained import TrainedModel
+from hsplid_core.models.weights import read_tensors
+
+_NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5,), (0.5,)),
+    "none": ((0.0,), (1.0,)),
+}
+_KEPT = (("mu", "sigma"), ("mean", "std"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExternalModel(Section):
+    """What is said of weights from elsewhere.
+
+    Attributes:
+        name: Name of the network, a key of ``hsplid_core.models.names.MODELS``.
+        weights: torchvision's published weights of it; None for those of a file.
+        num_classes: Number of classes; None counts them in the weights.
+        normalise: How pixels in [0, 1] are normalised: ``imagenet``, ``half`` (mean and deviation
+            0.5), ``none``, or means and deviations of the channels as ``0.5,0.5,0.5/0.2,0.2,0.2``.
+            None takes it from the weights, which may keep it, or from who published them.
+        image_size: Side of the images in pixels; None takes that of published weights.
+        channels: Channels of the images.
+        width: Factor on every number of channels.
+        norm: Kind of normalisation layers; None asks the weights.
+        stem: Kind of the first layers; None asks the weights.
+    """
+
+    name: str
+    weights: str | None = None
+    num_classes: int | None = None
+    normalise: str | None = None
+    image_size: int | None = None
+    channels: int = 3
+    width: float = 1.0
+    norm: Literal["none", "batch"] | None = None
+    stem: Literal["imagenet", "small"] | None = None
+
+    def __post_init__(self) -> None:
+        check(
+            (number is None or number >= least, f"{name} is {number}: use at least {least}")
+            for name, number, least in (
+                ("num_classes", self.num_classes, 2),
+                ("image_size", self.image_size, 8),
+                ("channels", self.channels, 1),
+            )
+        )
+
+
+def open_external(said: ExternalModel, path: Path | None) -> TrainedModel:
+    """Open weights that others trained.
+
+    Args:
+        said: What they are.
+        path: Their file: a state dict of PyTorch, a checkpoint that holds one (Lightning's, say),
+            or safetensors; None for published weights.
+
+    Returns:
+        The model. Its class names are empty: it answers with the classes of the data set that it
+        is judged on, or with ImageNet's.
+
+    Raises:
+        ConfigError: Something that must be said is missing or wrong.
+        CheckpointError: The weights cannot be had, or do not fit.
+    """
+    if (path is None) == (said.weights is None):
+        raise ConfigError(
+            "give a file of weights, or weights=NAME for those that torchvision publishes, and "
+            "not both"
+        )
+    model, size = _published(said) if path is None else _from_file(said, path)
+    if said.normalise is not None:
+        _set_normalisation(model, *_parse_normalisation(said.normalise, said.channels))
+    if said.num_classes not in (None, model.num_classes):
+        raise ConfigError(
+            f"num_classes is {said.num_classes}, and the weights are of {model.num_classes}: "
+            "leave it away, or name other weights"
+        )
+    return TrainedModel(
+        model=model.eval(),
+        class_names=(),
+        image_shape=(said.channels, size, size),
+        data="imagenet" if path is None else "",
+    )
+
+
+def _published(said: ExternalModel) -> tuple[MaskedClassifier, int]:
+    network = ModelConfig(name=said.name, norm="batch", stem="imagenet", weights=said.weights)
+    if faults := model_faults(network):
+        raise ConfigError("; ".join(faults))
+    entry = get_model_weights(said.name)[said.weights].value
+    size = said.image_size or int(entry.transforms().crop_size[0])
+    return _build(network, said, size, len(entry.meta["categories"])), size
+
+
+def _from_file(said: ExternalModel, path: Path) -> tuple[MaskedClassifier, int]:
+    if said.image_size is None:
+        raise ConfigError(
+            f"image_size is not given: {path} does not tell on which images it was trained; say "
+            "image_size=224, for instance"
+        )
+    tensors = read_tensors(path)
+    kept = _kept_normalisation(tensors, said.channels)
+    if said.normalise is None and kept is None:
+        raise ConfigError(
+            f"normalise is not given, and {path} does not tell: use {', '.join(_NORMALISATIONS)}, "
+            "or MEANS/DEVIATIONS such as 0.5,0.5,0.5/0.2,0.2,0.2"
+        )
+    network = ModelConfig(
+        name=said.name,
+        width=said.width,
+        norm=said.norm or _norm_of(said.name, tensors),
+        stem=said.stem or _stem_of(said.name, tensors) or "auto",
+    )
+    # Weights on the way to being counted need no classes; two are the least.
+    guess = _build(network, said, said.image_size, 2)
+    n_classes = count_classes(guess, tensors)
+    model = guess if n_classes in (None, 2) else _build(network, said, said.image_size, n_classes)
+    fit_state(model, tensors, source=str(path))
+    if kept is not None:
+        _set_normalisation(model, *kept)
+    return model, said.image_size
+
+
+def _build(
+    network: ModelConfig, said: ExternalModel, size: int, n_classes: int
+) -> MaskedClassifier:
+    return build_model(
+        network,
+        image_shape=(said.channels, size, size),
+        num_classes=n_classes,
+        mean=[0.0] * said.channels,
+        std=[1.0] * said.channels,
+        seed=0,
+    )
+
+
+def _norm_of(name: str, tensors: Mapping[str, Tensor]) -> Literal["none", "batch"]:
+    """Tell whether a ResNet has normalisation layers; other networks are as torchvision's are."""
+    has_layers = any(key.endswith("running_mean") for key in tensors)
+    return "batch" if has_layers or name not in RESNETS else "none"
+
+
+def _stem_of(name: str, tensors: Mapping[str, Tensor]) -> Literal["imagenet", "small"] | None:
+    first = next((value for key, value in tensors.items() if key.endswith("conv1.weight")), None)
+    if first is None or first.ndim != 4 or not name.startswith(("resnet", "resnext", "wide")):
+        return None
+    return "imagenet" if first.shape[-1] == 7 else "small"
+
+
+def _kept_normalisation(
+    tensors: Mapping[str, Tensor], channels: int
+) -> tuple[list[float], list[float]] | None:
+    """Find means and deviations that a wrapper keeps beside the network's tensors."""
+    for mean, std in _KEPT:
+        for key, value in tensors.items():
+            prefix, _, last = key.rpartition(".")
+            other = tensors.get(f"{prefix}.{std}" if prefix else std)
+            if last == mean and other is not None and value.numel() == other.numel() == channels:
+                return value.flatten().tolist(), other.flatten().tolist()
+    return None
+
+
+def _parse_normalisation(text: str, channels: int) -> tuple[list[float], list[float]]:
+    if (known := _NORMALISATIONS.get(text)) is not None:
+        mean, std = (list(values) for values in known)
+    else:
+        try:
+            mean, std = ([float(part) for part in half.split(",")] for half in text.split("/"))
+        except ValueError:
+            raise ConfigError(
+                f"normalise is {text}: use {', '.join(_NORMALISATIONS)}, or MEANS/DEVIATIONS such "
+                "as 0.5,0.5,0.5/0.2,0.2,0.2"
+            ) from None
+    mean, std = (values * channels if len(values) == 1 else values for values in (mean, std))
+    if len(mean) != channels or len(std) != channels or min(std) <= 0:
+        raise ConfigError(
+            f"normalise is {text}: give a mean and a deviation above 0 for each of {channels} "
+            "channels"
+        )
+    return mean, std
+
+
+def _set_normalisation(model: MaskedClassifier, mean: list[float], std: list[float]) -> None:
+    with torch.no_grad():
+        model.mean.copy_(torch.tensor(mean).view_as(model.mean))
+        model.std.copy_(torch.tensor(std).view_as(model.std))

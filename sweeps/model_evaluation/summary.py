@@ -1,0 +1,102 @@
+"""Summary of several evaluations: models and seeds in one table, with deviations and intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hsplid_core.errors import ConfigError
+from hsplid_core.files import replacing
+from sweeps.model_evaluation.confidence import Spread, spread
+from sweeps.model_evaluation.measure import Verdict
+
+ALL_MODELS = "all models"
+_PREFIX = "evaluation/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryRow:
+    """One measure of one model, or of all.
+
+    Attributes:
+        model: Its name, or `ALL_MODELS`.
+        measure: Name of the measure, behind that of the data set.
+        spread: Over the seeds of the evaluation; of all models, over the models.
+    """
+
+    model: str
+    measure: str
+    spread: Spread
+
+
+def summarise(judged: Mapping[str, Sequence[Verdict]]) -> list[SummaryRow]:
+    """Sum evaluations up.
+
+    Intervals speak of other seeds, or models, and where a measure is a share of images of other
+    images too.
+
+    Args:
+        judged: Verdicts of each model, under one or several seeds, by the model's name.
+
+    Returns:
+        A row for each model and measure, and one of all models where there are several.
+    """
+    rows = [row for name, verdicts in judged.items() for row in _of_model(name, verdicts)]
+    measures = dict.fromkeys(row.measure for row in rows) if len(judged) > 1 else ()
+    counts = _images(verdict for verdicts in judged.values() for verdict in verdicts)
+    for measure in measures:
+        means = [row.spread.mean for row in rows if row.measure == measure]
+        rows.append(_row(ALL_MODELS, measure, means, counts.get(measure)))
+    return rows
+
+
+def _of_model(name: str, verdicts: Sequence[Verdict]) -> list[SummaryRow]:
+    found: dict[str, list[float]] = {}
+    for verdict in verdicts:
+        for measure, value in verdict.metrics().items():
+            found.setdefault(measure.removeprefix(_PREFIX), []).append(value)
+    counts = _images(verdicts)
+    return [_row(name, measure, values, counts.get(measure)) for measure, values in found.items()]
+
+
+def _images(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """Count the images of each measure that is a share of images."""
+    return {
+        measure.removeprefix(_PREFIX): count
+        for verdict in verdicts
+        for measure, count in verdict.shares().items()
+    }
+
+
+def _row(model: str, measure: str, values: Sequence[float], n_images: int | None) -> SummaryRow:
+    if n_images is None:
+        return SummaryRow(model=model, measure=measure, spread=spread(values))
+    mean = sum(values) / len(values)
+    # At most: answers that are 0 or 1 vary so, and means of them over seeds less.
+    of_images = mean * (1 - mean) / n_images
+    found = spread(values, of_images=of_images, bounds=(0.0, 1.0))
+    return SummaryRow(model=model, measure=measure, spread=found)
+
+
+def write_summary(rows: Sequence[SummaryRow], path: Path) -> None:
+    """Write a summary as Parquet: model, measure, n, mean, sd, low, high.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    lines = [{"model": row.model, "measure": row.measure, **asdict(row.spread)} for row in rows]
+    numbers = [(name, pa.float64()) for name in ("mean", "sd", "low", "high")]
+    schema = pa.schema(
+        [("model", pa.string()), ("measure", pa.string()), ("n", pa.int64()), *numbers],
+        metadata={"schema_version": "1"},
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            pq.write_table(pa.Table.from_pylist(lines, schema=schema), file)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error

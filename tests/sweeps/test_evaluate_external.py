@@ -1,0 +1,222 @@
+"""Weights that others trained, judged from the command line: state dicts, Lightning, wrappers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models import get_model, get_model_weights, resnet18
+
+from hsplid_core.config import DataConfig
+from hsplid_core.data import ImageSet, load
+from hsplid_core.models.state_files import write_state
+from sweeps.evaluate import main
+from tests.tiny import tiny_data, tiny_trial
+from trainables.trial import Trial
+
+State = dict[str, Tensor]
+SAID = ("--model", "name=resnet18", "image_size=32")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
+    return tiny_data(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def network(data: DataConfig) -> nn.Module:
+    """A network of torchvision's own, for the classes of the data."""
+    torch.manual_seed(0)
+    made: nn.Module = resnet18(num_classes=len(load(data, "test").class_names)).eval()
+    return made
+
+
+def wrapped(state: State, prefix: str, **more: Tensor) -> State:
+    return {**{f"{prefix}{name}": value for name, value in state.items()}, **more}
+
+
+def lightning(state: State) -> dict[str, Any]:
+    """A checkpoint as the authors' Lightning module leaves it."""
+    return {"epoch": 3, "global_step": 40, "state_dict": wrapped(state, "model.")}
+
+
+def robustbench(state: State) -> State:
+    """A model behind a wrapper that keeps the normalisation."""
+    channels = torch.full((1, 3, 1, 1), 0.5)
+    return wrapped(state, "model.", mu=channels, sigma=channels / 2)
+
+
+def judged(capsys: pytest.CaptureFixture[str], *texts: object) -> Any:
+    assert main([*map(str, texts), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def share_correct(network: nn.Module, images: ImageSet, mean: float, std: float) -> float:
+    batch = images.batch(torch.arange(len(images)))
+    with torch.no_grad():
+        found = network((batch.image - mean) / std).argmax(1)
+    return float((found == batch.target).double().mean())
+
+
+@pytest.mark.parametrize(
+    ("form", "said", "mean", "std"),
+    [
+        (dict, "normalise=half", 0.5, 0.5),
+        (dict, "normalise=0.4/0.3", 0.4, 0.3),
+        (lightning, "normalise=none", 0.0, 1.0),
+        (robustbench, "num_classes=4", 0.5, 0.25),
+    ],
+)
+def test_each_form_is_the_network_that_it_was(
+    form: Callable[[State], Mapping[str, Any]],
+    said: str,
+    mean: float,
+    std: float,
+    network: nn.Module,
+    data: DataConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    torch.save(form(dict(network.state_dict())), tmp_path / "theirs.pt")
+    places = (f"root={data.root}", f"storage={tmp_path}")
+    found = judged(capsys, tmp_path / "theirs.pt", "--data", "coco_animals", *SAID, said, *places)
+    (verdict,) = found["verdicts"]
+    expected = share_correct(network, load(data, "test"), mean, std)
+    assert verdict["accuracies"]["clean"] == pytest.approx(expected)
+    assert not verdict["relabelled"]
+
+
+def test_a_suite_margins_and_saliency(
+    network: nn.Module, data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(lightning(dict(network.state_dict())), tmp_path / "theirs.ckpt")
+    places = (f"root={data.root}", f"storage={tmp_path}", "--data", "coco_animals")
+    wanted = ("--suite", "search", "--max-images", 6, "--analyses", "margins,saliency")
+    said = (*SAID, "normalise=imagenet")
+    found = judged(capsys, tmp_path / "theirs.ckpt", *places, *wanted, *said)
+    (verdict,) = found["verdicts"]
+    assert [cell["epsilon"] * 255 for cell in verdict["robustness"]["cells"]] == [1, 3]
+    analyses = verdict["analyses"]
+    assert analyses["val/saliency/images"] == 6
+    assert 0 <= analyses["val/saliency/gradient/energy_inside"] <= 1
+    assert analyses["val/margin/smallest"] > 0
+    assert "val/saliency/probe/salient_accuracy" not in analyses
+    assert pq.read_table(next((tmp_path / "evaluations").glob("*-margins.parquet"))).num_rows > 6
+
+
+def test_several_models_and_seeds_are_summed_up(
+    network: nn.Module, data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / "a.pt", tmp_path / "b.pt"]
+    torch.save(network.state_dict(), files[0])
+    torch.manual_seed(1)
+    torch.save(resnet18(num_classes=4).state_dict(), files[1])
+    places = (f"root={data.root}", f"storage={tmp_path}", "--data", "coco_animals")
+    options = (*SAID, "normalise=half", "--suite", "search", "--max-images", 8, "--seeds", 2)
+    found = judged(capsys, *files, *places, *options)
+    clean = {
+        row["model"]: row["spread"]
+        for row in found["summary"]
+        if row["measure"] == "coco_animals/clean"
+    }
+    assert [spread["n"] for spread in clean.values()] == [2, 2, 2]
+    values = [model["verdicts"][0]["accuracies"]["clean"] for model in found["models"]]
+    both = clean["all models"]
+    assert both["mean"] == pytest.approx(sum(values) / 2)
+    assert both["sd"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+    # Another seed of the evaluation leaves clean images as they are; other images would not.
+    first = clean[str(files[0])]
+    assert first["sd"] == 0
+    half = 1.96 * (values[0] * (1 - values[0]) / 8) ** 0.5
+    assert first["high"] == pytest.approx(min(1, values[0] + half), rel=1e-3)
+    table = pq.read_table(found["file"]).to_pylist()
+    assert {row["model"] for row in table} == set(clean)
+    assert main([*map(str, (*files, *places, *options))]) == 0
+    assert "2 seeds of the evaluation, mean ± sd [95% interval]" in capsys.readouterr().out
+
+
+def test_published_weights_need_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = get_model_weights("mobilenet_v3_small")["IMAGENET1K_V1"].value
+    cached = tmp_path / "hub" / "checkpoints" / entry.url.rpartition("/")[2]
+    cached.parent.mkdir(parents=True)
+    torch.save(get_model("mobilenet_v3_small", weights=None).state_dict(), cached)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    said = ("--model", "name=mobilenet_v3_small", "weights=IMAGENET1K_V1")
+    data = ("--data", "imagenet9/original", f"storage={tmp_path}", "--max-images", 2)
+    found = judged(capsys, *said, *data)
+    assert found["model"] == "mobilenet_v3_small IMAGENET1K_V1"
+    assert found["verdicts"][0]["relabelled"]
+    assert main([*map(str, (*said, *data)), "--analyses", "margins"]) == 2
+    assert "whose classes are not the model's" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_judged_on_the_folder_that_it_was_trained_on(
+    data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = Trial(tiny_trial(data))
+    write_state(tmp_path / "state.pt", trial.state_dict())
+    storage = f"storage={tmp_path}"
+    own = judged(capsys, tmp_path, storage)
+    assert own["verdicts"][0]["n_images"] == 40
+    assert own["verdicts"] == judged(capsys, tmp_path, storage, f"root={data.root}")["verdicts"]
+    state = trial.state_dict()
+    write_state(
+        tmp_path / "state.pt",
+        {**state, "description": {**state["description"], "root": "/gone"}},
+    )
+    assert main([str(tmp_path), storage]) == 2
+    assert "was trained on coco_animals in /gone, which is not here" in capsys.readouterr().err
+    # As checkpoints were before they told: the stand-in's classes are not the model's.
+    names = ["a", "bear", "cat", "dog"]
+    write_state(
+        tmp_path / "state.pt",
+        {**state, "description": {**state["description"], "root": None, "class_names": names}},
+    )
+    assert main([str(tmp_path), storage]) == 2
+    assert "other images than the stand-in of coco_animals has" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "has no plain.pt.sha256 beside it, so no sweep wrote it"),
+        (("--model", "name=resnet18", "normalise=half"), "image_size is not given"),
+        ((*SAID,), "normalise is not given, and"),
+        ((*SAID, "normalise=fog"), "normalise is fog: use imagenet, half, none, or MEANS"),
+        ((*SAID, "normalise=0.1,0.2/1"), "a mean and a deviation above 0 for each of 3"),
+        ((*SAID, "normalise=half", "num_classes=7"), "num_classes is 7, and the weights are of 4"),
+        ((*SAID, "normalise=half", "number=4"), "--model number: use name, weights"),
+        ((*SAID, "normalise=half"), "--data is not given"),
+        (("--model", "name=resnet34", "image_size=32", "normalise=half"), "does not fit"),
+        (
+            ("--model", "name=resnet81", "image_size=32", "normalise=half"),
+            "model.name is resnet81",
+        ),
+        (("--model", "name=resnet18", "weights=IMAGENET1K_V1"), "and not both"),
+        ((*SAID, "normalise=half", "--data", "imagenette"), "has 4 classes, and the data has 10"),
+        ((*SAID, "normalise=half", "--analyses", "margin"), "did you mean margins"),
+        ((*SAID, "normalise=half", "--seeds", "0"), "--seeds is 0: use at least 1"),
+    ],
+)
+def test_what_must_be_said_is_one_line(
+    options: tuple[str, ...],
+    message: str,
+    network: nn.Module,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    torch.save(network.state_dict(), tmp_path / "plain.pt")
+    assert main([str(tmp_path / "plain.pt"), f"storage={tmp_path}", *options]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert message in told.err
+    assert told.err.count("\n") == 1
+    assert not (tmp_path / "evaluations").exists()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -168,12 +167,14 @@ def test_the_front_is_what_is_planned(storage: Path) -> None:
 
 
 def test_cross_entropy_has_each_trials_own_optimiser(storage: Path) -> None:
-    shutil.copytree(storage / "tiny", storage / "tuned", ignore=shutil.ignore_patterns("study*"))
     rates = [(0.9, 0.3, 1e-3), (0.5, 0.7, 1e-4), (0.8, 0.4, 1e-3)]
     write_study(
         storage / "tuned",
         [trial((a, b), 0.1 * n, learning_rate=rate) for n, (a, b, rate) in enumerate(rates)],
     )
+    known = open_sweep("tiny", storage).info
+    assert known is not None
+    write_info(storage / "tuned", known)
     settings = make_suite("search", None, is_demo=False, cascade=False)
     plan = make_plan(open_sweep("tuned", storage), n_seeds=1, suite=settings)
     assert [(c.name, c.baseline) for c in plan.configurations] == [

@@ -13,7 +13,6 @@ Name = tuple[str, str]
 
 # Parts of the library that the sweeps here need not, or only in another form.
 FOR_USERS: set[Name] = {
-    ("hsplid_core.attacks.pgd", "fgsm"),
     ("hsplid_core.attacks.regions", "user_region"),
     ("hsplid_core.hsic.estimators", "hsic_cca"),
     ("hsplid_core.hsic.estimators", "hsic_normalised"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hsplid_core.attacks import PGD, Attack, AutoAttack, Norm, Region, find_region
+from hsplid_core.attacks import PGD, Attack, AutoAttack, Norm, Region, fgsm, find_region
 from hsplid_core.config import check
 from hsplid_core.errors import ConfigError, did_you_mean
 
@@ -154,6 +154,7 @@ _PAPER_ATTACKS: tuple[tuple[str, Attack], ...] = (
     ("pgd", PGD(epsilon=_SMALLEST, steps=10, step_size=4 / 255)),
     ("aa_rand", AutoAttack(epsilon=_SMALLEST, version="rand", iterate="best")),
 )
+_FGSM: tuple[tuple[str, Attack], ...] = (("fgsm", fgsm(_SMALLEST)),)
 _STRONG_PGD = PGD(epsilon=_SMALLEST, steps=20, relative_step=0.25, iterate="first_fooling")
 _STRONG_ATTACKS: tuple[tuple[str, Attack], ...] = (
     ("pgd", _STRONG_PGD),
@@ -179,6 +180,15 @@ SUITES: dict[str, Suite] = {
             Threat(region="block", epsilons=_BLOCK, attacks=_PAPER_ATTACKS),
             Threat(region="background", epsilons=_BACKGROUND, attacks=_PAPER_ATTACKS),
             Threat(region="full", epsilons=_FULL, attacks=_PAPER_ATTACKS),
+        ),
+    ),
+    "fgsm": Suite(
+        name="fgsm",
+        summary="one step along the gradient's sign, for tables of papers that print it",
+        threats=(
+            Threat(region="block", epsilons=_BLOCK, attacks=_FGSM),
+            Threat(region="background", epsilons=_BACKGROUND, attacks=_FGSM),
+            Threat(region="full", epsilons=_FULL, attacks=_FGSM),
         ),
     ),
     "standard": Suite(

@@ -14,6 +14,7 @@ from sweeps.spec.objective import Objective
 from sweeps.trials.labels import (
     START_LABEL,
     differing_parameters,
+    is_share,
     metric_label,
     metric_text,
     parameters_text,
@@ -82,7 +83,12 @@ def pareto_table(
         )
         if position == len(front) - 1 and start is not None:
             _add_start(table, objectives, start, has_dims=has_dims)
-    table.caption = _caption(records, shown, hidden=len(complete) - len(shown))
+    table.caption = _caption(
+        records,
+        shown,
+        hidden=len(complete) - len(shown),
+        has_errors=any(_error_text(r, o.metric, 0.0) for r in shown for o in objectives),
+    )
     return table
 
 
@@ -111,16 +117,24 @@ def objective_cells(
     objectives: Sequence[Objective],
     best: tuple[float, ...] | None,
 ) -> list[Text]:
-    """Write a trial's objectives, the best of all trials in bold."""
+    """Write a trial's objectives with their errors, the best of all trials in bold."""
     values = record.values or (None,) * len(objectives)
     bests = best or (None,) * len(objectives)
     return [
         Text(
-            metric_text(objective.metric, value),
+            metric_text(objective.metric, value) + _error_text(record, objective.metric, value),
             style="bold green" if value is not None and value == top else "",
         )
         for objective, value, top in zip(objectives, values, bests, strict=True)
     ]
+
+
+def _error_text(record: TrialRecord, metric: str, value: float | None) -> str:
+    """Write the standard error of what was measured on few images: ± 8.8."""
+    error = record.metrics.get(f"{metric}_error")
+    if value is None or error is None:
+        return ""
+    return f" ± {100 * error:.1f}" if is_share(metric) else f" ± {error:.2g}"
 
 
 def _header(metric: str) -> str:
@@ -142,12 +156,16 @@ def _bang(record: TrialRecord) -> str:
     return "!" if record.warnings else " "
 
 
-def _caption(records: Sequence[TrialRecord], shown: Sequence[TrialRecord], *, hidden: int) -> Text:
+def _caption(
+    records: Sequence[TrialRecord], shown: Sequence[TrialRecord], *, hidden: int, has_errors: bool
+) -> Text:
     lines = [
         "* on the Pareto front; parameters that are the same in all trials, or off, are left out"
     ]
     if hidden:
         lines.append(f"{hidden} more dominated trials are not shown")
+    if has_errors:
+        lines.append("± one standard error over the images that were attacked")
     lines += _warning_lines(shown)
     lines += failure_lines(records)
     return Text("\n".join(lines), style="dim")

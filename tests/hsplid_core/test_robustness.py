@@ -23,6 +23,7 @@ from hsplid_core.attacks import (
     Model,
     Region,
     Square,
+    fgsm,
     user_region,
 )
 from hsplid_core.attacks.balls import sizes
@@ -133,6 +134,10 @@ def test_the_log_agrees_with_the_table(cascade: bool) -> None:
         (r["attack"], r["epsilon"], r["perturbation_norm"]) == ("clean", 0, 0) for r in wrong
     )
     assert table.clean == 1 - len(wrong) / len(rows)
+    assert table.clean_correct.double().mean() == pytest.approx(table.clean)
+    robust = [cell.robust for cell in table.cells]
+    assert table.correct.double().mean(1).tolist() == pytest.approx(robust)
+    assert table.mean_correct.mean() == pytest.approx(table.mean_robust)
     for threat in SMALL.threats:
         here = [row for row in rows if row["region"] == threat.region_name]
         assert sorted(row["index"] for row in here) == list(range(ROWS))
@@ -276,6 +281,9 @@ def test_suites_are_the_published_ones() -> None:
         isinstance(a, PGD) or a == AutoAttack(epsilon=a.epsilon, norm=a.norm) for a in strong
     )
     assert {threat.norm for threat in SUITES["standard"].threats} == {"linf", "l2"}
+    for threat in SUITES["fgsm"].threats:
+        ((_, step),) = threat.attacks
+        assert step.with_epsilon(0.1) == fgsm(0.1)
     with pytest.raises(ConfigError, match=r"suite is 'papr': .*did you mean paper"):
         find_suite("papr")
 

@@ -41,6 +41,16 @@ def test_the_front_comes_first_then_the_others() -> None:
     ]
 
 
+def test_an_objective_of_few_images_shows_its_error() -> None:
+    metric = "val/robust_accuracy_error"
+    measured = [replace(r, metrics={**r.metrics, metric: 0.088}) for r in RECORDS[:2]]
+    text = printed(measured)
+    assert "50.0% ± 8.8" in text
+    assert "85.0% ±" not in text
+    assert "± one standard error over the images that were attacked" in text
+    assert "±" not in printed(RECORDS)
+
+
 def test_failures_are_counted_below_with_their_reason() -> None:
     assert "2 failed (trials 3, 4): loss is nan in epoch 2" in printed(RECORDS)
 

@@ -80,6 +80,12 @@ def test_a_suite_takes_the_place_of_the_attack(data: DataConfig) -> None:
     metrics = Trial(dataclasses.replace(base, evaluation=config)).epoch()
     cells = [metrics[f"val/robust_accuracy/pgd/background/eps_{e}"] for e in (1, 3)]
     assert metrics["val/robust_accuracy"] == pytest.approx(sum(cells) / 2)
+    # Of 32 images, each 0, 1/2 or 1: broken at neither radius, at the larger one, or at both.
+    small, large = cells
+    shares = torch.tensor([1.0] * round(32 * large) + [0.5] * round(32 * (small - large)))
+    shares = torch.cat([shares, torch.zeros(32 - len(shares))])
+    error = float(shares.std()) / 32**0.5
+    assert metrics["val/robust_accuracy_error"] == pytest.approx(error, abs=1e-6)
     assert {name for name in metrics if "robust" in name} == set(robustness_metrics(config))
     strong = suite_of(dataclasses.replace(base.evaluation, suite="standard"))
     assert strong == dataclasses.replace(SUITES["standard"], max_images=16)

@@ -22,6 +22,7 @@ SPACES: dict[str, SearchSpace] = {
     "baselines": SearchSpace(baselines.suggest, baselines.PAPER, baselines.OTHERS),
     "hbar": SearchSpace(hbar.suggest, hbar.PAPER),
     "hsplid": hsplid.COCO,
+    "hsplid_cmnist": hsplid.CMNIST,
     "hsplid_composed": SearchSpace(composition.suggest, composition.PAPER),
     "hsplid_grid": hsplid_grid.COCO,
     "hsplid_imagenet": hsplid.IMAGENET,

@@ -27,7 +27,7 @@ examples:
       --model name=resnet18 normalise=imagenet image_size=32
   python -m sweeps.evaluate --model name=resnet50 weights=IMAGENET1K_V2 --data imagenet9
   python -m sweeps.evaluate a.pt b.pt c.pt --seeds 5 --analyses margins,saliency
-  python -m sweeps.evaluate MODEL --data isic2017 --corruptions brightness,defocus_blur,occlusion
+  python -m sweeps.evaluate MODEL --data isic2017 --corruptions brightness,defocus_blur,snow
 
 MODEL is a checkpoint of a trial (file or folder), a run of MLflow, a registered model, or, with
 --model, a file of weights that others trained: a state dict, a checkpoint that holds one, such as

@@ -147,7 +147,7 @@ def snow(
 def occlude(image: Tensor, source: Source, share: float) -> Tensor:
     """Cover a share of the image with a mid-grey rectangle of its shape, at a random place.
 
-    Not one of ImageNet-C's: H-SPLID names occlusion without its numbers.
+    Not one of ImageNet-C's, nor of H-SPLID's release: its paper names occlusion, without numbers.
     """
     height, width = image.shape[2:]
     sides = [max(1, round(size * share**0.5)) for size in (height, width)]

@@ -22,7 +22,12 @@ from sweeps.storage.bucket_mirror import publish
 from sweeps.study.backup import StudyBackup
 from sweeps.study.location import expected_place
 from sweeps.study.provenance import provenance_tags
-from sweeps.study.resume_check import check_distributions, check_origin, origin_of
+from sweeps.study.resume_check import (
+    check_distributions,
+    check_origin,
+    default_items,
+    origin_of,
+)
 from sweeps.study.study import (
     has_started,
     interrupted_trials,
@@ -58,7 +63,7 @@ def open_context_study(context: SweepContext) -> optuna.Study:
     origin = origin_of(spec, fixed, context.images["train"].key)
     if has_started(study):
         check_distributions(study, probe_space(spec))
-    check_origin(study, origin, allow_changed=context.allow_changed)
+    check_origin(study, origin, allow_changed=context.allow_changed, defaults=default_items(spec))
     return study
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,16 @@ def origin_of(
     }
 
 
+def default_items(spec: SweepSpec) -> set[str]:
+    """Return the items of a spec's origin that hold the default of their field.
+
+    Args:
+        spec: The sweep.
+    """
+    own = {path for path, _ in _leaves("", spec.model_dump(mode="json", exclude_defaults=True))}
+    return {f"spec {path}" for path, _ in _leaves("", spec.resolved()) if path not in own}
+
+
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     if not isinstance(value, Mapping):
         yield path, value
@@ -114,12 +124,21 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
 
 
-def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """List what differs between two origins, one line an item."""
+def differences(
+    before: Mapping[str, str], now: Mapping[str, str], defaults: Collection[str] = ()
+) -> list[str]:
+    """List what differs between two origins, one line an item.
+
+    Args:
+        before: What a study was begun with.
+        now: What it would go on with.
+        defaults: Items of ``now`` that hold a default, which changes nothing where the version
+            before did not have the field.
+    """
     lines = []
     for item in sorted(before.keys() | now.keys(), key=_rank):
         old, new = before.get(item), now.get(item)
-        if old == new:
+        if old == new or (old is None and item in defaults):
             continue
         kind, _, name = item.partition(" ")
         if kind == "code":
@@ -199,13 +218,20 @@ def _listed(distribution: CategoricalDistribution) -> str:
     return ", ".join(map(json.dumps, distribution.choices))
 
 
-def check_origin(study: optuna.Study, now: Mapping[str, str], *, allow_changed: bool) -> None:
+def check_origin(
+    study: optuna.Study,
+    now: Mapping[str, str],
+    *,
+    allow_changed: bool,
+    defaults: Collection[str] = (),
+) -> None:
     """Compare a study's origin with today's; note it down for a new study.
 
     Args:
         study: The study.
         now: See :func:`origin_of`.
         allow_changed: Go on all the same, and note from which trial on.
+        defaults: See :func:`default_items`.
 
     Raises:
         StudyChangedError: Something differs that is not allowed to.
@@ -214,7 +240,7 @@ def check_origin(study: optuna.Study, now: Mapping[str, str], *, allow_changed: 
     if before is None:
         study.set_user_attr(ORIGIN, dict(now))
         return
-    changes = differences(before, now)
+    changes = differences(before, now, defaults)
     if not changes:
         return
     trials = len(study.get_trials(deepcopy=False))

@@ -46,6 +46,7 @@ from sweeps.study.resume_check import (
     StudyChangedError,
     check_distributions,
     check_origin,
+    default_items,
     origin_of,
 )
 from sweeps.study.study import (
@@ -231,6 +232,21 @@ def test_changes_are_told_one_by_one_and_allowed_on_demand(tmp_path: Path) -> No
     assert study.user_attrs[ORIGIN] == now
     assert study.user_attrs["origin_changes"][0]["from_trial"] == 1
     check_origin(study, now, allow_changed=False)  # what was allowed once is the new origin
+
+
+def test_a_field_that_the_version_before_did_not_have_changes_nothing_at_its_default(
+    tmp_path: Path,
+) -> None:
+    study = opened(tmp_path / "tiny")
+    now, defaults = origin(), default_items(spec_of())
+    before = {item: v for item, v in now.items() if "training.schedule" not in item}
+    assert len(now) - len(before) > 5
+    check_origin(study, before, allow_changed=False)
+    check_origin(study, now, allow_changed=False, defaults=defaults)
+    other = origin("training.schedule.kind=cosine")
+    changed = default_items(spec_of("training.schedule.kind=cosine"))
+    with pytest.raises(StudyChangedError, match='kind: not there, now "cosine"\nadd'):
+        check_origin(study, other, allow_changed=False, defaults=changed)
 
 
 def _first_space(trial: optuna.Trial) -> dict[str, Any]:

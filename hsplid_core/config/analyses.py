@@ -24,7 +24,7 @@ from hsplid_core.config.rules import (
 )
 
 # A test compares them with hsplid_core.evaluation.suites.
-CONFIRMATION_SUITES = ("search", "paper", "standard", "objective")
+CONFIRMATION_SUITES = ("search", "fgsm", "paper", "standard", "objective")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +212,7 @@ class ConfirmationConfig(Section):
     what it must not see.
 
     Attributes:
-        suite: A key of ``hsplid_core.robustness.SUITES``; or ``objective``, the regions and radii
+        suite: A key of ``hsplid_core.evaluation.SUITES``; or ``objective``, the regions and radii
             of the evaluation under the attacks of ``standard``.
         max_images: Attack only so many test images (a fixed subset); None takes the suite's own
             number.

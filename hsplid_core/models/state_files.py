@@ -57,7 +57,7 @@ def read_state(path: AnyPath) -> dict[str, Any]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"{path} is incomplete: {error.strerror}") from error
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     try:
         expected = checksum.read_bytes()
     except OSError as error:

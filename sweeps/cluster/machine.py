@@ -67,8 +67,9 @@ def _missing_space(storage: Path) -> list[str]:
             f"{_LEAST_MEMORY / _GIB:g}: end other programs"
         )
     there = next(folder for folder in (storage, *storage.parents) if folder.exists())
-    disk = shutil.disk_usage(there).free
-    if disk < _LEAST_DISK:
+    total, _, disk = shutil.disk_usage(there)
+    # No disk at all is behind /proc and its like: why nothing can be made there is told by them.
+    if total and disk < _LEAST_DISK:
         faults.append(
             f"storage is {storage}, whose disk has {disk / _GIB:.2f} GiB left, and a sweep takes "
             f"at least {_LEAST_DISK / _GIB:g}: make room, or name another storage"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
+
+from optuna.trial import TrialState
 
 from hsplid_core.bucket_path import AnyPath
 from hsplid_core.errors import CheckpointError
@@ -16,7 +19,7 @@ from sweeps.search.first_trials import own_values
 from sweeps.search.space_probe import probe_space
 from sweeps.spec.loading import load_pretrain_spec
 from sweeps.spec.sweep_spec import SweepSpec
-from sweeps.study.study import sole_driver, sweep_folder
+from sweeps.study.study import find_place, load_study, sole_driver, sweep_folder
 from sweeps.terminal.phase_lines import say_phase
 from sweeps.trials.checkpoint_files import SweepCheckpoints, checkpoints_of
 from sweeps.trials.record import TrialRecord
@@ -48,6 +51,8 @@ def pretrain(context: SweepContext) -> tuple[bool, AnyPath | None, Baseline]:
         )
         say_phase("Pretraining", spec.name, json_lines=context.json_lines)
         folder = sweep_folder(spec.local_storage, spec.name, fresh=False)
+        if _has_failed(folder):
+            folder = sweep_folder(spec.local_storage, spec.name, fresh=True)
         with sole_driver(folder, spec.study.storage):
             inner = SweepContext(
                 spec=spec,
@@ -79,12 +84,19 @@ def _objectives(file: AnyPath) -> tuple[float, ...]:
         ) from error
 
 
+def _has_failed(folder: Path) -> bool:
+    if find_place(folder) is None:
+        return False
+    trials = load_study(folder).get_trials(deepcopy=False)
+    return any(trial.state in (TrialState.FAIL, TrialState.PRUNED) for trial in trials)
+
+
 def _keep_weights(checkpoints: SweepCheckpoints, record: TrialRecord, file: AnyPath) -> None:
     checkpoint = checkpoints.find(record.number, record.parameters)
     if record.values is None or checkpoint is None:
         raise SweepFailedError(
-            f"pretraining failed: {record.failure}; correct the spec that pretrain names, delete "
-            f"{checkpoints.folder} and run again"
+            f"pretraining failed: {record.failure}; correct the spec that pretrain names and run "
+            f"again, which trains anew; {checkpoints.folder} keeps what failed"
         )
     file.parent.mkdir(parents=True, exist_ok=True)
     trained = read_state(checkpoint)

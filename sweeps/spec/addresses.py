@@ -6,7 +6,6 @@ A spec is printed, logged and sent to MLflow, so no address in it may hold a pas
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from hsplid_core.errors import ConfigError, did_you_mean
@@ -121,8 +120,6 @@ def _check_file(field: str, uri: str, rest: str) -> None:
         raise ConfigError(f"{field} is {uri}: name a file, as in sqlite:///runs/mlflow.db")
     if "?" in rest:
         raise ConfigError(f"{field} is {uri}: write %3F for the ? in a file's name")
-    if Path(name).is_dir():
-        raise ConfigError(f"{field} is {uri}, a folder: name a file in it, {uri}/mlflow.db")
 
 
 def _url_fault(url: str) -> str:

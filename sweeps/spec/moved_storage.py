@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from sweeps.spec.yaml_reader import read_mapping
 
@@ -18,8 +19,9 @@ SPEC_FILE = "spec.yaml"
 ABOUT_FILE = "about.json"
 CONFIRMATIONS_FOLDER = "confirm"
 
-# In front of a path, in what a sweep writes down: a plain path, a database, an artifact's address.
-_SCHEMES = ("", "sqlite:///", "file://")
+# In front of a path, in what a sweep writes down: a database, an artifact's address. Paths are
+# quoted there, as URLs want it, which earlier versions did not do for databases.
+_SCHEMES = ("sqlite+pysqlite:///", "sqlite:///", "file://")
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,17 @@ class StorageMove:
     def text(self, text: str) -> str:
         """Return a path or address as it is now; any other text stays as it is."""
         for scheme in _SCHEMES:
-            before, now = scheme + str(self.before), scheme + str(self.now)
-            if text == before or text.startswith(f"{before}/"):
-                return now + text.removeprefix(before)
-        return text
+            if text.startswith(scheme):
+                path = text.removeprefix(scheme)
+                moved = self._path(path) or self._path(unquote(path))
+                return text if moved is None else scheme + quote(moved, safe="/ ")
+        return self._path(text) or text
+
+    def _path(self, text: str) -> str | None:
+        before = str(self.before)
+        if text == before or text.startswith(f"{before}/"):
+            return str(self.now) + text.removeprefix(before)
+        return None
 
     def values(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return JSON-able values with all texts in them as they are now."""

@@ -102,17 +102,16 @@ def open_study(
         study = optuna.create_study(
             study_name=place.name, storage=storage, directions=directions, load_if_exists=True
         )
-        if SWEEP_ID in kept:  # MLflow may know it by that
-            study.set_user_attr(SWEEP_ID, kept[SWEEP_ID])
+        study.set_user_attr(NAMED_CHECKPOINTS, True)
+        # MLflow may know it by that.
+        study.set_user_attr(SWEEP_ID, kept.get(SWEEP_ID) or uuid.uuid4().hex)
     metrics = [objective.metric for objective in spec.objectives]
     _check_objectives(study, metrics, directions)
     n_trials = len(study.get_trials(deepcopy=False))
     study.sampler = build_sampler(spec, fixed, n_trials=n_trials)
     with experimental():
         study.set_metric_names(metrics)
-    if SWEEP_ID not in study.user_attrs:
-        if n_trials == 0:
-            study.set_user_attr(NAMED_CHECKPOINTS, True)
+    if SWEEP_ID not in study.user_attrs:  # begun by an earlier version
         study.set_user_attr(SWEEP_ID, uuid.uuid4().hex)
     if n_trials == 0:
         for parameters in first_trials:

@@ -50,6 +50,10 @@ def _check_file(file: Path) -> None:
             head = opened.read(len(_SQLITE_HEAD))
     except FileNotFoundError:
         return
+    except IsADirectoryError as error:
+        raise TrackingError(
+            f"MLflow's file {file} is a folder: name a file in it, {file}/mlflow.db, as tracking.uri"
+        ) from error
     except OSError as error:
         raise TrackingError(f"MLflow's file {file} cannot be read: {error.strerror}") from error
     if head not in (b"", _SQLITE_HEAD):

@@ -69,7 +69,6 @@ def test_an_address_is_shown_without_its_secrets(address: str, shown: str | None
         ("postgresql://host:abc/db", "is no URL"),
         ("sqlite://", "name a file"),
         ("sqlite:///:memory:", "name a file"),
-        ("sqlite:////tmp", "a folder: name a file in it, sqlite:////tmp/mlflow.db"),
         ("sqlite:////data/a?b/mlflow.db", "write %3F for the ?"),
         (f"http://me:{SECRET}@host", "uri is http://host, with a password: take it out"),
         (f"http://{SECRET}@host", "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
@@ -99,6 +98,11 @@ def test_what_mlflow_cannot_record_in_is_told_without_its_secrets(uri: str, says
 )
 def test_servers_and_databases_are_taken_as_they_are(uri: str) -> None:
     assert check_tracking_uri(uri) == uri
+
+
+def test_a_folder_in_place_of_a_database_is_told_where_it_would_be_written(tmp_path: Path) -> None:
+    with pytest.raises(TrackingError, match=r"is a folder: name a file in it, .*/mlflow\.db"):
+        check_answers(f"sqlite:///{tmp_path}")
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ TOO_LONG = "n" * 300
         ("{}/file", "storage must be a folder that can be created"),
         ("{}/file/below", "Not a directory"),
         ("/proc/nothing", "No such file or directory"),
-        ("{}/" + TOO_LONG, "File name too long"),
+        ("{}/" + TOO_LONG, "use a path whose names have at most 255 bytes each"),
     ],
 )
 @pytest.mark.parametrize("command", ["run", "sync"])
@@ -167,6 +167,6 @@ def test_a_storage_that_cannot_be_one_is_a_line(
         cause = "File name too long" if TOO_LONG in place else "is not in"
     told = capsys.readouterr().err.splitlines()
     assert cause in told[-1]
-    assert told[-1].startswith("error: ")
+    assert any(line.startswith("error: ") for line in told)
     assert "Traceback" not in "".join(told)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -211,7 +211,7 @@ def test_demo_data_are_judged_in_minutes(
 
 
 def test_a_misspelt_suite_is_told_with_all_that_there_are() -> None:
-    says = r"suite is 'objektive': use one of \['objective', 'paper', .*; did you mean objective\?"
+    says = r"suite is 'objektive': use one of \['fgsm', 'objective', .*; did you mean objective\?"
     with pytest.raises(ConfigError, match=says):
         make_suite("objektive", None, is_demo=False)
 

@@ -32,7 +32,7 @@ def test_a_sweep_from_pretraining_to_results_and_on(sweep: Sweep) -> None:
     sweep.write(pretrain="pre.yaml", trials=2, method=method)
     code, output = sweep.run()
     assert code == 0, output
-    for text in ("mlflow ui", "clean", "robust", "front.png"):
+    for text in ("python -m sweeps.ui", "clean", "robust", "front.png"):
         assert text in output
     folder = sweep.folder / "runs" / "tiny"
     assert (folder / "front.png").stat().st_size > 5_000

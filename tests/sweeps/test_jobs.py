@@ -148,7 +148,7 @@ def test_secrets_are_named_and_never_shown(
         (["coco_hsplid", "storage=/s", "--working-dir", "nope"], "--working-dir is nope"),
         (["coco_hsplid", "storage=/s", "--secret", "NOT_SET"], "--secret NOT_SET: no such"),
         (["coco_hsplid", "storage=/s", "--runtime-env", "no.yaml"], "no.yaml cannot be read"),
-        (["coco_hsplid", "storage=/s", "--address", "head:8265"], "use the URL of the cluster's"),
+        (["coco_hsplid", "storage=/s", "--address", "head:8265"], "use that of the cluster's"),
         (
             ["coco_hsplid", "storage=/s", "--address", "http://127.0.0.1:1"],
             "no Ray cluster answers",

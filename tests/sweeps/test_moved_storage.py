@@ -26,7 +26,7 @@ from sweeps.spec.moved_storage import StorageMove, move_of, storage_around
 from sweeps.study.stored_sweep import open_sweep
 from sweeps.study.sweep_info import read_info, write_info
 from sweeps.tracking.moved_database import ADDRESSES, follow_move
-from sweeps.tracking.tracking_uri import default_uri
+from sweeps.tracking.tracking_uri import default_uri, sqlite_file
 from sweeps.tracking.ui_view import share_view
 from tests.sweeps.recorded import NAME, recorded_sweep
 from tests.sweeps.test_front_models import journal
@@ -198,6 +198,18 @@ def test_a_database_leaves_alone_what_was_not_moved_with_it(tmp_path: Path) -> N
     follow_move(tmp_path / "none.db")
     follow_move(tmp_path / "gone.db")
     assert not (tmp_path / "gone.db").exists()
+
+
+def test_addresses_are_moved_as_urls_have_them() -> None:
+    odd = Path("/data/a%20b?c#d/runs")
+    move = StorageMove(odd, Path("/x/y z%3/runs"))
+    moved = move.text(default_uri(odd))
+    assert sqlite_file(moved) == Path("/x/y z%3/runs/mlflow.db")
+    # As earlier versions wrote it.
+    assert sqlite_file(move.text(f"sqlite:///{odd}/mlflow.db")) == Path("/x/y z%3/runs/mlflow.db")
+    assert move.text(f"{odd}/pretrained/a.pt") == "/x/y z%3/runs/pretrained/a.pt"
+    assert move.text(f"{odd}2/a.pt") == f"{odd}2/a.pt"
+    assert move.text("sqlite:////elsewhere/mlflow.db") == "sqlite:////elsewhere/mlflow.db"
 
 
 def test_places_that_are_no_move(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from hsplid_core.config import TrainingConfig
+from hsplid_core.config.augmentation import AugmentationConfig
 from hsplid_core.data import DATA_SETS
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods import (
@@ -94,7 +96,8 @@ def test_on_real_data_coco_hsplid_has_the_papers_values(name: str) -> None:
     assert list(objective.terms) == ["cross_entropy", "hsplid"]
     assert objective.perturbation is None
     assert spec.search.space == ("hsplid" if name == "coco_hsplid_paper" else "hsplid_composed")
-    assert spec.training == TrainingConfig()
+    plain = dataclasses.replace(spec.training, augmentation=AugmentationConfig())
+    assert plain == TrainingConfig()
     assert (spec.training.epochs, spec.training.batch_size) == (200, 256)
     assert (spec.model.name, spec.model.norm, spec.model.width) == ("resnet18", "none", 1.0)
     assert (spec.data.image_size, spec.data.val_fraction) == (224, 0.2)
@@ -306,7 +309,7 @@ def test_anchors_may_be_merged_and_replaced() -> None:
         (
             "training={keep: best, monitor: val/acuracy}",
             "training.monitor is val/acuracy, which nothing measures: use a metric such as "
-            "val/accuracy, val/robust_accuracy, val/saliency/probe/salient_accuracy; did you mean "
+            "val/accuracy, val/robust_accuracy, val/robust_accuracy_error; did you mean "
             "val/accuracy?",
         ),
         (

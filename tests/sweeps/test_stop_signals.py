@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -42,6 +42,15 @@ DEAF = (
     "lock = ctypes.create_string_buffer(64); take = ctypes.CDLL(None).pthread_mutex_lock; "
     "take(lock); take(lock)"
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def hears_lost_terminals() -> Iterator[None]:
+    """Whoever runs the tests may ignore SIGHUP, as nohup does, and so would what they start."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
 
 SAYS = "Stopped before all trials ran; the same command goes on from here.\n"
 

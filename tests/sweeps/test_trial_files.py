@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hsplid_core.models.state_files import write_state
+from sweeps.study.damage import DamagedStudyError
 from sweeps.study.study import open_study, reopened_trials
 from sweeps.trials.checkpoint_files import SweepCheckpoints, checkpoints_of, trial_folder
 from sweeps.trials.record import TrialRecord
@@ -109,7 +110,18 @@ def test_a_new_study_goes_on_from_nothing_of_a_lost_one(tmp_path: Path) -> None:
     assert handed(again, "a")["resume_from"] == str(checkpoint)
     for file in ("study.log", "study.json"):
         (folder / file).unlink()
-    after = interrupted_trial()
+    with pytest.raises(DamagedStudyError, match=r"is gone, while .* has checkpoints of 1"):
+        opened(folder)
+    # Put where a new study is, as a person might, they are still of the old one.
+    (folder / "ray").rename(tmp_path / "ray")
+    handed(searcher_of(opened(folder), 1), "a")
+    (tmp_path / "ray").rename(folder / "ray")
+    study = opened(folder)
+    own = checkpoints_of(folder, study)
+    new = searcher_of(
+        study, 1, interrupted=reopened_trials(folder, study), find_checkpoint=own.find
+    )
+    after = handed(new, "a")
     assert after["number"] == before["number"] == 0
     assert after["sweep"] != before["sweep"]
     assert after["resume_from"] is None

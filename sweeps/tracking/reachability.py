@@ -52,7 +52,8 @@ def _check_file(file: Path) -> None:
         return
     except IsADirectoryError as error:
         raise TrackingError(
-            f"MLflow's file {file} is a folder: name a file in it, {file}/mlflow.db, as tracking.uri"
+            f"MLflow's file {file} is a folder: name a file in it, {file}/mlflow.db, for "
+            "tracking.uri"
         ) from error
     except OSError as error:
         raise TrackingError(f"MLflow's file {file} cannot be read: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,6 +50,8 @@ class BestEpoch:
         if self._monitor not in metrics:
             return False
         value = metrics[self._monitor]
+        if math.isnan(value):  # of which nothing is better, nor worse
+            return True
         if self.epoch == 0 or self._sign * value > self._sign * self.value:
             self.epoch, self.value = epoch, value
             if self._keeps:

@@ -18,7 +18,7 @@ from hsplid_core.errors import ConfigError, SaliencyError
 from sweeps.cluster.node_watch import rejoin_until, watched
 from sweeps.cluster.session_folder import session_folder, write_token
 from sweeps.cluster.token import use_token
-from sweeps.spec.sweep_spec import ClusterSpec
+from sweeps.spec.cluster_spec import ClusterSpec
 from sweeps.terminal.stop_signals import starting_processes
 from trainables.internals import local_node, loopback_only, own_token
 

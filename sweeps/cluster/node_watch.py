@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import ray
 
-from sweeps.spec.sweep_spec import ClusterSpec
+from sweeps.spec.cluster_spec import ClusterSpec
 from sweeps.terminal.restart import can_restart, restart, restarts
 from sweeps.terminal.stop_signals import end_with_last_words, stopped_by
 

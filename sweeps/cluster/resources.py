@@ -5,7 +5,7 @@ from __future__ import annotations
 import ray
 
 from hsplid_core.errors import ConfigError
-from sweeps.spec.sweep_spec import ResourcesSpec
+from sweeps.spec.cluster_spec import ResourcesSpec
 
 
 def check_resources(resources: ResourcesSpec) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import optuna
 from optuna.trial import TrialState
 
-from sweeps.spec.sweep_spec import ResourcesSpec
+from sweeps.spec.cluster_spec import ResourcesSpec
 from sweeps.trials.outcome import PEAK_MEMORY
 from trainables.gpu_memory import CONTEXT_MIB
 from trainables.result_keys import GPU_MEMORY, METRICS

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -27,7 +25,8 @@ from hsplid_core.bucket_path import AnyPath, BucketPath, any_path
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from hsplid_core.config.rules import MOST_EPOCHS, MOST_SEED
 from hsplid_core.errors import ConfigError
-from sweeps.spec.addresses import check_cluster_address, check_tracking_uri
+from sweeps.spec.addresses import check_tracking_uri
+from sweeps.spec.cluster_spec import MOST_TRIALS, ClusterSpec, ResourcesSpec, SpecSection
 from sweeps.spec.find_space import find_space
 from sweeps.spec.method_settings import configured_methods
 from sweeps.spec.metric_names import check_metrics, only_when_due
@@ -42,20 +41,13 @@ from trainables.config import TrialConfig, check_recipe
 SamplerName = Literal["tpe", "nsga2", "nsga3", "gp", "random", "qmc", "grid"]
 SchedulerName = Literal["none", "mo_asha", "asha", "median"]
 
-MOST_TRIALS = 100_000  # a sampler looks at all of them for each new one
-MOST_CORES = 4096
-
 
 def absolute(path: Path) -> Path:
     """Return a path that means the same in every process; ``~`` is the user's home."""
     return path.expanduser().absolute()
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ConstraintSpec(_Section):
+class ConstraintSpec(SpecSection):
     """A limit that a usable trial keeps; one beyond it is infeasible and never on the front.
 
     Attributes:
@@ -80,7 +72,7 @@ class ConstraintSpec(_Section):
         return self
 
 
-class SearchSpec(_Section):
+class SearchSpec(SpecSection):
     """How the parameters of trials are chosen, and which trials end early.
 
     Attributes:
@@ -120,33 +112,7 @@ class SearchSpec(_Section):
         return value
 
 
-class ResourcesSpec(_Section):
-    """What one trial occupies.
-
-    Attributes:
-        cpu: CPU cores; also the number of threads that a trial uses.
-        gpu: GPUs; a fraction shares one, and its memory likewise. ``auto`` runs the first trial
-            alone on a GPU, and packs the others by the memory that it needed.
-        max_concurrent: Most trials at a time; None fills the cluster.
-    """
-
-    # Ray counts in ten-thousandths; no machine has more.
-    cpu: float = Field(default=1.0, ge=0.0001, le=MOST_CORES)
-    gpu: float | Literal["auto"] = 0.0
-    max_concurrent: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
-
-    @field_validator("gpu")
-    @classmethod
-    def _gpu_is_an_amount(cls, value: float | str) -> float | str:
-        # Ray shares one GPU in ten-thousandths, and gives several as a whole.
-        if isinstance(value, float) and not (0.0001 <= value <= 1 or value in range(1024)):
-            raise ConfigError(
-                f"gpu is {value:g}: use 0.0001 to 1, a whole number from 0 to 1023, or auto"
-            )
-        return value
-
-
-class FailuresSpec(_Section):
+class FailuresSpec(SpecSection):
     """What is done about trials that fail.
 
     Attributes:
@@ -166,7 +132,7 @@ class FailuresSpec(_Section):
     max_losses: int = Field(default=3, ge=0, le=1000)
 
 
-class StudySpec(_Section):
+class StudySpec(SpecSection):
     """Where the study is kept, which only the driver writes.
 
     Attributes:
@@ -184,30 +150,7 @@ class StudySpec(_Section):
         return None if value is None else check_storage(value)
 
 
-class ClusterSpec(_Section):
-    """Which Ray cluster runs the trials.
-
-    Attributes:
-        address: HOST:PORT of a running cluster, or ``auto`` on one of its nodes; None starts one
-            on this machine.
-        num_cpus: Cores given to the cluster started here; None takes all.
-        num_gpus: GPUs given to the cluster started here; None takes all.
-        lost_after: Minutes to wait for a running cluster that does not answer any more, or for a
-            node of it that a trial fits on.
-    """
-
-    address: str | None = None
-    num_cpus: int | None = Field(default=None, ge=1, le=MOST_CORES)
-    num_gpus: int | None = Field(default=None, ge=0, le=1024)
-    lost_after: float = Field(default=10.0, ge=0, le=10_080)
-
-    @field_validator("address")
-    @classmethod
-    def _address_is_one(cls, value: str | None) -> str | None:
-        return None if value is None else check_cluster_address(value)
-
-
-class TrackingSpec(_Section):
+class TrackingSpec(SpecSection):
     """Where MLflow records the sweep.
 
     Attributes:
@@ -244,7 +187,7 @@ _DEFAULT_OBJECTIVES = (
 )
 
 
-class SweepSpec(_Section):
+class SweepSpec(SpecSection):
     """A whole sweep.
 
     Attributes:

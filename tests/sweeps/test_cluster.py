@@ -25,7 +25,7 @@ from sweeps.cluster.session_folder import session_folder, write_token
 from sweeps.cluster.shared_storage import SharedStorage
 from sweeps.engine.study_searcher import StudySearcher
 from sweeps.engine.tune_callbacks import TuneEvents
-from sweeps.spec.sweep_spec import ClusterSpec
+from sweeps.spec.cluster_spec import ClusterSpec
 from sweeps.trials.checkpoint_files import SweepCheckpoints
 from tests.sweeps.ray_nodes import RayNodes
 from trainables.result_keys import ASSIGNMENT
@@ -34,7 +34,7 @@ LOCAL = """\
 import json, os, subprocess, sys, psutil
 from pathlib import Path
 from sweeps.cluster.connection import ClusterError, connected
-from sweeps.spec.sweep_spec import ClusterSpec
+from sweeps.spec.cluster_spec import ClusterSpec
 with connected(ClusterSpec(num_cpus=1)):
     import ray
     context = ray.get_runtime_context()

@@ -5,7 +5,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sweeps.engine.gpu_sharing import measured_slots, rounds, slots_per_gpu
-from sweeps.spec.sweep_spec import ResourcesSpec
+from sweeps.spec.cluster_spec import ResourcesSpec
 
 AUTO = ResourcesSpec(cpu=2, gpu="auto")
 

@@ -16,7 +16,8 @@ from sweeps.cluster.connection import connected
 from sweeps.engine.context import SweepContext
 from sweeps.engine.front_keeper import FrontKeeper
 from sweeps.engine.study_run import run_trials
-from sweeps.spec.sweep_spec import ClusterSpec, SweepSpec
+from sweeps.spec.cluster_spec import ClusterSpec
+from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.study.study import open_study
 from sweeps.trials.from_study import records_of
 from tests.sweeps.made_trainables import CURVES, TOTAL_MIB, Flat, Killed, OnCountedGpu

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def test_a_resumed_trial_knows_its_best_epoch(data: DataConfig, tmp_path: Path) 
 def test_the_earlier_of_two_equal_epochs_stays() -> None:
     best = BestEpoch(TrainingConfig(keep="best", patience=2))
     model = torch.nn.Linear(1, 1)
-    for epoch, value in enumerate([0.5, 0.75, 0.75, 0.5], start=1):
+    for epoch, value in enumerate([math.nan, 0.75, 0.75, 0.5], start=1):
         assert best.judge(epoch, {"val/accuracy": value}, model)
     assert (best.epoch, best.value) == (2, 0.75)
     assert (best.is_over(3), best.is_over(4)) == (False, True)

@@ -14,6 +14,7 @@ from trainables.config import TrialConfig
 SWEEP_OF = {
     "baselines": "coco_baselines",
     "hsplid": "coco_hsplid_paper",
+    "hsplid_cmnist": "cmnist_hsplid",
     "hsplid_composed": "coco_hsplid",
     "hsplid_grid": "coco_hsplid_grid",
     "hsplid_imagenet": "imagenet_hsplid",

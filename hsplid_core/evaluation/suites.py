@@ -165,6 +165,16 @@ _STRONG_ATTACKS_L2: tuple[tuple[str, Attack], ...] = (
 )
 _BLOCK, _BACKGROUND, _FULL = _pixels(25, 128, 255), _pixels(1, 2, 3), _pixels(1, 2)
 
+
+def _by_region(attacks: tuple[tuple[str, Attack], ...]) -> tuple[Threat, ...]:
+    """Attack each region of the paper's table with its radii."""
+    return (
+        Threat(region="block", epsilons=_BLOCK, attacks=attacks),
+        Threat(region="background", epsilons=_BACKGROUND, attacks=attacks),
+        Threat(region="full", epsilons=_FULL, attacks=attacks),
+    )
+
+
 SUITES: dict[str, Suite] = {
     "search": Suite(
         name="search",
@@ -176,28 +186,18 @@ SUITES: dict[str, Suite] = {
     "paper": Suite(
         name="paper",
         summary="Table 2 of H-SPLID (arXiv 2510.20627), weak steps and all",
-        threats=(
-            Threat(region="block", epsilons=_BLOCK, attacks=_PAPER_ATTACKS),
-            Threat(region="background", epsilons=_BACKGROUND, attacks=_PAPER_ATTACKS),
-            Threat(region="full", epsilons=_FULL, attacks=_PAPER_ATTACKS),
-        ),
+        threats=_by_region(_PAPER_ATTACKS),
     ),
     "fgsm": Suite(
         name="fgsm",
         summary="one step along the gradient's sign, for tables of papers that print it",
-        threats=(
-            Threat(region="block", epsilons=_BLOCK, attacks=_FGSM),
-            Threat(region="background", epsilons=_BACKGROUND, attacks=_FGSM),
-            Threat(region="full", epsilons=_FULL, attacks=_FGSM),
-        ),
+        threats=_by_region(_FGSM),
     ),
     "standard": Suite(
         name="standard",
         summary="steps that suit the radius and AutoAttack's standard team",
         threats=(
-            Threat(region="block", epsilons=_BLOCK, attacks=_STRONG_ATTACKS),
-            Threat(region="background", epsilons=_BACKGROUND, attacks=_STRONG_ATTACKS),
-            Threat(region="full", epsilons=_FULL, attacks=_STRONG_ATTACKS),
+            *_by_region(_STRONG_ATTACKS),
             Threat(region="full", epsilons=(0.25, 0.5), attacks=_STRONG_ATTACKS_L2),
         ),
     ),

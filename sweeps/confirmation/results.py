@@ -17,7 +17,6 @@ from sweeps.confirmation.plan import Plan
 from sweeps.confirmation.statistics import (
     CLEAN,
     MEAN_ROBUST,
-    PRETRAINED,
     Evidence,
     FrontStanding,
     Luck,
@@ -30,6 +29,7 @@ from sweeps.confirmation.statistics import (
 from sweeps.model_evaluation.confidence import Array, Spread, spread, variance_of_images
 from sweeps.spec.moved_storage import CONFIRMATIONS_FOLDER
 from sweeps.spec.objective import Objective
+from sweeps.trials.labels import START_LABEL
 from sweeps.trials.table_file import write_table
 
 RESULT_FILE = "confirm.json"
@@ -82,7 +82,7 @@ def sum_up(plan: Plan, evidence: Evidence) -> Confirmation:
     columns = {measure: by_seed(measurements, "test", measure) for measure in measures}
     answers = {measure: answers_by_seed(measurements, "test", measure) for measure in measures}
     known = dict.fromkeys(m.configuration for m in measurements)
-    names = [name for name in (PRETRAINED,) if name in known]
+    names = [name for name in (START_LABEL,) if name in known]
     names += [configuration.name for configuration in plan.configurations]
     done = {name: {m.seed for m in measurements if m.configuration == name} for name in names}
     failed = {name: sorted(set(plan.seeds) - done[name]) for name in names}
@@ -149,7 +149,7 @@ def _luck(plan: Plan, measurements: Sequence[Measurement]) -> dict[str, dict[str
                 values,
                 objective.direction,
                 searched_baseline=None if baseline is None else baseline[position],
-                confirmed_baseline=confirmed.get(PRETRAINED, {}),
+                confirmed_baseline=confirmed.get(START_LABEL, {}),
             )
     return found
 

@@ -17,7 +17,6 @@ from sweeps.fronts.indicators import Points, pareto_ranks
 from sweeps.model_evaluation.confidence import Array, resampled_means
 from sweeps.spec.objective import Objective
 
-PRETRAINED = "pretrained start"
 CROSS_ENTROPY = "cross-entropy"
 CLEAN = "clean"
 MEAN_ROBUST = "mean robust"

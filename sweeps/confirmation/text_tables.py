@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sweeps.confirmation.results import Confirmation
-from sweeps.confirmation.statistics import PRETRAINED
 from sweeps.model_evaluation.confidence import Spread
 from sweeps.terminal.plain_console import plain_console
 from sweeps.terminal.trial_table import rich_table
-from sweeps.trials.labels import is_share, metric_label, metric_text
+from sweeps.trials.labels import START_LABEL, is_share, metric_label, metric_text
 
 Rows = list[list[str]]
 
@@ -92,7 +91,7 @@ def _conclusions(confirmation: Confirmation) -> Iterator[str]:
             kept_gain = sum(luck.kept or 0.0 for luck in each) / len(promised)
             gain = sum(promised) / len(promised)
             text += (
-                f" on average: a gain over the {PRETRAINED} of {_signed(metric, gain)} was "
+                f" on average: a gain over the {START_LABEL} of {_signed(metric, gain)} was "
                 f"promised, {_signed(metric, kept_gain)} came again"
             )
         yield f"{text}."

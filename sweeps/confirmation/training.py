@@ -20,12 +20,13 @@ from sweeps.cluster.machine import check_machine
 from sweeps.cluster.resources import check_resources
 from sweeps.cluster.shared_storage import SharedStorage
 from sweeps.confirmation.plan import Plan
-from sweeps.confirmation.statistics import CLEAN, MEAN_ROBUST, PRETRAINED, Evidence, Measurement
+from sweeps.confirmation.statistics import CLEAN, MEAN_ROBUST, Evidence, Measurement
 from sweeps.engine.context import SweepContext, WriteOutputs
 from sweeps.engine.pretraining import pretrain
 from sweeps.engine.study_run import run_study
 from sweeps.study.study import open_study, sole_driver
 from sweeps.trials.attributes import CONFIGURATION, PARAMETERS
+from sweeps.trials.labels import START_LABEL
 from trainables.analysis import Subject, Table
 from trainables.config import ParameterValue, TrialConfig
 from trainables.confirmation import CONFIRMATION, DOUBTS, confirmation, unpack_images
@@ -122,7 +123,7 @@ def _run_seed(
         except KeyboardInterrupt:
             return None
     return evidence + _evidence(
-        PRETRAINED, seed, dict(zip(metrics, baseline, strict=True)), tables
+        START_LABEL, seed, dict(zip(metrics, baseline, strict=True)), tables
     )
 
 

@@ -123,6 +123,12 @@ def _owned(folder: Path, storage: str) -> StudyPlace:
     return StudyPlace(storage, folder.name, sweep, number_of(folder, sweep) or 1)
 
 
+def _owner(folder: Path) -> StudyPlace:
+    """Say whose study a folder holds; earlier versions' notes do not, but the spec beside them."""
+    noted = _noted(folder)
+    return noted if noted is not None and noted.sweep is not None else _owned(folder, "journal")
+
+
 def number_of(folder: Path, sweep: str) -> int | None:
     """Read from a folder's name which of a sweep's studies it would hold; None where none."""
     found = re.fullmatch(rf"{re.escape(sweep)}(?:-([2-9]|[1-9]\d+))?", folder.name)
@@ -139,9 +145,7 @@ def is_study_of(folder: Path, sweep: str) -> bool:
     number = number_of(folder, sweep)
     if number is None or not holds_sweep(folder):
         return False
-    owner = _noted(folder)
-    if owner is None or owner.sweep is None:
-        owner = _owned(folder, "journal")
+    owner = _owner(folder)
     if owner.sweep is None:  # before specs were kept
         return number == 1
     return (owner.sweep, owner.number) == (sweep, number)
@@ -204,9 +208,7 @@ def check_owner(folder: Path, sweep: str) -> None:
     Raises:
         ConfigError: It is.
     """
-    owner = _noted(folder)
-    if owner is None or owner.sweep is None:
-        owner = _owned(folder, "journal")
+    owner = _owner(folder)
     if holds_sweep(folder) and owner.sweep not in (None, sweep):
         raise ConfigError(
             f"name is {sweep}, but {folder} holds study {owner.number} of the sweep "

@@ -22,6 +22,8 @@ fetch and build go on where they were stopped. Settings:
   fetch  root=FOLDER mirror=URL connections=8
   check  root=FOLDER workers=CORES
   build  root=FOLDER cache_dir=runs/cache image_size=224 workers=CORES
+check and build take the fields of a sweep's section data that say how files are read:
+  classes=[CLASS, CLASS]
 """
 COMMANDS = ("list", "fetch", "check", "build")
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from hsplid_core.data.readers.demo_marker import DEMO_MARKER
-from hsplid_core.data.source import Listed, Source
+from hsplid_core.data.source import Choosing, Listed, Skipped, Source
 from hsplid_core.data.workers import Workers
 from hsplid_core.errors import DataError
 from hsplid_core.files import map_in_threads
 
-Kind = Literal["missing", "damaged", "foreign"]
+Kind = Literal["missing", "damaged", "foreign", "unusable"]
 
 
 class Finding(NamedTuple):
@@ -21,7 +22,7 @@ class Finding(NamedTuple):
 
     Attributes:
         kind: `damaged` is also a mask of another size than its image, or a table that can't be
-            read.
+            read; `unusable` says that most images are of no use, and why.
         text: Names the file, what is wrong and what to do.
     """
 
@@ -29,8 +30,23 @@ class Finding(NamedTuple):
     text: str
 
 
+class Report(NamedTuple):
+    """What a check found.
+
+    Attributes:
+        findings: What is wrong; none if the data set is whole, and most of its images of use.
+        notes: What is worth knowing and no fault, as which images are left out, and why.
+    """
+
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+
 Progress = Callable[[int, int], None]
 """Is told how many images are checked, and how many there are."""
+
+# Images that a thread takes at a time: to hand one over costs as much as to decode a small one.
+_RUN = 32
 
 
 def check_sources(
@@ -38,18 +54,16 @@ def check_sources(
     *,
     progress: Progress,
     workers: Workers | None = None,
-) -> list[Finding]:
+) -> Report:
     """Decode every image of a data set, and look for files that do not belong there.
 
     Args:
         openers: Open the data set's splits.
-        progress: Called after every image.
+        progress: Called now and then, and after the last image.
         workers: How many decode at a time.
-
-    Returns:
-        All findings; none if the data set is whole.
     """
     findings: dict[Finding, None] = {}  # in order, each once: splits share files
+    notes: list[str] = []
     sources: list[Source] = []
     for opener in openers:
         try:
@@ -60,25 +74,61 @@ def check_sources(
             findings[_finding(error)] = None
     n_images, done = sum(map(len, sources)), 0
     for source in sources:
-        checked = map_in_threads(
-            partial(_check_image, source), range(len(source)), (workers or Workers()).count
-        )
-        for finding in checked:
-            if finding is not None:
-                findings[finding] = None
-            done += 1
+        left_out = Counter(source.left_out() if isinstance(source, Choosing) else {})
+        for run in _checked(source, workers or Workers()):
+            findings |= dict.fromkeys(run.findings)
+            left_out.update(run.skipped)
+            done += run.n_images
             progress(done, n_images)
+        notes += source.notes() if isinstance(source, Choosing) else ()
+        told = list(_told(source, left_out))
+        if _is_most(source, left_out):
+            findings |= dict.fromkeys(Finding("unusable", text) for text in told)
+        else:
+            notes += told
     if len(sources) == len(openers):  # else the files of the others would pass for foreign
         findings |= dict.fromkeys(_foreign(sources))
-    return list(findings)
+    return Report(tuple(findings), tuple(notes))
 
 
-def _check_image(source: Source, index: int) -> Finding | None:
-    try:
-        source.sample(index)
-    except DataError as error:
-        return _finding(error)
-    return None
+class _Run(NamedTuple):
+    n_images: int
+    findings: list[Finding]
+    skipped: Counter[str]
+
+
+def _checked(source: Source, workers: Workers) -> Iterator[_Run]:
+    runs = (range(at, min(at + _RUN, len(source))) for at in range(0, len(source), _RUN))
+    return map_in_threads(partial(_check_run, source), runs, workers.count)
+
+
+def _check_run(source: Source, candidates: range) -> _Run:
+    run = _Run(len(candidates), [], Counter())
+    for index in candidates:
+        try:
+            sample = source.sample(index)
+        except DataError as error:
+            run.findings.append(_finding(error))
+        else:
+            if isinstance(sample, Skipped):
+                run.skipped[sample.reason] += 1
+    return run
+
+
+def _told(source: Source, left_out: Counter[str]) -> Iterator[str]:
+    n_images = _n_images(source)
+    for reason, count in left_out.most_common():
+        yield f"{source.name}: {count} of {n_images} images are left out: {reason}"
+
+
+def _is_most(source: Source, left_out: Counter[str]) -> bool:
+    return left_out.total() * 2 > _n_images(source)
+
+
+def _n_images(source: Source) -> int:
+    """Candidates, and those that the reader left out before."""
+    n_chosen = sum(source.left_out().values()) if isinstance(source, Choosing) else 0
+    return len(source) + n_chosen
 
 
 def _finding(error: DataError) -> Finding:

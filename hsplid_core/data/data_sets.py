@@ -46,6 +46,8 @@ from hsplid_core.errors import ConfigError, did_you_mean
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+Open = Callable[[Path, DataConfig], Source]
+"""Opens a split from its root; of the configuration it takes how files are read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,16 +56,16 @@ class DataSet:
 
     Attributes:
         summary: One line for people.
-        training: Opens the images that are split into `train` and `val`, from root and size; None
-            for a data set that is there to test on.
+        training: Opens the images that are split into `train` and `val`; None for a data set that
+            is there to test on.
         testing: Opens the images of `test`, which no search may see.
         demo: Writes the embedded stand-in for an image size into a folder, or finds it there;
             returns its root.
     """
 
     summary: str
-    training: Callable[[Path, int], Source] | None
-    testing: Callable[[Path, int], Source]
+    training: Open | None
+    testing: Open
     demo: Demo
 
     @property
@@ -100,7 +102,7 @@ def _nine(variant: Variant, summary: str, *, fine: bool = False) -> DataSet:
     return DataSet(
         summary=f"ImageNet-9, {summary}; to test on only",
         training=None,
-        testing=lambda root, image_size: imagenet9(root, variant, image_size, fine=fine),
+        testing=lambda root, data: imagenet9(root, variant, data.image_size, fine=fine),
         demo=_NINE,
     )
 
@@ -109,7 +111,7 @@ def _counter(group: Group, summary: str) -> DataSet:
     return DataSet(
         summary=f"CounterAnimal, {summary}; to test on only",
         training=None,
-        testing=lambda root, image_size: counter_animal(root, group, image_size),
+        testing=lambda root, data: counter_animal(root, group, data.image_size),
         demo=_COUNTER,
     )
 
@@ -117,8 +119,8 @@ def _counter(group: Group, summary: str) -> DataSet:
 def _cub(guide: Guide, summary: str) -> DataSet:
     return DataSet(
         summary=f"CUB-200-2011: birds of 200 species, {summary}",
-        training=lambda root, image_size: cub(root, "train", image_size, guide),
-        testing=lambda root, image_size: cub(root, "test", image_size, guide),
+        training=lambda root, data: cub(root, "train", data.image_size, guide),
+        testing=lambda root, data: cub(root, "test", data.image_size, guide),
         demo=_BIRDS,
     )
 
@@ -126,20 +128,20 @@ def _cub(guide: Guide, summary: str) -> DataSet:
 DATA_SETS: dict[str, DataSet] = {
     "coco_animals": DataSet(
         summary="COCO 2017 images with exactly one of bear, elephant, giraffe, zebra; with masks",
-        training=lambda root, image_size: CocoAnimals(root, "train", image_size),
-        testing=lambda root, image_size: CocoAnimals(root, "val", image_size),
+        training=lambda root, data: CocoAnimals(root, "train", data.image_size),
+        testing=lambda root, data: CocoAnimals(root, "val", data.image_size),
         demo=_coco_demo,
     ),
     "isic2017": DataSet(
         summary="ISIC 2017: nevus, melanoma and seborrheic keratosis, with masks of the lesions",
-        training=lambda root, image_size: isic2017(root, "train", image_size),
-        testing=lambda root, image_size: isic2017(root, "test", image_size),
+        training=lambda root, data: isic2017(root, "train", data.image_size),
+        testing=lambda root, data: isic2017(root, "test", data.image_size),
         demo=StandIn(name="isic2017", write=write_isic2017, n_classes=3, n_train=480, n_test=150),
     ),
     "imagenet": DataSet(
         summary="ImageNet (ILSVRC 2012): 1,000 classes",
-        training=lambda root, image_size: imagenet(root, "train", image_size),
-        testing=lambda root, image_size: imagenet(root, "val", image_size),
+        training=lambda root, data: imagenet(root, "train", data.image_size),
+        testing=lambda root, data: imagenet(root, "val", data.image_size),
         demo=StandIn(name="imagenet", write=write_imagenet, n_classes=9, n_train=720, n_test=180),
     ),
     "imagenet9/original": _nine("original", "images as they were; nine classes"),
@@ -158,8 +160,8 @@ DATA_SETS: dict[str, DataSet] = {
     "counter_animal/counter": _counter("counter", "animals where they are not common"),
     "imagenette": DataSet(
         summary="ten easily told classes of ImageNet",
-        training=lambda root, image_size: imagenette(root, "train", image_size),
-        testing=lambda root, image_size: imagenette(root, "val", image_size),
+        training=lambda root, data: imagenette(root, "train", data.image_size),
+        testing=lambda root, data: imagenette(root, "val", data.image_size),
         demo=StandIn(
             name="imagenette", write=write_imagenette, n_classes=10, n_train=800, n_test=200
         ),
@@ -169,20 +171,20 @@ DATA_SETS: dict[str, DataSet] = {
     "cub_gha": _cub("gaze", "with maps of human gaze (CUB-GHA)"),
     "stanford_dogs": DataSet(
         summary="Stanford Dogs: 120 breeds",
-        training=lambda root, image_size: stanford_dogs(root, "train", image_size),
-        testing=lambda root, image_size: stanford_dogs(root, "test", image_size),
+        training=lambda root, data: stanford_dogs(root, "train", data.image_size),
+        testing=lambda root, data: stanford_dogs(root, "test", data.image_size),
         demo=_DOGS,
     ),
     "stanford_dogs/boxes": DataSet(
         summary="Stanford Dogs: 120 breeds, with boxes as masks",
-        training=lambda root, image_size: stanford_dogs(root, "train", image_size, boxes=True),
-        testing=lambda root, image_size: stanford_dogs(root, "test", image_size, boxes=True),
+        training=lambda root, data: stanford_dogs(root, "train", data.image_size, boxes=True),
+        testing=lambda root, data: stanford_dogs(root, "test", data.image_size, boxes=True),
         demo=_DOGS,
     ),
     "cifar10": DataSet(
         summary="CIFAR-10: ten classes, 32x32",
-        training=lambda root, image_size: cifar10(root, "train", image_size),
-        testing=lambda root, image_size: cifar10(root, "test", image_size),
+        training=lambda root, data: cifar10(root, "train", data.image_size),
+        testing=lambda root, data: cifar10(root, "test", data.image_size),
         demo=StandIn(
             name="cifar10",
             write=write_cifar10,
@@ -194,21 +196,21 @@ DATA_SETS: dict[str, DataSet] = {
     ),
     "mnist": DataSet(
         summary="MNIST: handwritten digits, grey, 28x28",
-        training=lambda root, image_size: mnist(root, "train", image_size),
-        testing=lambda root, image_size: mnist(root, "test", image_size),
+        training=lambda root, data: mnist(root, "train", data.image_size),
+        testing=lambda root, data: mnist(root, "test", data.image_size),
         demo=_DIGITS,
     ),
     "cmnist": DataSet(
         summary="concatenated MNIST: two digits, the left one is the label; grey, 64x64; masks "
         "of the left half",
-        training=lambda root, image_size: concatenated_mnist(root, "train", image_size),
-        testing=lambda root, image_size: concatenated_mnist(root, "test", image_size),
+        training=lambda root, data: concatenated_mnist(root, "train", data.image_size),
+        testing=lambda root, data: concatenated_mnist(root, "test", data.image_size),
         demo=_DIGITS,
     ),
     "folder": DataSet(
         summary="any folder of class folders, with masks in a parallel folder or without",
-        training=lambda root, image_size: image_folder(root, "train", image_size),
-        testing=lambda root, image_size: image_folder(root, "test", image_size),
+        training=lambda root, data: image_folder(root, "train", data.image_size),
+        testing=lambda root, data: image_folder(root, "test", data.image_size),
         demo=StandIn(name="folder", write=write_folder, n_classes=4, n_train=400, n_test=120),
     ),
 }
@@ -243,9 +245,9 @@ def load(data: DataConfig, split: Split) -> ImageSet:
         raise ConfigError("data.cache_dir is null: name a folder for the Arrow caches")
     root = entry.demo(data.cache_dir, data.image_size) if data.root is None else data.root
     if split == "test" or entry.training is None:
-        images = _of_classes(_cached(entry.testing(root, data.image_size), data), data.classes)
+        images = _of_classes(_cached(entry.testing(root, data), data), data.classes)
         return _planted(images, data.pixel, stream=1)
-    every = _cached(entry.training(root, data.image_size), data)
+    every = _cached(entry.training(root, data), data)
     train, val = stratified_split(
         every.labels, data.val_fraction, data.split_seed, every.class_names
     )

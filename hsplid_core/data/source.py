@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -125,3 +126,14 @@ class Listed(Protocol):
         Raises:
             DataError: The list itself is missing or damaged.
         """
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """A source that leaves images out by what their annotations say, and tells of it."""
+
+    def left_out(self) -> Mapping[str, int]:
+        """Count the images that are no candidates, by the reason."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Say in sentences what else is worth knowing of the annotations."""

@@ -6,13 +6,14 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from hsplid_core.config import DataConfig
 from hsplid_core.data import DATA_SETS, DataSet, Source, build_or_open
 from hsplid_core.data.check_files import check_sources
 from hsplid_core.data.fetching import RECIPES, Recipe, Step, fetch
@@ -89,14 +90,14 @@ def _row(name: str, entry: DataSet, root: Path) -> _Row:
         got_by = "your own"
     elif recipe.items and recipe.by_hand:
         got_by = "fetch, rest by hand"
-    present = _opens(_openers((name,), root))
+    present = _opens(_openers((name,), root, DataConfig()))
     return _Row(name, entry.summary, recipe.licence, got_by, str(root), present, True)
 
 
-def _openers(names: Sequence[str], root: Path, size: int = _CHECKED_SIZE) -> list[Opener]:
+def _openers(names: Sequence[str], root: Path, data: DataConfig) -> list[Opener]:
     entries = [DATA_SETS[name] for name in names]
     return [
-        partial(opener, root, size)
+        partial(opener, root, data)
         for entry in entries
         for opener in (entry.training, entry.testing)
         if opener is not None
@@ -117,7 +118,7 @@ def _fetch(
 ) -> int:
     root = settings.root or DATA_FOLDER / _folder(name)
     recipe = RECIPES[family(name)]
-    openers = _openers(names, root)
+    openers = _openers(names, root, DataConfig())
     if recipe.items:
         _download(recipe, root, settings, again=again)
     if recipe.by_hand is not None and not _opens(openers):
@@ -161,19 +162,22 @@ def _by_hand(name: str, recipe: Recipe, root: Path) -> str:
 def _check(name: str, names: Sequence[str], settings: Settings, *, as_json: bool) -> int:
     root = _existing(name, settings)
     with ProgressBar() as view:
-        findings = check_sources(
-            _openers(names, root),
+        report = check_sources(
+            _openers(names, root, replace(settings.data, image_size=_CHECKED_SIZE)),
             progress=partial(view.show, f"checking {name}"),
             workers=Workers(count=settings.workers),
         )
     if as_json:
-        found = [finding._asdict() for finding in findings]
-        result = {"name": name, "root": str(root), "findings": found}
+        found = [finding._asdict() for finding in report.findings]
+        result = {"name": name, "root": str(root), "findings": found, "notes": report.notes}
         sys.stdout.write(json.dumps(result, indent=2) + "\n")
     else:
-        sys.stdout.writelines(f"{finding.kind}: {finding.text}\n" for finding in findings)
-        sys.stdout.write(f"{name} in {root}: {len(findings) or 'no'} findings\n")
-    return 1 if findings else 0
+        sys.stdout.writelines(f"{finding.kind}: {finding.text}\n" for finding in report.findings)
+        sys.stdout.writelines(f"note: {note}\n" for note in report.notes)
+        count = len(report.findings)
+        findings = "1 finding" if count == 1 else f"{count or 'no'} findings"
+        sys.stdout.write(f"{name} in {root}: {findings}\n")
+    return 1 if report.findings else 0
 
 
 def _existing(name: str, settings: Settings) -> Path:
@@ -191,7 +195,7 @@ def _build(name: str, names: Sequence[str], settings: Settings, *, as_json: bool
     results: list[dict[str, object]] = []
     for member in names:
         root = _root_to_build(member, settings)
-        for opener in _openers((member,), root, settings.image_size):
+        for opener in _openers((member,), root, settings.data):
             results.append(_build_one(opener(), settings, workers, as_json=as_json))
     if as_json:
         sys.stdout.write(json.dumps({"name": name, "caches": results}, indent=2) + "\n")
@@ -203,7 +207,7 @@ def _root_to_build(name: str, settings: Settings) -> Path:
     if settings.root is not None or usual.is_dir():
         return _existing(name, settings)
     sys.stderr.write(f"no root= given and no {usual}: building the embedded demo of {name}\n")
-    return DATA_SETS[name].demo(settings.cache_dir, settings.image_size)
+    return DATA_SETS[name].demo(settings.cache_dir, settings.data.image_size)
 
 
 def _build_one(

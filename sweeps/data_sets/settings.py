@@ -11,12 +11,16 @@ from hsplid_core.config import DataConfig
 from hsplid_core.data import DATA_SETS
 from hsplid_core.data.workers import n_cores
 from hsplid_core.errors import ConfigError, did_you_mean
+from sweeps.spec.overrides import parse_overrides
+from sweeps.spec.validation import validated_data
 
+# Fields of a sweep's section data that say how files are read.
+_READING = ("image_size", "classes")
 _KEYS = {
     "list": ("root",),
     "fetch": ("root", "mirror", "connections"),
-    "check": ("root", "workers"),
-    "build": ("root", "cache_dir", "image_size", "workers"),
+    "check": ("root", "workers", *_READING),
+    "build": ("root", "cache_dir", "workers", *_READING),
 }
 DATA_FOLDER = Path("data")
 
@@ -31,7 +35,7 @@ class Settings:
         connections: Downloads at a time.
         workers: Decoders at a time.
         cache_dir: Folder of the caches; a sweep's with the default storage.
-        image_size: Side of the cached images, in pixels.
+        data: How files are read, as a sweep's section ``data`` says it.
     """
 
     root: Path | None = None
@@ -39,7 +43,7 @@ class Settings:
     connections: int = 8
     workers: int = field(default_factory=n_cores)
     cache_dir: Path = Path("runs/cache")
-    image_size: int = DataConfig.image_size
+    data: DataConfig = field(default_factory=DataConfig)
 
 
 def read_settings(command: str, texts: Sequence[str]) -> Settings:
@@ -48,21 +52,27 @@ def read_settings(command: str, texts: Sequence[str]) -> Settings:
     Raises:
         ConfigError: Some are unknown or wrong; the message has one line for each.
     """
-    values: dict[str, Path | str | int] = {}
+    values: dict[str, object] = {}
+    reading: dict[str, object] = {}
     faults: list[str] = []
     for text in texts:
         try:
             key, value = _read(command, text)
-            values[key] = value
+            (reading if key in _READING else values)[key] = value
         except ConfigError as error:
             faults.append(str(error))
+    try:
+        values["data"] = validated_data(reading)
+    except ConfigError as error:
+        faults.append(str(error))
     if faults:
         raise ConfigError("\n  ".join(faults))
     return Settings(**values)  # type: ignore[arg-type]
 
 
-def _read(command: str, text: str) -> tuple[str, Path | str | int]:
+def _read(command: str, text: str) -> tuple[str, object]:
     key, equals, value = text.partition("=")
+    key = key.removeprefix("data.")
     known = _KEYS[command]
     if not equals or not value:
         raise ConfigError(f"setting {text!r}: write key=value, for instance root=/data/coco")
@@ -76,9 +86,11 @@ def _read(command: str, text: str) -> tuple[str, Path | str | int]:
         if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc:
             raise ConfigError(f"mirror is {value}: use an address such as http://localhost:8000")
         return key, value
-    least = 8 if key == "image_size" else 1
-    if not value.isdecimal() or int(value) < least:
-        raise ConfigError(f"{key} is {value}: use a whole number, {least} or more")
+    if key in _READING:
+        (override,) = parse_overrides([f"{key}={value}"])
+        return key, override.value
+    if not value.isdecimal() or int(value) < 1:
+        raise ConfigError(f"{key} is {value}: use a whole number, 1 or more")
     return key, int(value)
 
 

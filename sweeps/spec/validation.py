@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from hsplid_core.config import DataConfig
 from hsplid_core.config.methods import METHODS
 from hsplid_core.errors import ConfigError, did_you_mean, nearest
 from sweeps.spec import allowed_values as _schema
@@ -86,6 +87,22 @@ def validated(values: Mapping[str, Any], *, source: str) -> SweepSpec:
         lines = sorted(faults, key=lambda text: _rank(order, faults[text]))
         raise ConfigError("\n  ".join([f"sweep {source} has {count}:", *lines]))
     return spec
+
+
+def validated_data(values: Mapping[str, Any]) -> DataConfig:
+    """Turn the values of a spec's section ``data`` alone into that section.
+
+    Args:
+        values: Fields of the section.
+
+    Raises:
+        ConfigError: Values are wrong; the message has one line for each fault.
+    """
+    try:
+        return validated({**_STAND_IN, "data": dict(values)}, source="of no file").data
+    except ConfigError as error:
+        _headline, *lines = str(error).split("\n  ")
+        raise ConfigError("\n  ".join(lines)) from error
 
 
 def renamed(values: Mapping[str, Any]) -> dict[str, Any]:

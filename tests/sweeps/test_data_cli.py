@@ -197,7 +197,7 @@ def test_build_without_a_root_builds_the_demo(
             ["build", "mnist", "imagesize=3"],
             "imagesize is no setting of build: .*image_size?",
         ),
-        (["build", "mnist", "image_size=7"], "image_size is 7: use a whole number, 8 or more"),
+        (["build", "mnist", "image_size=7"], "data.image_size is 7: use at least 8"),
         (["build", "mnist", "workers=none"], "workers is none: use a whole number, 1 or more"),
         (["fetch", "mnist", "mirror=localhost"], "mirror is localhost: use an address such as"),
         (["fetch", "mnist", "root="], "setting 'root=': write key=value"),

@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
@@ -20,7 +21,7 @@ from hsplid_core.data.cache.file_format import (
 )
 from hsplid_core.data.cache.image_set import ImageSet
 from hsplid_core.data.cache.resumable_file import PartialCache
-from hsplid_core.data.source import Source
+from hsplid_core.data.source import Choosing, Source
 from hsplid_core.data.workers import Workers
 from hsplid_core.errors import DataError
 from hsplid_core.files import locked, make_folder, map_ahead, replacing
@@ -156,12 +157,14 @@ def _write_rows(
         for encoded in map_ahead(submit, runs, n_ahead):
             partial.append(encoded)
             progress(encoded.stop, n_images)
-    for reason, count in sorted(partial.skipped.items()):
-        logger.warning("%s: left out %d of %d images: %s", source.name, count, n_images, reason)
+    chosen = source.left_out() if isinstance(source, Choosing) else {}
+    n_all = n_images + sum(chosen.values())
+    for reason, count in (*sorted(chosen.items()), *sorted(partial.skipped.items())):
+        logger.warning("%s: left out %d of %d images: %s", source.name, count, n_all, reason)
     if partial.n_rows == 0:
         raise DataError(
-            f"{source.name} must have at least one usable image, got none of {n_images} "
-            f"({dict(partial.skipped)}): check its annotations"
+            f"{source.name} must have at least one usable image, got none of {n_all} "
+            f"({dict(partial.skipped + Counter(chosen))}): check its annotations"
         )
 
 

@@ -36,6 +36,7 @@ ARCHIVES = {
 }
 TEST_ONLY = [name for name, entry in DATA_SETS.items() if entry.training is None]
 SIZE = 24
+READ = DataConfig(image_size=SIZE)
 
 Root = Callable[[str], Path]
 Opened = Callable[[str], Mapping[Split, ImageSet]]
@@ -132,14 +133,14 @@ def test_the_same_seed_gives_the_same_files(root: Root, tmp_path: Path, name: st
 def test_an_archives_folder_may_be_the_root(root: Root, name: str) -> None:
     """A stand-in stays marked as one, however its root is named."""
     (inner,) = (path for path in root(name).iterdir() if path.is_dir())
-    source = DATA_SETS[name].testing(inner, SIZE)
+    source = DATA_SETS[name].testing(inner, READ)
     assert source.is_demo
     assert len(source) == 2 * N_CLASSES[name]
 
 
 @every
 def test_reading_twice_gives_the_same(root: Root, name: str) -> None:
-    one, two = (DATA_SETS[name].testing(root(name), SIZE) for _ in range(2))
+    one, two = (DATA_SETS[name].testing(root(name), READ) for _ in range(2))
     assert one.stamp() == two.stamp()
     assert one.identity() == two.identity()
     first, second = one.sample(1), two.sample(1)
@@ -147,7 +148,7 @@ def test_reading_twice_gives_the_same(root: Root, name: str) -> None:
     assert isinstance(second, Sample)
     assert first.image.tobytes() == second.image.tobytes()
     assert (first.label, first.id) == (second.label, second.id)
-    other = DATA_SETS[name].testing(root(name), SIZE + 4)
+    other = DATA_SETS[name].testing(root(name), DataConfig(image_size=SIZE + 4))
     assert other.stamp() != one.stamp()
     assert other.identity() != one.identity()
     assert other.name != one.name
@@ -160,7 +161,7 @@ def test_a_wrong_root_is_told_with_the_layout(tmp_path: Path, name: str) -> None
         if opener is None:
             continue
         with pytest.raises(DataError, match="the root must hold") as caught:
-            opener(tmp_path / "nowhere", SIZE)
+            opener(tmp_path / "nowhere", READ)
         assert str(tmp_path / "nowhere") in str(caught.value)
         assert "\n" not in str(caught.value)
 

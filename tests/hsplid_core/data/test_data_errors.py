@@ -20,6 +20,7 @@ from hsplid_core.data.source import Listed, Source
 from hsplid_core.errors import DataError
 
 SIZE = 16
+READ = DataConfig(image_size=SIZE)
 SMALL = {"isic2017": (24, 6), "folder": (16, 8), "mnist": (30, 10), "cmnist": (30, 10)}
 
 
@@ -42,7 +43,7 @@ def copy(originals: Path, tmp_path: Path) -> Callable[[str], Path]:
 
 def training(name: str, root: Path) -> Source:
     opener = DATA_SETS[name].training or DATA_SETS[name].testing
-    return opener(root, SIZE)
+    return opener(root, READ)
 
 
 def building(name: str, root: Path) -> str:
@@ -175,7 +176,7 @@ def test_a_class_that_is_only_tested(copy: Callable[[str], Path]) -> None:
     root = copy("folder")
     shutil.copytree(root / "test" / "bear", root / "test" / "okapi")
     with pytest.raises(DataError, match="okapi must be one of the 4 classes of the training"):
-        len(DATA_SETS["folder"].testing(root, SIZE))
+        len(DATA_SETS["folder"].testing(root, READ))
 
 
 def _no_column(root: Path) -> str:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torchvision import datasets as peer
 
+from hsplid_core.config import DataConfig
 from hsplid_core.data import DATA_SETS
 from hsplid_core.data.cache.build import build_or_open
 from hsplid_core.data.cache.image_set import ImageSet
@@ -20,6 +21,7 @@ from hsplid_core.data.readers.image_arrays import Arrays
 from hsplid_core.data.source import Sample, Source
 
 SIZE = 32
+READ = DataConfig(image_size=SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def demo(name: str, folder: Path) -> Path:
 
 
 def held_out(name: str, root: Path, size: int = SIZE) -> Source:
-    return DATA_SETS[name].testing(root, size)
+    return DATA_SETS[name].testing(root, DataConfig(image_size=size))
 
 
 def labels(source: Source) -> list[int]:
@@ -67,7 +69,7 @@ def test_torchvisions_cifar_has_the_same_pixels(
     other = peer.CIFAR10(str(root), train=True)
     training = DATA_SETS["cifar10"].training
     assert training is not None
-    ours = build_or_open(training(root, SIZE), tmp_path)
+    ours = build_or_open(training(root, READ), tmp_path)
     assert ours.labels.tolist() == other.targets
     pixels = (ours.batch(torch.arange(40)).image * 255).byte().permute(0, 2, 3, 1)
     np.testing.assert_array_equal(pixels.numpy(), other.data)
@@ -101,7 +103,7 @@ def test_isic_is_stretched_and_labelled_by_its_table(demos: Path) -> None:
     np.testing.assert_array_equal(sample.image.transpose(1, 2, 0), np.asarray(squeezed))
     training = DATA_SETS["isic2017"].training
     assert training is not None
-    assert len(training(root, SIZE)) == 40  # Training and Validation
+    assert len(training(root, READ)) == 40  # Training and Validation
 
 
 def test_birds_guides_are_different_masks_of_the_same_images(demos: Path, tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ def test_a_folder_without_parts_keeps_a_fifth_to_test_on(demos: Path, tmp_path: 
     shutil.copytree(root / "masks" / "train", tmp_path / "flat" / "masks")
     opener = DATA_SETS["folder"].training
     assert opener is not None
-    train, test = opener(tmp_path / "flat", SIZE), held_out("folder", tmp_path / "flat")
+    train, test = opener(tmp_path / "flat", READ), held_out("folder", tmp_path / "flat")
     assert (len(train), len(test)) == (32, 8)
     assert train.class_names == test.class_names == ("bear", "elephant", "giraffe", "zebra")
     assert sorted(labels(test)) == [0, 0, 1, 1, 2, 2, 3, 3]
@@ -198,7 +200,7 @@ def test_a_folder_without_parts_keeps_a_fifth_to_test_on(demos: Path, tmp_path: 
     assert isinstance(first, Sample)
     assert first.mask is not None
     shutil.rmtree(tmp_path / "flat" / "masks")
-    assert not opener(tmp_path / "flat", SIZE).has_masks
+    assert not opener(tmp_path / "flat", READ).has_masks
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK"])

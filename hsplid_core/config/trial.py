@@ -44,6 +44,10 @@ class DataConfig(Section):
         image_size: Side length in pixels after resizing and cropping.
         val_fraction: Share of the training images held out for validation (H-SPLID: 0.2).
         split_seed: Seed of that stratified split; the same for all trials of a sweep.
+        split: What is tested on: ``own``, the data set's own test images; ``larger_test``, more
+            than these where they are few (of ``coco_animals`` a fifth of train2017's beside
+            val2017's 310); or, of ``coco_animals`` alone, ``published``: the split of H-SPLID's
+            released code, whose test images were trained on.
         classes: Classes that the images are of, in the order of their labels; None takes all.
         share: Share of each class's training images that is used, in training and validation;
             the test images stay. H-SPLID tunes on 0.3.
@@ -62,6 +66,7 @@ class DataConfig(Section):
     image_size: int = 224
     val_fraction: float = 0.2
     split_seed: int = 0
+    split: Literal["own", "larger_test", "published"] = "own"
     classes: tuple[str, ...] | None = None
     share: float = 1.0
     cache_dir: Path | None = None
@@ -79,6 +84,10 @@ class DataConfig(Section):
                 (
                     0 < self.val_fraction < 1,
                     f"val_fraction is {self.val_fraction}: use a share between 0 and 1",
+                ),
+                (
+                    self.split != "published" or self.name == "coco_animals",
+                    f"split is published: that is one of coco_animals; use own for {self.name}",
                 ),
                 (
                     # One class leaves nothing to decide.

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from torch import Tensor
+
 from hsplid_core.config import DataConfig
 from hsplid_core.config.analyses import PixelConfig
 from hsplid_core.data.cache.build import build_or_open
@@ -41,7 +43,11 @@ from hsplid_core.data.readers.isic2017 import isic2017
 from hsplid_core.data.readers.mnist import mnist
 from hsplid_core.data.readers.stanford_dogs import stanford_dogs
 from hsplid_core.data.source import Source
-from hsplid_core.data.splits import share_of_each_class, stratified_split
+from hsplid_core.data.splits import (
+    published_coco_split,
+    share_of_each_class,
+    stratified_split,
+)
 from hsplid_core.errors import ConfigError, did_you_mean
 
 Split = Literal["train", "val", "test"]
@@ -61,12 +67,15 @@ class DataSet:
         testing: Opens the images of `test`, which no search may see.
         demo: Writes the embedded stand-in for an image size into a folder, or finds it there;
             returns its root.
+        published_split: Positions in the images of `training` to train, validate and test on, from
+            their number and the share to validate on, as a paper's released code has them.
     """
 
     summary: str
     training: Open | None
     testing: Open
     demo: Demo
+    published_split: Callable[[int, float], tuple[Tensor, Tensor, Tensor]] | None = None
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -128,9 +137,14 @@ def _cub(guide: Guide, summary: str) -> DataSet:
 DATA_SETS: dict[str, DataSet] = {
     "coco_animals": DataSet(
         summary="COCO 2017 images with exactly one of bear, elephant, giraffe, zebra; with masks",
-        training=lambda root, data: CocoAnimals(root, "train", data.image_size),
-        testing=lambda root, data: CocoAnimals(root, "val", data.image_size),
+        training=lambda root, data: CocoAnimals(
+            root, "smaller_train" if data.split == "larger_test" else "train", data.image_size
+        ),
+        testing=lambda root, data: CocoAnimals(
+            root, "larger_val" if data.split == "larger_test" else "val", data.image_size
+        ),
         demo=_coco_demo,
+        published_split=published_coco_split,
     ),
     "isic2017": DataSet(
         summary="ISIC 2017: nevus, melanoma and seborrheic keratosis, with masks of the lesions",
@@ -223,7 +237,7 @@ def load(data: DataConfig, split: Split) -> ImageSet:
         data: Which data set, and what becomes of its images; its `transform` alone is the
             network's part.
         split: `train` and `val` are parts of the training images, `test` is the data set's own
-            held-out part.
+            held-out part, or as ``data.split`` says.
 
     Returns:
         The split's rows.
@@ -244,16 +258,21 @@ def load(data: DataConfig, split: Split) -> ImageSet:
     if data.cache_dir is None:
         raise ConfigError("data.cache_dir is null: name a folder for the Arrow caches")
     root = entry.demo(data.cache_dir, data.image_size) if data.root is None else data.root
-    if split == "test" or entry.training is None:
+    published = entry.published_split if data.split == "published" else None
+    if entry.training is None or (split == "test" and published is None):
         images = _of_classes(_cached(entry.testing(root, data), data), data.classes)
         return _planted(images, data.pixel, stream=1)
     every = _cached(entry.training(root, data), data)
-    train, val = stratified_split(
-        every.labels, data.val_fraction, data.split_seed, every.class_names
-    )
+    parts: tuple[Tensor, ...]
+    if published is not None:
+        parts = published(len(every), data.val_fraction)
+    else:
+        parts = stratified_split(
+            every.labels, data.val_fraction, data.split_seed, every.class_names
+        )
     # Split before anything is left out: what is held out from a part is held out from the whole.
-    images = _of_classes(every.select(train if split == "train" else val), data.classes)
-    if data.share < 1:
+    images = _of_classes(every.select(parts[SPLITS.index(split)]), data.classes)
+    if data.share < 1 and split != "test":
         images = images.select(share_of_each_class(images.labels, data.share, data.split_seed))
     return _planted(images, data.pixel, stream=0)
 

@@ -49,6 +49,31 @@ def stratified_split(
     return torch.from_numpy(np.flatnonzero(~held_out)), torch.from_numpy(np.flatnonzero(held_out))
 
 
+def published_coco_split(n_images: int, val_fraction: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Split as H-SPLID's released code splits COCO, whose test images lie in its training images.
+
+    ``create_split`` of ``src/datasets/coco.py`` draws both with replacement, by generators of the
+    same seed: the test images are the first that were drawn to train on. Then
+    ``get_train_val_split`` of ``src/datasets/datamodule.py`` holds draws out, of images that may
+    have been drawn twice. Which image is which depends on the order that the release's loader
+    lists them in, which is no part of it; here that is the order of COCO's ids.
+
+    Args:
+        n_images: Images that the release draws from, train2017's.
+        val_fraction: Part of the draws to validate on, in (0, 1); the release's is 0.2.
+
+    Returns:
+        Positions to train, validate and test on, int64; they repeat and overlap.
+    """
+    # The numbers of this generator alone make the split that it is.
+    draws = np.random.RandomState(1).randint(0, n_images, size=int(0.8 * n_images))
+    drawn = torch.from_numpy(draws.astype(np.int64))
+    order = torch.randperm(len(drawn), generator=torch.Generator().manual_seed(1))
+    n_train = len(drawn) - int(val_fraction * len(drawn))
+    n_test = int((1 - 0.8) * n_images)
+    return drawn[order[:n_train]], drawn[order[n_train:]], drawn[:n_test]
+
+
 def share_of_each_class(labels: Tensor, share: float, seed: int) -> Tensor:
     """Choose the same share of every class, at least one of each; less of it is a part of more.
 

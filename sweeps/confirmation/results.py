@@ -56,6 +56,7 @@ class Confirmation:
             mean robust accuracy).
         luck: Configuration to objective to what the search flattered.
         gains: Trial to measure to what it has over its own cross-entropy, seed by seed.
+        split: How the test images were chosen (``data.split``).
         doubts: Codes of the evaluation's warnings on the test split, by configuration.
     """
 
@@ -70,6 +71,7 @@ class Confirmation:
     luck: dict[str, dict[str, Luck]]
     doubts: dict[str, list[str]]
     gains: dict[str, dict[str, Spread]]
+    split: str = "own"
 
 
 def sum_up(plan: Plan, evidence: Evidence) -> Confirmation:
@@ -109,6 +111,7 @@ def sum_up(plan: Plan, evidence: Evidence) -> Confirmation:
         luck=_luck(plan, measurements),
         doubts={name: list(codes) for name, codes in evidence.doubts.items()},
         gains=_gains(plan, measurements),
+        split=plan.spec.data.split,
     )
 
 

@@ -12,6 +12,11 @@ from sweeps.trials.labels import START_LABEL, is_share, metric_label, metric_tex
 
 Rows = list[list[str]]
 
+_TRAINED_ON = (
+    "data.split is published: nine in ten of these test images were trained on, so these figures "
+    "compare with the paper's and say nothing of new images."
+)
+
 
 def print_confirmation(confirmation: Confirmation, *, n_seeds: int) -> None:
     """Print what was measured, and what it says about the search."""
@@ -100,6 +105,8 @@ def _conclusions(confirmation: Confirmation) -> Iterator[str]:
         yield f"{name} against cross-entropy with its optimiser, in points: {points}."
     for name, seeds in confirmation.failed.items():
         yield f"{name} did not finish under seed {', '.join(map(str, seeds))}."
+    if confirmation.split == "published":
+        yield _TRAINED_ON
 
 
 def doubts_text(confirmation: Confirmation) -> str | None:

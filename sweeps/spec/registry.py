@@ -60,6 +60,7 @@ _SMALL_IMAGES = {
     "demo": {"data": {"image_size": 32}},
 }
 _MASKS = {"evaluation": {"region": "background"}}
+_LARGER_TEST = {"data": {"split": "larger_test"}, "demo": {"data": {"split": "own"}}}
 
 # Data set, what it is called in a description, and what else it changes.
 _SIB: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
@@ -67,7 +68,7 @@ _SIB: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "sib_cifar": ("cifar10", "CIFAR-10", _SMALL_IMAGES),
     "sib_cub": ("cub", "CUB birds", _MASKS),
     "sib_dogs": ("stanford_dogs/boxes", "Stanford Dogs", _MASKS),
-    "sib_coco": ("coco_animals", "COCO animals", _MASKS),
+    "sib_coco": ("coco_animals", "COCO animals", {**_MASKS, **_LARGER_TEST}),
     "sib_folder": ("folder", "any image folder", {}),
 }
 

@@ -17,6 +17,9 @@ from hsplid_core.config.analyses import ConfirmationConfig
 from hsplid_core.errors import ConfigError
 from sweeps.confirm import main
 from sweeps.confirmation.plan import make_plan, make_suite
+from sweeps.confirmation.results import sum_up
+from sweeps.confirmation.statistics import Evidence
+from sweeps.confirmation.text_tables import conclusions
 from sweeps.spec.loading import load_spec
 from sweeps.study.stored_sweep import open_sweep
 from sweeps.study.study import load_study
@@ -149,6 +152,15 @@ def test_a_front_is_confirmed_seed_by_seed(
         if row["split"] == "test"
     )
     assert "Confirmed under new seeds" in (storage / "tiny" / "report.html").read_text()
+
+
+def test_a_test_split_that_was_trained_on_is_told(storage: Path) -> None:
+    plan = make_plan(open_sweep("tiny", storage), n_seeds=1, suite=ConfirmationConfig())
+    data = dataclasses.replace(plan.spec.data, split="published")
+    published = dataclasses.replace(plan, spec=plan.spec.model_copy(update={"data": data}))
+    told = [conclusions(sum_up(each, Evidence())) for each in (plan, published)]
+    assert told[1][:-1] == told[0]
+    assert "nine in ten of these test images were trained on" in told[1][-1]
 
 
 def test_the_front_is_what_is_planned(storage: Path) -> None:

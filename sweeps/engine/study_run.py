@@ -15,9 +15,9 @@ from sweeps.engine.gpu_sharing import rounds
 from sweeps.engine.ray_tuner import fit
 from sweeps.engine.study_searcher import StudySearcher, TrialPlan
 from sweeps.search.first_trials import first_trials
+from sweeps.search.ranged_space import space_of
 from sweeps.search.schedulers import build_scheduler
 from sweeps.search.space_probe import probe_space
-from sweeps.spec.find_space import find_space
 from sweeps.storage.bucket_mirror import publish
 from sweeps.study.backup import StudyBackup
 from sweeps.study.location import expected_place
@@ -135,7 +135,7 @@ def run_trials(
     gpus = ray.cluster_resources().get("GPU", 0.0)
     for resources, total in rounds(study, spec.resources, spec.trials, gpus):
         plan = TrialPlan(
-            space=find_space(spec.search.space),
+            space=space_of(spec),
             objectives=[objective.metric for objective in spec.objectives],
             constraints=spec.search.constraints,
             resources=resources,

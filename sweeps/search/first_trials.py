@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from search_spaces import SWITCH_PREFIX, ParameterValue, optuna_parameters
+from sweeps.search.ranged_space import space_of, within_ranges
 from sweeps.search.space_probe import SpaceProbe
-from sweeps.spec.find_space import find_space
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.trials.record import TrialRecord
 from trainables.config import split_path
@@ -23,16 +23,18 @@ def first_trials(
         fixed: Config fields that are no longer searched.
 
     Returns:
-        Optuna parameters of each; nothing for a space without published values, because only
-        those name the fields that it sets.
+        Optuna parameters of each; nothing for a space without published values and ranges,
+        because only those name the fields that it sets.
     """
-    space = find_space(spec.search.space)
+    space = space_of(spec)
     published = space.first_trials(fixed)
     # A grid has every point once already, and begins with the published one.
     if not published or spec.search.sampler == "grid":
         return []
     resolved = spec.resolved()
-    own = {path: _lookup(resolved, path) for path in space.paper}
+    own = within_ranges(
+        {path: _lookup(resolved, path) for path in space.paper}, spec.search.ranges
+    )
     trials = published if spec.search.paper_first else []
     return [*trials, optuna_parameters({**own, **fixed})]
 
@@ -62,7 +64,7 @@ def published_trial(spec: SweepSpec, records: Iterable[TrialRecord]) -> int | No
     Returns:
         The number of the first such trial; None without any.
     """
-    space = find_space(spec.search.space)
+    space = space_of(spec)
     return next((r.number for r in records if space.is_published(r.parameters)), None)
 
 

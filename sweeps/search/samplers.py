@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial
 
 from hsplid_core.errors import ConfigError
 from search_spaces import SWITCH_PREFIX, ParameterValue, optuna_parameters
+from sweeps.search.ranged_space import described, space_of
 from sweeps.search.space_probe import SpaceProbe, probe_space
-from sweeps.spec.find_space import find_space
 from sweeps.spec.sweep_spec import SearchSpec, SweepSpec
 
 _TRIES = 20
@@ -173,7 +173,7 @@ def build_sampler(
     search = spec.search
     with experimental():
         if search.sampler == "grid":
-            published = find_space(search.space).first_trial(fixed) if search.paper_first else {}
+            published = space_of(spec).first_trial(fixed) if search.paper_first else {}
             grid = grid_of(spec, fixed, probe_space(spec))
             sampler: BaseSampler = _Grid(grid, published, search.seed)
         else:
@@ -198,7 +198,7 @@ def grid_of(
     for name, distribution in space.distributions.items():
         if not isinstance(distribution, CategoricalDistribution):
             raise ConfigError(
-                f"search.sampler is grid, but {spec.search.space} suggests {name} from a "
+                f"search.sampler is grid, but {described(spec)} suggests {name} from a "
                 "range: use a space of choices, such as hsplid_grid, or another sampler"
             )
         if name.removeprefix(SWITCH_PREFIX) not in fixed:
@@ -206,7 +206,7 @@ def grid_of(
     size = math.prod(len(choices) for choices in grid.values())
     if spec.trials > size:
         raise ConfigError(
-            f"trials is {spec.trials}, but the grid of {spec.search.space} has {size} points: use "
+            f"trials is {spec.trials}, but the grid of {described(spec)} has {size} points: use "
             "at most as many"
         )
     return grid

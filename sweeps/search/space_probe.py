@@ -13,9 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from hsplid_core.errors import ConfigError
 from search_spaces import SWITCH_PREFIX, ParameterValue
+from sweeps.search.ranged_space import described, space_of
 from sweeps.spec.allowed_values import describe, kind_at
-from sweeps.spec.find_space import find_space
 from sweeps.spec.metric_names import check_metrics
+from sweeps.spec.name_checks import check_names
 from sweeps.spec.sweep_spec import SweepSpec
 from trainables.config import TrialConfig, split_path
 
@@ -53,7 +54,7 @@ def probe_space(
             field refuses; a trial of it would lack a metric that the sweep names; or it changes
             the network, though pretrained weights fit one only.
     """
-    space, config = find_space(spec.search.space), spec.trial_config()
+    space, config = space_of(spec), spec.trial_config()
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(spec.search.seed))
@@ -67,11 +68,11 @@ def probe_space(
             _check_types(values)
             _check_trial(spec, config.with_parameters({**values, **fixed}))
         except ConfigError as error:
-            raise ConfigError(f"search.space {spec.search.space}: {error}") from error
+            raise ConfigError(f"{described(spec)}: {error}") from error
         except (Exception, SystemExit) as error:
             # A person's own function: whatever it raises is an answer for that person.
             text = f"{type(error).__name__}: {error}"
-            raise ConfigError(f"search.space {spec.search.space} fails: {text}") from error
+            raise ConfigError(f"{described(spec)} fails: {text}") from error
         found |= trial.distributions
     _refuse_other_networks(spec, found)
     order = list(values)
@@ -91,7 +92,8 @@ def _check_types(values: Mapping[str, ParameterValue]) -> None:
 
 
 def _check_trial(spec: SweepSpec, config: TrialConfig) -> None:
-    """Refuse a trial whose recipe has not the methods that measure what the sweep names."""
+    """Refuse unknown names, and a recipe that does not measure what the sweep names."""
+    check_names(config.data, config.model, config.training, config.evaluation)
     if config.recipe is None:
         return
     try:
@@ -104,7 +106,7 @@ def _refuse_other_networks(spec: SweepSpec, searched: Mapping[str, BaseDistribut
     changed = [name for name in searched if name.startswith("model.")]
     if spec.pretrain is not None and changed:
         raise ConfigError(
-            f"search.space {spec.search.space} searches {', '.join(changed)}, but pretrain is "
+            f"{described(spec)} searches {', '.join(changed)}, but pretrain is "
             f"{spec.pretrain}: its weights fit one network; set pretrain=null"
         )
 

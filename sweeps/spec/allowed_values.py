@@ -14,6 +14,7 @@ from hsplid_core.bucket_path import BucketPath
 from hsplid_core.config.method_classes import method_class
 from hsplid_core.config.methods import METHODS
 from hsplid_core.errors import ConfigError
+from sweeps.spec.range_spec import RangeSpec
 from sweeps.spec.sweep_spec import SweepSpec
 
 Place = tuple[str | int, ...]
@@ -26,6 +27,7 @@ _WORDS: dict[object, str] = {
     Path: "a path",
     BucketPath: "s3://bucket/folder",
     NoneType: "null",
+    RangeSpec: "a list of choices, or {low: ..., high: ...}",
 }
 
 
@@ -61,6 +63,8 @@ def kind_at(place: Sequence[str | int]) -> object:
                 kind = method_class(str(key))
             except ConfigError:
                 return None
+        elif get_origin(kind) is dict:  # whatever its keys are
+            kind = get_args(kind)[1]
         elif isinstance(key, int):
             kind = next(iter(get_args(kind)), None)
         else:

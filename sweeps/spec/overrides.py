@@ -19,8 +19,12 @@ from trainables.config import ParameterValue, split_path
 # One colon may stand in the name of a method from outside: package.module:Class.
 _KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?")
 _BEGINS_OTHER_THAN_PLAIN_TEXT = "'\"[{&*!|>"
+# A field's path is one key of the ranges, behind which a part of its range may be named.
+_RANGE = re.compile(
+    r"search\.ranges\.(?P<field>.+?)(\.(?P<part>low|high|log|step|or_off|choices|when(\..+)?))?"
+)
 _MOST_SHOWN = 60  # characters of an override, in an error
-_SEARCHABLE = ("data.pixel", "model", "method", "recipe", "training", "evaluation", "seed")
+SEARCHABLE = ("data.pixel", "model", "method", "recipe", "training", "evaluation", "seed")
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,19 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[Override]) ->
     """
     result = dict(values)
     for override in overrides:
-        result = _set(result, split_path(override.path), override)
+        result = _set(result, _keys(override), override)
     return result
+
+
+def _keys(override: Override) -> list[str]:
+    found = _RANGE.fullmatch(override.path)
+    if found is None:
+        return split_path(override.path)
+    # A field may be called step, too, and then gets a whole range.
+    field, part = found["field"], found["part"]
+    if part == "step" and isinstance(override.value, Mapping | list):
+        field, part = f"{field}.{part}", None
+    return ["search", "ranges", field, *(part.split(".", 1) if part else ())]
 
 
 def _set(node: Mapping[str, Any], keys: list[str], override: Override) -> dict[str, Any]:
@@ -145,14 +160,23 @@ def fixed_parameters(
         overrides: What the user gave.
     """
     given = [path for o in overrides if not o.removes for path, _ in _leaves(o.path, o.value)]
-    known = {
+    known = searchable_fields(resolved)
+    # What a later override took out, or a method set to its defaults, is no leaf of the spec.
+    return {path: known[path] for path in given if path in known}
+
+
+def searchable_fields(resolved: Mapping[str, Any]) -> dict[str, ParameterValue]:
+    """Return the config fields that a search can change, by dotted path, with their values.
+
+    Args:
+        resolved: The whole spec as plain data.
+    """
+    return {
         path: value
-        for section in _SEARCHABLE
+        for section in SEARCHABLE
         for path, value in _leaves(section, _lookup(resolved, section))
         if not isinstance(value, list)
     }
-    # What a later override took out, or a method set to its defaults, is no leaf of the spec.
-    return {path: known[path] for path in given if path in known}
 
 
 def _lookup(values: Mapping[str, Any], path: str) -> Any:

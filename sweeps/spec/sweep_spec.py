@@ -32,6 +32,7 @@ from sweeps.spec.method_settings import configured_methods
 from sweeps.spec.metric_names import check_metrics, only_when_due
 from sweeps.spec.name_checks import check_names
 from sweeps.spec.objective import Objective
+from sweeps.spec.range_spec import RangeSpec
 from sweeps.spec.study_url import check_storage
 from sweeps.storage.bucket_mirror import local_folder
 from sweeps.storage.file_names import RESERVED_NAMES
@@ -77,7 +78,9 @@ class SearchSpec(SpecSection):
 
     Attributes:
         space: Name in ``search_spaces.SPACES``, ``package.module:function`` or
-            ``path/to/file.py:function``.
+            ``path/to/file.py:function``; None where ``ranges`` are all that is searched.
+        ranges: Where the values of fields come from, by dotted path: further fields than the
+            space's, or other ranges of its own.
         sampler: Optuna's sampler; ``grid`` goes through every combination of a space whose
             parameters are all choices.
         seed: Seed of the sampler.
@@ -94,7 +97,8 @@ class SearchSpec(SpecSection):
             times the epochs.
     """
 
-    space: str
+    space: str | None = None
+    ranges: dict[str, RangeSpec] = Field(default_factory=dict)
     sampler: SamplerName = "tpe"
     seed: int = Field(default=0, ge=0, le=MOST_SEED)
     startup_trials: int = Field(default=10, ge=0, le=MOST_TRIALS)
@@ -107,9 +111,16 @@ class SearchSpec(SpecSection):
 
     @field_validator("space")
     @classmethod
-    def _space_exists(cls, value: str) -> str:
-        find_space(value)
+    def _space_exists(cls, value: str | None) -> str | None:
+        if value is not None:
+            find_space(value)
         return value
+
+    @model_validator(mode="after")
+    def _something_is_searched(self) -> Self:
+        if self.space is None and not self.ranges:
+            raise ConfigError("space is missing: name a search space, or give ranges")
+        return self
 
 
 class FailuresSpec(SpecSection):

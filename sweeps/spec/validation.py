@@ -20,6 +20,7 @@ from sweeps.spec.addresses import without_secrets
 from sweeps.spec.allowed_values import Place
 from sweeps.spec.method_settings import MethodFaultsError
 from sweeps.spec.overrides import merged
+from sweeps.spec.range_checks import range_faults
 from sweeps.spec.sweep_spec import SweepSpec
 
 # Takes the place of values that were wrong, so that the rest can still be checked; of methods all,
@@ -81,6 +82,8 @@ def validated(values: Mapping[str, Any], *, source: str) -> SweepSpec:
         wrong = {place[0] for place in removed if place}
         stand_in = {section: value for section, value in _STAND_IN.items() if section in wrong}
         remaining = merged(stand_in, remaining)
+    if not faults:
+        faults = {text: ("search", "ranges") for text in range_faults(spec)}
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         order = list(values)
@@ -252,6 +255,8 @@ def _existing(place: Place, values: Mapping[str, Any]) -> Place:
 def _wrong_value(place: Place, value: object, allowed: str | None = None) -> str:
     kind = _schema.kind_at(place)
     hint = did_you_mean(str(value).lower(), _schema.choices(kind))
+    if isinstance(value, Mapping) and {"low", "high"} <= value.keys():
+        hint = f"; search.ranges.{_dotted(place)} searches a range"
     return f"{_dotted(place)} is {_shown(value)}: use {allowed or _schema.describe(kind)}{hint}"
 
 

@@ -22,8 +22,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hsplid_core.errors import ConfigError, SaliencyError
 from hsplid_core.files import sync_folder
 from search_spaces import ParameterValue, optuna_parameters
+from sweeps.search.ranged_space import space_of
 from sweeps.search.samplers import experimental
-from sweeps.spec.find_space import find_space
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.storage.file_names import TRIALS_FILE
 from sweeps.study.damage import (
@@ -326,7 +326,7 @@ def _searched(
     trial = optuna.trial.FixedTrial(optuna_parameters(parameters))
     with suppress(Exception):  # a person's own function, which may have changed
         suggested: Any = trial
-        if dict(find_space(spec.search.space)(suggested)) == dict(parameters):
+        if dict(space_of(spec)(suggested)) == dict(parameters):
             return trial.params, trial.distributions
     return {}, {}
 

@@ -114,6 +114,8 @@ def _code_hashes(spec: SweepSpec) -> Iterator[tuple[str, str]]:
         for file in sorted(folder.rglob("*.py")):
             yield file.relative_to(folder.parent).as_posix(), _digest(file)
     # A person's own space, which lies in none of these packages.
+    if spec.search.space is None:
+        return
     suggest: Any = find_space(spec.search.space).suggest
     source = Path(inspect.getsourcefile(getattr(suggest, "func", suggest)) or "")
     if source.is_file() and Path(search_spaces.__file__).parent not in source.parents:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from sweeps.spec.find_space import find_space
+from sweeps.search.ranged_space import space_of
 from sweeps.spec.loading import load_spec
 from sweeps.spec.overrides import parse_overrides
 from sweeps.study.backup import StudyBackup
@@ -37,7 +37,7 @@ def begun(folder: Path, kind: str, *, n_trials: int = 3, interval_s: float = 0.0
     """
     folder.mkdir(parents=True)
     spec = load_spec("coco_hsplid", parse_overrides(spec_of(kind)))
-    space = find_space(spec.search.space)
+    space = space_of(spec)
     study = open_study(folder, spec, {}, [])
     place = find_place(folder)
     assert place is not None

@@ -9,9 +9,9 @@ import pytest
 
 from search_spaces import SPACES, ParameterValue
 from sweeps.search.first_trials import first_trials, own_values, published_trial
+from sweeps.search.ranged_space import space_of
 from sweeps.search.samplers import build_sampler
 from sweeps.search.space_probe import probe_space
-from sweeps.spec.find_space import find_space
 from sweeps.spec.loading import load_spec
 from sweeps.spec.overrides import parse_overrides
 from sweeps.trials.record import TrialRecord
@@ -38,7 +38,7 @@ def test_fixed_values_win_and_the_paper_can_be_left_out() -> None:
 
 def test_the_papers_trial_is_found_by_its_values() -> None:
     spec = load_spec("coco_hsplid")
-    paper = find_space(spec.search.space).paper
+    paper = space_of(spec).paper
     assert paper[BETA_STEP] == 0.8
     other = {**paper, BETA_STEP: 0.7}
     assert published_trial(spec, [record(0, other), record(1, paper), record(2, paper)]) == 1
@@ -66,7 +66,7 @@ def test_each_spaces_first_trial_is_recognised(name: str) -> None:
 def test_pretraining_trains_at_the_specs_own_values(name: str) -> None:
     texts = ["data.root=/data", "training.learning_rate=0.003", "training.weight_decay=0.0625"]
     spec = load_spec(name, parse_overrides(texts))
-    space = find_space(spec.search.space)
+    space = space_of(spec)
     fixed = own_values(spec, probe_space(spec))
     study = optuna.create_study(sampler=build_sampler(spec, fixed, n_trials=0))
     for first in first_trials(spec, fixed):

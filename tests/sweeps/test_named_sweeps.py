@@ -15,7 +15,7 @@ from hsplid_core.data import DATA_SETS
 from search_spaces import SPACES, ParameterValue
 from sweeps.run import main
 from sweeps.search.first_trials import first_trials
-from sweeps.spec.find_space import find_space
+from sweeps.search.ranged_space import space_of
 from sweeps.spec.loading import load_pretrain_spec, load_spec
 from sweeps.spec.metric_names import check_metrics
 from sweeps.spec.overrides import parse_overrides
@@ -78,7 +78,7 @@ def run(spec: SweepSpec, parameters: dict[str, ParameterValue]) -> dict[str, flo
 def test_the_first_trial_and_a_random_one(name: str, small_demos: Path) -> None:
     spec = tiny_spec(name, small_demos)
     assert load_pretrain_spec(spec) is None or spec.pretrain in SWEEPS
-    space = find_space(spec.search.space)
+    space = space_of(spec)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     for enqueued in first_trials(spec, {})[:1]:
         study.enqueue_trial(enqueued)

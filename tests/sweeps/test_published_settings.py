@@ -13,7 +13,7 @@ import pytest
 
 from search_spaces import optuna_parameters
 from sweeps.search.first_trials import first_trials
-from sweeps.spec.find_space import find_space
+from sweeps.search.ranged_space import space_of
 from sweeps.spec.loading import load_pretrain_spec, load_spec
 from sweeps.spec.overrides import parse_overrides
 
@@ -122,7 +122,7 @@ def test_a_spec_has_the_published_settings(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(SETTINGS))
 def test_its_first_trial_has_them_too(name: str) -> None:
     spec = load_spec(name, parse_overrides(["data.root=/data"]))
-    space = find_space(spec.search.space)
+    space = space_of(spec)
     searched = {path: value for path, value in SETTINGS[name].items() if path in space.paper}
     assert "training.learning_rate" in searched
     first, *_ = first_trials(spec, {})

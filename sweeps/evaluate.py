@@ -59,8 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         action="extend",
         metavar="KEY=VALUE",
         help="what weights from elsewhere are: name=resnet50 and, where they do not tell, "
-        "normalise=imagenet (half, none, MEANS/DEVIATIONS), image_size=224, num_classes, width, "
-        "norm, stem, channels; weights=IMAGENET1K_V2 for what torchvision publishes",
+        "normalise=imagenet (half, none, MEANS/DEVIATIONS), image_size=224, resize, resize_size, "
+        "num_classes, width, norm, stem, channels; weights=IMAGENET1K_V2 for what torchvision "
+        "publishes",
     )
     parser.add_argument("--suite", choices=_SUITES, help="attacks; without it none")
     parser.add_argument(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import torch
+
 from hsplid_core.data import ImageSet
 from hsplid_core.data.planted_pixel import PlantedPixels
 from hsplid_core.errors import ConfigError
@@ -35,12 +37,15 @@ def single_pixel(subject: Subject) -> Findings:
     planted = planted_pixels(subject.validation)
     rows: list[dict[str, ParameterValue]] = []
     metrics = _accuracies(subject, planted)
+    # The pixels that the model normalises to 0: its means, whatever filter stands before it.
+    zero = torch.zeros(1, *subject.validation.image_shape, device=subject.device)
+    mean = subject.model.denormalise(zero)[0, :, 0, 0].tolist()
     for number, (position_sd, colour_sd) in enumerate(config.jitters):
         found = analyse_pixels(
             subject.model,
             _jittered(subject.validation, planted, position_sd, colour_sd),
             subject.validation.changed(None),
-            mean=subject.model.mean.flatten().tolist(),
+            mean=mean,
             std=subject.model.std.flatten().tolist(),
             steps=config.steps,
             batch_size=config.batch_size,

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from hsplid_core.config import DataConfig
+from hsplid_core.config.normalisation import Statistics, parse_normalisation
 from hsplid_core.data import ImageSet, load
 from hsplid_core.errors import CheckpointError, ConfigError
 from hsplid_core.evaluation.accuracy import accuracy
@@ -145,13 +146,8 @@ class Trial:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to go on later, and which model it is."""
-        data = self.config.data
         description = describe(
-            self.config.model,
-            self.run.images,
-            data.name,
-            self.run.model.front,
-            root=None if data.root is None else str(data.root.expanduser().absolute()),
+            self.config.model, self.run.images, self.config.data, self.run.model.front
         )
         state = {**self.run.state_dict(), DESCRIPTION: description}
         return {**state, "best": self.best.state_dict()} if self.best.decides else state
@@ -184,7 +180,7 @@ def initial_model(config: TrialConfig, images: ImageSet) -> MaskedClassifier:
         # They replace whatever the network starts from, which need not be fetched then.
         network = dataclasses.replace(network, weights=None, checkpoint=None, new_head=False)
     front = _front(config.data, images)
-    mean, std = (images.mean, images.std) if front is None else filtered_statistics(images, front)
+    mean, std = _statistics(config.data, images, front)
     model = build_model(
         network,
         image_shape=images.image_shape,
@@ -194,10 +190,22 @@ def initial_model(config: TrialConfig, images: ImageSet) -> MaskedClassifier:
         seed=config.seed,
         front=front,
     )
+    if config.data.normalise is not None:
+        # What is said counts for more than what published weights were trained with.
+        model.set_normalisation(mean, std)
     if config.initial_weights is not None:
         weights = read_weights(config.initial_weights)
         fit_state(model, weights, source=str(config.initial_weights))
     return model
+
+
+def _statistics(data: DataConfig, images: ImageSet, front: FrequencyFilter | None) -> Statistics:
+    """Find means and deviations: those that are said, measured behind a filter, or the data's."""
+    if data.normalise is not None:
+        return parse_normalisation(data.normalise, images.image_shape[0])
+    if front is None or front.kind == "flip":
+        return images.mean, images.std
+    return filtered_statistics(images, front)
 
 
 def _front(data: DataConfig, images: ImageSet) -> FrequencyFilter | None:

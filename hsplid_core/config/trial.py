@@ -19,6 +19,7 @@ from hsplid_core.config.analyses import (
     SinglePixelConfig,
 )
 from hsplid_core.config.augmentation import AugmentationConfig
+from hsplid_core.config.normalisation import normalisation_rule
 from hsplid_core.config.rules import (
     MOST_EPOCHS,
     MOST_IMAGES,
@@ -42,6 +43,16 @@ class DataConfig(Section):
         name: Name of the data set, for instance ``coco_animals``.
         root: Folder of the real data set in its published layout; None uses the embedded demo.
         image_size: Side length in pixels after resizing and cropping.
+        resize: How pictures become square: by their short side and a centre crop (crop), or
+            without regard to their proportions (stretch). None takes the data set's own way,
+            which is stretch for ISIC2017 and crop for all others.
+        resize_size: Side in pixels that pictures are resized to before the centre crop, the short
+            one where proportions are kept; None for ``image_size``, so that nothing of a square
+            is cut off. Most of ImageNet's networks are judged at 224 pixels of 256.
+        normalise: Statistics that networks are given pixels by: ``imagenet``, ``half`` (mean and
+            deviation 0.5), ``none``, or means and deviations of the channels, as
+            ``0.5,0.5,0.5/0.2,0.2,0.2``. None takes those of ``model.weights``, or else the data
+            set's.
         val_fraction: Share of the training images held out for validation (H-SPLID: 0.2).
         split_seed: Seed of that stratified split; the same for all trials of a sweep.
         split: What is tested on: ``own``, the data set's own test images; ``larger_test``, more
@@ -64,6 +75,9 @@ class DataConfig(Section):
     name: str = "coco_animals"
     root: Path | None = None
     image_size: int = 224
+    resize: Literal["crop", "stretch"] | None = None
+    resize_size: int | None = None
+    normalise: str | None = None
     val_fraction: float = 0.2
     split_seed: int = 0
     split: Literal["own", "larger_test", "published"] = "own"
@@ -79,6 +93,13 @@ class DataConfig(Section):
         check(
             [
                 *within(self, 8, MOST_SIDE, "image_size"),
+                *within(self, 1, MOST_SIDE, "resize_size", null="image_size"),
+                (
+                    self.resize_size is None or self.resize_size >= self.image_size,
+                    f"resize_size is {self.resize_size}: {self.image_size} pixels are cut out of "
+                    "it, use as many or more, or null",
+                ),
+                normalisation_rule(self.normalise),
                 *within(self, 0, MOST_SEED, "split_seed"),
                 *within(self, 1, MOST_SIDE, "bandwidth"),
                 (
@@ -127,8 +148,8 @@ class ModelConfig(Section):
             such first layers anyway; small gives it hidden layers of 512 values on the features
             as they come, as Hold me tight! has it for 32 pixels, and auto leaves it as published.
         weights: Torchvision's published weights by their name, such as ``DEFAULT`` or
-            ``IMAGENET1K_V1``; their normalisation replaces that of the data. None for random
-            ones.
+            ``IMAGENET1K_V1``; their normalisation replaces the data set's where
+            ``data.normalise`` says nothing. None for random ones.
         checkpoint: File of weights to start from: a state dict, a checkpoint of this project, or
             one of the papers' authors.
         new_head: Leave the checkpoint's classification layer out, for other classes.

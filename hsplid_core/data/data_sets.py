@@ -36,6 +36,8 @@ from hsplid_core.data.readers.coco import CocoAnimals
 from hsplid_core.data.readers.counter_animal import Group, counter_animal
 from hsplid_core.data.readers.cub import Guide, cub
 from hsplid_core.data.readers.folder import image_folder
+from hsplid_core.data.readers.image_arrays import ArrayImages
+from hsplid_core.data.readers.image_files import ListedImages
 from hsplid_core.data.readers.imagenet import imagenet
 from hsplid_core.data.readers.imagenet9 import Variant, imagenet9
 from hsplid_core.data.readers.imagenette import imagenette
@@ -300,6 +302,10 @@ def _of_classes(images: ImageSet, classes: tuple[str, ...] | None) -> ImageSet:
 
 def _cached(source: Source, data: DataConfig) -> ImageSet:
     assert data.cache_dir is not None
+    if data.resize is not None or data.resize_size is not None:
+        assert isinstance(source, CocoAnimals | ListedImages | ArrayImages)
+        fit = data.resize or source.fit
+        source = dataclasses.replace(source, fit=fit, resize_size=data.resize_size)
     if data.node_cache is None:
         return build_or_open(source, data.cache_dir)
     images = build_or_open(source, data.cache_dir, to_be_copied=True)

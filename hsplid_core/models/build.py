@@ -34,7 +34,7 @@ def build_model(
         config: Which network.
         image_shape: Channels, height and width of the images.
         num_classes: Number of classes.
-        mean: Channel means in pixel space, behind the filter where there is one.
+        mean: Channel means in pixel space, or behind a filter that loses frequencies.
         std: Channel standard deviations, likewise.
         seed: Seed of the weights; the global random state is left as it was.
         front: Filter of the pixels before they are normalised.

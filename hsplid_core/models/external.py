@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torchvision.models import get_model_weights
 
 from hsplid_core.config import ModelConfig, Section, check
+from hsplid_core.config.normalisation import NORMALISATIONS, Statistics, parse_normalisation
 from hsplid_core.errors import ConfigError
 from hsplid_core.models.build import build_model
 from hsplid_core.models.masked import MaskedClassifier
@@ -27,11 +27,6 @@ from hsplid_core.models.state_dicts import count_classes, fit_state
 from hsplid_core.models.trained import TrainedModel
 from hsplid_core.models.weights import read_tensors
 
-_NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "half": ((0.5,), (0.5,)),
-    "none": ((0.0,), (1.0,)),
-}
 _KEPT = (("mu", "sigma"), ("mean", "std"))
 
 
@@ -47,6 +42,9 @@ class ExternalModel(Section):
             0.5), ``none``, or means and deviations of the channels as ``0.5,0.5,0.5/0.2,0.2,0.2``.
             None takes it from the weights, which may keep it, or from who published them.
         image_size: Side of the images in pixels; None takes that of published weights.
+        resize: How pictures become square, crop or stretch; None for each data set's own way.
+        resize_size: Side in pixels that they are resized to before the centre crop; None takes
+            that of published weights, or ``image_size``.
         channels: Channels of the images.
         width: Factor on every number of channels.
         norm: Kind of normalisation layers; None asks the weights.
@@ -58,6 +56,8 @@ class ExternalModel(Section):
     num_classes: int | None = None
     normalise: str | None = None
     image_size: int | None = None
+    resize: Literal["crop", "stretch"] | None = None
+    resize_size: int | None = None
     channels: int = 3
     width: float = 1.0
     norm: Literal["none", "batch"] | None = None
@@ -69,6 +69,7 @@ class ExternalModel(Section):
             for name, number, least in (
                 ("num_classes", self.num_classes, 2),
                 ("image_size", self.image_size, 8),
+                ("resize_size", self.resize_size, self.image_size or 8),
                 ("channels", self.channels, 1),
             )
         )
@@ -97,7 +98,7 @@ def open_external(said: ExternalModel, path: Path | None) -> TrainedModel:
         )
     model, size = _published(said) if path is None else _from_file(said, path)
     if said.normalise is not None:
-        _set_normalisation(model, *_parse_normalisation(said.normalise, said.channels))
+        model.set_normalisation(*parse_normalisation(said.normalise, said.channels))
     if said.num_classes not in (None, model.num_classes):
         raise ConfigError(
             f"num_classes is {said.num_classes}, and the weights are of {model.num_classes}: "
@@ -108,6 +109,8 @@ def open_external(said: ExternalModel, path: Path | None) -> TrainedModel:
         class_names=(),
         image_shape=(said.channels, size, size),
         data="imagenet" if path is None else "",
+        resize=said.resize,
+        resize_size=_resize_size(said),
     )
 
 
@@ -120,6 +123,12 @@ def _published(said: ExternalModel) -> tuple[MaskedClassifier, int]:
     return _build(network, said, size, len(entry.meta["categories"])), size
 
 
+def _resize_size(said: ExternalModel) -> int | None:
+    if said.resize_size is not None or said.weights is None or said.image_size is not None:
+        return said.resize_size
+    return int(get_model_weights(said.name)[said.weights].value.transforms().resize_size[0])
+
+
 def _from_file(said: ExternalModel, path: Path) -> tuple[MaskedClassifier, int]:
     if said.image_size is None:
         raise ConfigError(
@@ -130,7 +139,7 @@ def _from_file(said: ExternalModel, path: Path) -> tuple[MaskedClassifier, int]:
     kept = _kept_normalisation(tensors, said.channels)
     if said.normalise is None and kept is None:
         raise ConfigError(
-            f"normalise is not given, and {path} does not tell: use {', '.join(_NORMALISATIONS)}, "
+            f"normalise is not given, and {path} does not tell: use {', '.join(NORMALISATIONS)}, "
             "or MEANS/DEVIATIONS such as 0.5,0.5,0.5/0.2,0.2,0.2"
         )
     network = ModelConfig(
@@ -145,7 +154,7 @@ def _from_file(said: ExternalModel, path: Path) -> tuple[MaskedClassifier, int]:
     model = guess if n_classes in (None, 2) else _build(network, said, said.image_size, n_classes)
     fit_state(model, tensors, source=str(path))
     if kept is not None:
-        _set_normalisation(model, *kept)
+        model.set_normalisation(*kept)
     return model, said.image_size
 
 
@@ -175,40 +184,12 @@ def _stem_of(name: str, tensors: Mapping[str, Tensor]) -> Literal["imagenet", "s
     return "imagenet" if first.shape[-1] == 7 else "small"
 
 
-def _kept_normalisation(
-    tensors: Mapping[str, Tensor], channels: int
-) -> tuple[list[float], list[float]] | None:
+def _kept_normalisation(tensors: Mapping[str, Tensor], channels: int) -> Statistics | None:
     """Find means and deviations that a wrapper keeps beside the network's tensors."""
     for mean, std in _KEPT:
         for key, value in tensors.items():
             prefix, _, last = key.rpartition(".")
             other = tensors.get(f"{prefix}.{std}" if prefix else std)
             if last == mean and other is not None and value.numel() == other.numel() == channels:
-                return value.flatten().tolist(), other.flatten().tolist()
+                return tuple(value.flatten().tolist()), tuple(other.flatten().tolist())
     return None
-
-
-def _parse_normalisation(text: str, channels: int) -> tuple[list[float], list[float]]:
-    if (known := _NORMALISATIONS.get(text)) is not None:
-        mean, std = (list(values) for values in known)
-    else:
-        try:
-            mean, std = ([float(part) for part in half.split(",")] for half in text.split("/"))
-        except ValueError:
-            raise ConfigError(
-                f"normalise is {text}: use {', '.join(_NORMALISATIONS)}, or MEANS/DEVIATIONS such "
-                "as 0.5,0.5,0.5/0.2,0.2,0.2"
-            ) from None
-    mean, std = (values * channels if len(values) == 1 else values for values in (mean, std))
-    if len(mean) != channels or len(std) != channels or min(std) <= 0:
-        raise ConfigError(
-            f"normalise is {text}: give a mean and a deviation above 0 for each of {channels} "
-            "channels"
-        )
-    return mean, std
-
-
-def _set_normalisation(model: MaskedClassifier, mean: list[float], std: list[float]) -> None:
-    with torch.no_grad():
-        model.mean.copy_(torch.tensor(mean).view_as(model.mean))
-        model.std.copy_(torch.tensor(std).view_as(model.std))

@@ -26,7 +26,8 @@ class MaskedClassifier(nn.Module):
         std: Channel standard deviations in pixel space.
         activation: Between mask and head, element by element; None for none.
         front: Filter of the pixels before they are normalised; None leaves them as they are.
-            ``mean`` and ``std`` are then those of the filtered images.
+            ``mean`` and ``std`` are those of the filtered images where it loses frequencies, and
+            of the pixels where it flips them.
     """
 
     mean: Tensor
@@ -48,9 +49,10 @@ class MaskedClassifier(nn.Module):
         self.head = head
         self.activation = activation or nn.Identity()
         self.front = front
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("mean", self._seen_mean(mean))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.register_buffer("feature_mask", torch.ones(head.in_features))
+        self.register_load_state_dict_pre_hook(_spread_stored_mean)  # type: ignore[no-untyped-call]
 
     @property
     def num_features(self) -> int:
@@ -61,6 +63,25 @@ class MaskedClassifier(nn.Module):
     def num_classes(self) -> int:
         """Number K of classes."""
         return self.head.out_features
+
+    def set_normalisation(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Normalise by other statistics from now on, which are as when the model was made."""
+        with torch.no_grad():
+            self.mean.copy_(self._seen_mean(mean))
+            self.std.copy_(torch.tensor(std).view_as(self.std))
+
+    def _seen_mean(self, mean: Sequence[float]) -> Tensor:
+        """What is taken from each pixel that the network sees, [1, C, 1, 1] or [1, C, H, W].
+
+        As in the released code of Hold me tight! (arXiv 2002.06349), a network on flipped images
+        is normalised by the flipped mean image: a flip then changes the place of frequencies,
+        and nothing else.
+        """
+        constant = torch.tensor(mean).view(1, -1, 1, 1)
+        if self.front is None or self.front.kind != "flip":
+            return constant
+        flipped: Tensor = self.front(constant.expand(-1, -1, *self.front.image_size))
+        return flipped
 
     def normalise(self, image: Tensor) -> Tensor:
         """Turn pixels in [0, 1] into what the encoder expects, same shape."""
@@ -116,6 +137,28 @@ class MaskedClassifier(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Classify pixel images [B, C, H, W] in [0, 1]; logits [B, K]."""
         return self.predict(self.encode(image))
+
+
+def spread_mean(mean: Tensor, like: Tensor) -> Tensor:
+    """Read channel means as a mean image, as checkpoints of flipped images once had them.
+
+    Args:
+        mean: Of a checkpoint, [1, C, 1, 1] or [1, C, H, W].
+        like: That of the model which it is for.
+
+    Returns:
+        The same values in the model's shape, where they fit; else the mean as it is.
+    """
+    return mean.expand_as(like) if mean.shape == (*like.shape[:2], 1, 1) else mean
+
+
+def _spread_stored_mean(
+    model: nn.Module, state: dict[str, Tensor], prefix: str, *others: object
+) -> None:
+    name, expected = f"{prefix}mean", model.mean
+    assert isinstance(expected, Tensor)
+    if name in state:
+        state[name] = spread_mean(state[name], expected)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from hsplid_core.errors import CheckpointError
-from hsplid_core.models.masked import MaskedClassifier
+from hsplid_core.models.masked import MaskedClassifier, spread_mean
 
 _BUFFERS = ("mean", "std", "feature_mask")
 _SHOWN = 3
@@ -61,6 +61,8 @@ def fit_state(
         found = {name: t for name, t in found.items() if not name.startswith("head.")}
     if not reading.own and (mask := _released_mask(state)) is not None:
         found["feature_mask"] = mask
+    if "mean" in found:
+        found["mean"] = spread_mean(found["mean"], expected["mean"])
     optional = {name for name in expected if name.endswith("num_batches_tracked")}
     if not reading.own:
         optional |= set(_BUFFERS)

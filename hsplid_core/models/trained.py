@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from hsplid_core.config import ModelConfig
+from hsplid_core.config import DataConfig, ModelConfig
 from hsplid_core.errors import CheckpointError
 from hsplid_core.frequency.filters import FrequencyFilter
 from hsplid_core.models.build import build_model
@@ -35,6 +35,9 @@ class TrainedModel:
         image_shape: C, H, W of the images that it was trained on.
         data: Name of the data set that it was trained on; empty where that is not known.
         root: Folder of that data; None for the stand-in, or where it is not known.
+        resize: How pictures became square, as ``data.resize``; None for each data set's own way.
+        resize_size: Side that they were resized to before the centre crop, as
+            ``data.resize_size``.
     """
 
     model: MaskedClassifier
@@ -42,24 +45,23 @@ class TrainedModel:
     image_shape: tuple[int, int, int]
     data: str
     root: str | None = None
+    resize: Literal["crop", "stretch"] | None = None
+    resize_size: int | None = None
 
 
 def describe(
     network: ModelConfig,
     images: ImageSet,
-    data: str,
+    data: DataConfig,
     front: FrequencyFilter | None = None,
-    *,
-    root: str | None = None,
 ) -> dict[str, Any]:
     """Describe a model for its checkpoint.
 
     Args:
         network: Which network it is.
         images: Images that it is trained on.
-        data: Name of their data set.
+        data: What they are, and how they were read.
         front: Filter before the network.
-        root: Folder of the data; None for the stand-in.
 
     Returns:
         Plain values; :func:`rebuild` reads them.
@@ -70,8 +72,10 @@ def describe(
         "model": dataclasses.asdict(network),
         "class_names": list(images.class_names),
         "image_shape": list(images.image_shape),
-        "data": data,
-        "root": root,
+        "data": data.name,
+        "root": None if data.root is None else str(data.root.expanduser().absolute()),
+        "resize": data.resize,
+        "resize_size": data.resize_size,
         "front": None if front is None else {"kind": front.kind, "bandwidth": front.bandwidth},
     }
 
@@ -113,8 +117,10 @@ def rebuild(state: Mapping[str, Any], *, source: str) -> TrainedModel:
             class_names=class_names,
             image_shape=(channels, height, width),
             data=found["data"],
-            # Checkpoints from before this was written down do not mention one.
+            # Checkpoints from before these were written down do not mention them.
             root=found.get("root"),
+            resize=found.get("resize"),
+            resize_size=found.get("resize_size"),
         )
     except (RuntimeError, TypeError, AttributeError, ValueError, LookupError) as error:
         # torch lists what does not fit in lines of its own.

@@ -118,8 +118,7 @@ def _load_published(model: MaskedClassifier, name: str, weights: str, config: Mo
         transform = entry.transforms()
         half = [0.5] * 3
         mean, std = (half, half) if name in _HALF else (transform.mean, transform.std)
-        model.mean.copy_(torch.tensor(mean).view(1, -1, 1, 1))
-        model.std.copy_(torch.tensor(std).view(1, -1, 1, 1))
+        model.set_normalisation(mean, std)
     kept = {key: value for key, value in state.items() if not key.lower().startswith("aux")}
     classes = len(entry.meta["categories"])
     source = f"model.weights={weights} of {name}"

@@ -221,10 +221,14 @@ def judge(
         TrainingDivergedError: The model's logits are NaN or infinite.
     """
     channels, side, _ = trained.image_shape
+    size = wishes.image_size or side
     where = DataConfig(
         name=data,
         root=root,
-        image_size=wishes.image_size or side,
+        image_size=size,
+        resize=trained.resize,
+        # Of another size than the model's, the same share is cut off.
+        resize_size=trained.resize_size and round(trained.resize_size * size / side),
         cache_dir=cache_dir,
         pixel=PixelConfig(seed=wishes.pixel_seed) if "single_pixel" in wishes.analyses else None,
     )

@@ -169,7 +169,10 @@ def imagenet_checkpoint(folder: Path, class_names: tuple[str, ...]) -> Path:
         std=images.std,
         seed=0,
     )
-    description = {**describe(network, images, "imagenet"), "class_names": list(class_names)}
+    description = {
+        **describe(network, images, DataConfig(name="imagenet")),
+        "class_names": list(class_names),
+    }
     state = {"model": model.state_dict(), "description": description}
     write_state(folder / "imagenet.pt", state)
     return folder / "imagenet.pt"

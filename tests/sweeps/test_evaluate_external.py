@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -154,8 +155,28 @@ def test_published_weights_need_no_file(
     found = judged(capsys, *said, *data)
     assert found["model"] == "mobilenet_v3_small IMAGENET1K_V1"
     assert found["verdicts"][0]["relabelled"]
+    cache = tmp_path / "cache"
+    # The size that torchvision resizes to for these weights, before its centre crop.
+    as_said = DataConfig(
+        name="imagenet9/original", image_size=224, resize_size=256, cache_dir=cache
+    )
+    assert list(cache.glob("*.arrow")) == [load(as_said, "test").path]
     assert main([*map(str, (*said, *data)), "--analyses", "margins"]) == 2
     assert "whose classes are not the model's" in capsys.readouterr().err
+
+
+def test_a_model_is_judged_on_images_that_are_read_as_its_own_were(
+    data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = Trial(tiny_trial(dataclasses.replace(data, resize="stretch", resize_size=36)))
+    write_state(tmp_path / "state.pt", trial.state_dict())
+    judged(capsys, tmp_path, f"storage={tmp_path}", "--image-size", 16)
+    # Of another size the same share is cut off.
+    cache = tmp_path / "cache"
+    same = dataclasses.replace(
+        data, image_size=16, resize="stretch", resize_size=18, cache_dir=cache
+    )
+    assert list(cache.glob("*.arrow")) == [load(same, "test").path]
 
 
 def test_a_checkpoint_is_judged_on_the_folder_that_it_was_trained_on(

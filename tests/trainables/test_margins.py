@@ -14,6 +14,7 @@ from hsplid_core.data import load
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods import AdversarialConfig, CrossEntropyConfig
 from hsplid_core.models.trained import rebuild
+from tests.hsplid_core.frequency.plain import flip
 from tests.tiny import tiny_trial
 from trainables.config import TrialConfig
 from trainables.trial import Trial, initial_model
@@ -57,8 +58,17 @@ def test_margins_join_the_metrics(data: DataConfig, transform: str) -> None:
     assert metrics["val/margin/smallest"] == min(found)
 
 
-def test_the_filtered_training_images_are_normalised(data: DataConfig) -> None:
+def test_flipped_images_are_normalised_by_the_flipped_mean_image(data: DataConfig) -> None:
     config = margin_trial(dataclasses.replace(data, transform="flip"))
+    images = load(config.data, "train")
+    plain = initial_model(margin_trial(data), images)
+    batch = images.batch(torch.arange(8)).image
+    found = flip(initial_model(config, images).normalise(batch))
+    torch.testing.assert_close(found, plain.normalise(batch), rtol=0, atol=1e-4)
+
+
+def test_what_a_filter_leaves_of_training_images_is_normalised(data: DataConfig) -> None:
+    config = margin_trial(dataclasses.replace(data, transform="lowpass", bandwidth=8))
     images = load(config.data, "train")
     model = initial_model(config, images)
     inputs = model.normalise(images.batch(torch.arange(len(images))).image)

@@ -110,6 +110,22 @@ def test_a_checkpoint_says_which_model_it_is(data: DataConfig, tmp_path: Path) -
         rebuild({**state, "description": other}, source="state.pt")
 
 
+def test_a_model_keeps_how_its_images_were_read(data: DataConfig, tmp_path: Path) -> None:
+    wide = dataclasses.replace(data, resize="stretch", resize_size=36, normalise="0.4/0.3")
+    trial = Trial(tiny_trial(wide))
+    assert trial.run.model.mean.flatten().tolist() == pytest.approx([0.4] * 3)
+    write_state(tmp_path / "state.pt", trial.state_dict())
+    found = rebuild(read_state(tmp_path / "state.pt"), source="state.pt")
+    assert (found.resize, found.resize_size) == ("stretch", 36)
+    assert torch.equal(found.model.std, trial.run.model.std)
+
+
+def test_a_normalisation_must_fit_the_channels(data: DataConfig) -> None:
+    two = dataclasses.replace(data, normalise="0.4,0.3/0.2,0.2")
+    with pytest.raises(ConfigError, match="deviation above 0 for each of 3 channels"):
+        Trial(tiny_trial(two))
+
+
 def test_robustness_is_measured_when_due(data: DataConfig) -> None:
     base = tiny_trial(data)
     config = dataclasses.replace(base, evaluation=dataclasses.replace(base.evaluation, every=2))

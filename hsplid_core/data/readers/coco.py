@@ -28,7 +28,7 @@ from hsplid_core.data.readers.coco_annotations import (
 from hsplid_core.data.readers.coco_masks import union_mask
 from hsplid_core.data.readers.demo_marker import is_stand_in
 from hsplid_core.data.readers.pictures import read_picture
-from hsplid_core.data.readers.squaring import square_mask, square_pixels
+from hsplid_core.data.readers.squaring import Fit, resizing, square_mask, square_pixels
 from hsplid_core.data.source import Listing, Sample, Skipped
 from hsplid_core.data.splits import stratified_split
 from hsplid_core.errors import DataError
@@ -56,6 +56,8 @@ class CocoAnimals:
         part: `train` for train2017, `val` for val2017; `smaller_train` for four fifths of
             train2017, by class, and `larger_val` for val2017 and the rest of train2017.
         image_size: Side of the square images, in pixels.
+        fit: How pictures become square.
+        resize_size: Side that they are resized to before the centre crop; None for `image_size`.
 
     Raises:
         DataError: The root, the annotation file or the image folder is missing.
@@ -64,8 +66,11 @@ class CocoAnimals:
     root: Path
     part: Part
     image_size: int
+    fit: Fit = "crop"
+    resize_size: int | None = None
 
-    mean = (0.485, 0.456, 0.406)  # ImageNet's, as in the paper
+    # ImageNet's; H-SPLID has others, and stretches: data.normalise and data.resize of its specs.
+    mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
     class_names = CLASS_NAMES
     has_masks = True
@@ -149,13 +154,15 @@ class CocoAnimals:
         path, animal = self._animals[index]
         image = read_picture(path)
         size = image.size
-        pixels = square_pixels(image, self.image_size)
+        pixels = square_pixels(image, self.image_size, fit=self.fit, resize_size=self.resize_size)
         if size != (animal.width, animal.height):
             raise DataError(
                 f"{path} must be {animal.width}x{animal.height} as annotated, got "
                 f"{size[0]}x{size[1]}: download it again"
             )
-        mask = square_mask(union_mask(animal), self.image_size)
+        mask = square_mask(
+            union_mask(animal), self.image_size, fit=self.fit, resize_size=self.resize_size
+        )
         if not mask.any():
             return Skipped("no animal pixel is left in the resized mask")
         return Sample(image=pixels, mask=mask, label=animal.label, id=animal.file_name)
@@ -187,7 +194,10 @@ class CocoAnimals:
     @property
     def _transform(self) -> str:
         moved = "" if self.part in ("train", "val") else f" {self.part} {_MOVED_SHARE}"
-        return f"coco_animals {_READER_VERSION} {self.image_size} demo={self.is_demo}{moved}"
+        return (
+            f"coco_animals {_READER_VERSION} {self.image_size} demo={self.is_demo}{moved}"
+            f"{resizing(self.resize_size, self.fit)}"
+        )
 
     @cached_property
     def _animals(self) -> list[tuple[Path, AnimalImage]]:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from hsplid_core.data.readers.demo_marker import is_stand_in
 from hsplid_core.data.readers.file_lists import glance
-from hsplid_core.data.readers.squaring import square_mask, square_pixels
+from hsplid_core.data.readers.squaring import Fit, resizing, square_mask, square_pixels
 from hsplid_core.data.source import Listing, Sample
 from hsplid_core.errors import DataError
 
@@ -53,6 +53,8 @@ class ArrayImages:
         siblings: Names that the data set's files in the same folders may have.
         mean: Mean of each channel, of pixels in [0, 1].
         std: Standard deviation of each channel.
+        fit: How pictures become square.
+        resize_size: Side that they are resized to before the centre crop; None for `image_size`.
 
     Raises:
         DataError: A label is outside the classes (when the images are read).
@@ -71,6 +73,8 @@ class ArrayImages:
     has_masks: bool = False
     soft_masks: bool = False
     siblings: frozenset[str] = frozenset()
+    fit: Fit = "crop"
+    resize_size: int | None = None
 
     @property
     def name(self) -> str:
@@ -113,9 +117,14 @@ class ArrayImages:
         pixels = self._arrays.images[index]
         image = Image.fromarray(pixels[..., 0] if self.channels == 1 else pixels)
         masks = self._arrays.masks
+        size, fit, resize_size = self.image_size, self.fit, self.resize_size
         return Sample(
-            image=square_pixels(image, self.image_size, channels=self.channels),
-            mask=None if masks is None else square_mask(masks[index], self.image_size),
+            image=square_pixels(
+                image, size, channels=self.channels, fit=fit, resize_size=resize_size
+            ),
+            mask=None
+            if masks is None
+            else square_mask(masks[index], size, fit=fit, resize_size=resize_size),
             label=int(self._arrays.labels[index]),
             id=f"{self.split}/{index:05d}",
         )
@@ -130,6 +139,7 @@ class ArrayImages:
     def _transform(self) -> str:
         return (
             f"{self.data_set} {self.split} {_READER_VERSION} {self.image_size} demo={self.is_demo}"
+            f"{resizing(self.resize_size, self.fit)}"
         )
 
     @cached_property

@@ -24,7 +24,13 @@ from hsplid_core.data.readers.file_lists import (
     pictures_in,
 )
 from hsplid_core.data.readers.pictures import read_file, read_grey, read_picture
-from hsplid_core.data.readers.squaring import Fit, square_attention, square_mask, square_pixels
+from hsplid_core.data.readers.squaring import (
+    Fit,
+    resizing,
+    square_attention,
+    square_mask,
+    square_pixels,
+)
 from hsplid_core.data.source import Listing, Sample
 from hsplid_core.errors import DataError
 from hsplid_core.files import map_in_threads
@@ -56,6 +62,7 @@ class ListedImages:
         glance_at: What `stamp` looks at: each file, or only their folders where there are too
             many.
         fit: How pictures become square.
+        resize_size: Side that they are resized to before the centre crop; None for `image_size`.
         mean: Mean of each channel, of pixels in [0, 1].
         std: Standard deviation of each channel.
     """
@@ -70,6 +77,7 @@ class ListedImages:
     masks: Masks = "none"
     glance_at: Literal["files", "folders"] = "files"
     fit: Fit = "crop"
+    resize_size: int | None = None
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
 
@@ -139,7 +147,9 @@ class ListedImages:
         """
         entry = self._contents.entries[index]
         picture = read_picture(entry.image)
-        pixels = square_pixels(picture, self.image_size, fit=self.fit)
+        pixels = square_pixels(
+            picture, self.image_size, fit=self.fit, resize_size=self.resize_size
+        )
         return Sample(pixels, self._mask(entry, picture), entry.label, self._id(entry))
 
     def listing(self) -> Listing:
@@ -165,21 +175,22 @@ class ListedImages:
     def _mask(self, entry: Entry, picture: Image.Image) -> NDArray[np.uint8] | None:
         if self.masks == "none":
             return None
+        size, fit, resize_size = self.image_size, self.fit, self.resize_size
         if self.masks == "box":
             filled = _filled(entry.boxes, picture.size)
-            return square_mask(filled, self.image_size, fit=self.fit)
+            return square_mask(filled, size, fit=fit, resize_size=resize_size)
         assert entry.mask is not None
         if self.masks == "soft":
             attention = read_grey(entry.mask, picture.size, "map of attention")
-            return square_attention(attention, self.image_size, fit=self.fit)
-        bright = read_grey(entry.mask, picture.size, "mask") >= 128
-        return square_mask(bright.astype(np.uint8), self.image_size, fit=self.fit)
+            return square_attention(attention, size, fit=fit, resize_size=resize_size)
+        bright = (read_grey(entry.mask, picture.size, "mask") >= 128).astype(np.uint8)
+        return square_mask(bright, size, fit=fit, resize_size=resize_size)
 
     @property
     def _transform(self) -> str:
         return (
             f"{self.data_set} {self.split} {_READER_VERSION} {self.image_size} {self.masks} "
-            f"{self.fit} demo={self.is_demo}"
+            f"{self.fit} demo={self.is_demo}{resizing(self.resize_size)}"
         )
 
     @cached_property

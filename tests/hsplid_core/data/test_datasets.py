@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -134,6 +135,37 @@ def test_the_transform_changes_the_key(cache: Path) -> None:
     assert small.image_shape == (3, 32, 32)
     assert small.ids == large.ids
     assert small.key != large.key
+
+
+def test_how_pictures_become_square_is_part_of_the_key(coco: CocoRoot, tmp_path: Path) -> None:
+    """A box over the left quarter of wide pictures: a centre crop leaves nothing of it."""
+    for category in (22, 23, 24, 25):
+        for _ in range(3):
+            image = coco.image(width=64, height=32)
+            coco.animal(image, category, [[8, 0, 40, 0, 40, 32, 8, 32]])
+    usual = DataConfig(
+        root=coco.write(), image_size=16, cache_dir=tmp_path / "c", val_fraction=0.34
+    )
+    ways: list[dict[str, Any]] = [
+        {},
+        {"resize": "stretch"},
+        {"resize_size": 32},
+        {"resize": "stretch", "resize_size": 32},
+    ]
+    # Columns 8 to 40 of 64, of what the crops leave.
+    columns = [(0, 12), (2, 10), (0, 16), (0, 12)]
+    keys = {}
+    for way, (left, right) in zip(ways, columns, strict=True):
+        images = load(dataclasses.replace(usual, **way), "train")
+        mask = images.batch(torch.arange(len(images))).mask
+        assert mask is not None
+        expected = torch.zeros(16, dtype=torch.bool)
+        expected[left:right] = True
+        assert torch.equal(mask, expected.expand_as(mask)), way
+        keys[images.key] = way
+    assert len(keys) == 4
+    # What it is by default has the cache that it had.
+    assert load(dataclasses.replace(usual, resize="crop"), "train").key in keys
 
 
 def test_a_root_of_ones_own_is_no_demo(coco: CocoRoot, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,18 +9,29 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms.v2 import CenterCrop, Compose, InterpolationMode, Resize
 
-from hsplid_core.data.readers.squaring import resize_and_crop, square_mask, square_pixels
+from hsplid_core.data.readers.squaring import Fit, square, square_mask, square_pixels
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(8, 90), st.integers(8, 90), st.integers(4, 70))
-def test_same_pixels_as_torchvision(width: int, height: int, size: int) -> None:
+@given(
+    st.integers(8, 90),
+    st.integers(8, 90),
+    st.integers(4, 70),
+    st.none() | st.integers(0, 20),
+    st.sampled_from(get_args(Fit)),
+)
+def test_same_pixels_as_torchvision(
+    width: int, height: int, size: int, margin: int | None, fit: Fit
+) -> None:
     pixels = np.random.default_rng(width * height).integers(0, 256, (height, width, 3))
     image = Image.fromarray(pixels.astype(np.uint8))
+    resize_size = None if margin is None else size + margin
+    side = resize_size or size
+    target = [side, side] if fit == "stretch" else side
     reference = Compose(
-        [Resize(size, InterpolationMode.BILINEAR, antialias=True), CenterCrop(size)]
+        [Resize(target, InterpolationMode.BILINEAR, antialias=True), CenterCrop(size)]
     )
-    ours = resize_and_crop(image, size, Image.Resampling.BILINEAR)
+    ours = square(image, size, Image.Resampling.BILINEAR, fit, resize_size)
     assert ours.size == (size, size)
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(reference(image)))
 
@@ -46,10 +59,13 @@ def test_half_of_the_area_is_enough(covered: int, expected: int) -> None:
     assert square_mask(mask.reshape(4, 4), 1).item() == expected
 
 
-def test_mask_and_image_stay_together() -> None:
+@pytest.mark.parametrize("fit", get_args(Fit))
+@pytest.mark.parametrize("resize_size", [None, 24])
+def test_mask_and_image_stay_together(fit: Fit, resize_size: int | None) -> None:
     """A white object on black is where its mask is, after any crop."""
     mask = np.zeros((40, 72), dtype=np.uint8)
     mask[8:32, 24:48] = 1
     image = Image.fromarray(mask * np.uint8(255))
-    pixels = square_pixels(image, 20)
-    np.testing.assert_array_equal(pixels[0] >= 128, square_mask(mask, 20)[0] == 1)
+    pixels = square_pixels(image, 20, fit=fit, resize_size=resize_size)
+    found = square_mask(mask, 20, fit=fit, resize_size=resize_size)
+    np.testing.assert_array_equal(pixels[0] >= 128, found[0] == 1)

@@ -11,6 +11,7 @@ from search_spaces import (
     margins,
     norm_adversarial,
     pretrain,
+    seeds,
     sib,
     single_pixel,
     sparsity,
@@ -34,6 +35,7 @@ SPACES: dict[str, SearchSpace] = {
     "norm_adversarial": SearchSpace(norm_adversarial.suggest, norm_adversarial.PAPER),
     "pretrain": pretrain.COCO,
     "pretrain_isic": pretrain.ISIC,
+    "seeds": seeds.SEEDS,
     "sib": SearchSpace(sib.suggest, sib.PAPER),
     "sib_architectures": SearchSpace(
         architectures.suggest, architectures.PAPER, architectures.OTHERS

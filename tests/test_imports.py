@@ -39,6 +39,7 @@ LEVELS = {
         "engine",
         "confirmation",
         "outputs",
+        "reproduction",
         "commands",
     ),
 }

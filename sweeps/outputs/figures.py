@@ -48,7 +48,7 @@ def front_figure(
         selection.records, selection.objectives, selection.start, paper_trial, seeds
     )
     figure = interactive_front(picture, selection.objectives, links)
-    return _dressed(figure, height=480)
+    return dressed(figure, height=480)
 
 
 def history_figures(history: History) -> list[go.Figure]:
@@ -73,7 +73,7 @@ def _history(history: History, hours: Sequence[float], label: str) -> go.Figure:
     )
     figure.update_xaxes(title=label, rangemode="tozero")
     figure.update_yaxes(title="hypervolume")
-    return _dressed(figure, height=320)
+    return dressed(figure, height=320)
 
 
 def telling_parameters(study: optuna.Study, found: Importances) -> list[str]:
@@ -121,7 +121,7 @@ def parallel_figure(
     # Optuna's lines go from white to dark blue, so this chart keeps white paper.
     light = {"paper_bgcolor": "white", "plot_bgcolor": "white", "font_color": "black"}
     margin = {"l": 68, "r": 24, "t": 40, "b": 110}  # room for the names of the axes
-    return _dressed(figure, height=460).update_layout(
+    return dressed(figure, height=460).update_layout(
         meta=KEEPS_ITS_COLOURS, margin=margin, **light
     )
 
@@ -164,7 +164,7 @@ def importances_figure(found: Importances) -> go.Figure:
         )
     figure.update_xaxes(title="importance", tickformat=".0%")
     figure.update_yaxes(categoryorder="total ascending")
-    return _dressed(figure, height=140 + 34 * len(names), legend=True)
+    return dressed(figure, height=140 + 34 * len(names), legend=True)
 
 
 def curves_figures(curves: Sequence[RobustCurve]) -> list[go.Figure]:
@@ -193,10 +193,17 @@ def _curves(curves: Sequence[RobustCurve]) -> go.Figure:
     label = f"epsilon of {first.attack} on the {first.region}, {first.unit}"
     figure.update_xaxes(title=label, rangemode="tozero")
     figure.update_yaxes(title="accuracy", tickformat=".0%", rangemode="tozero")
-    return _dressed(figure, height=380, legend=True)
+    return dressed(figure, height=380, legend=True)
 
 
-def _dressed(figure: go.Figure, *, height: int, legend: bool = False) -> go.Figure:
+def dressed(figure: go.Figure, *, height: int, legend: bool = False) -> go.Figure:
+    """Give a figure the page's font and margins, and no background of its own.
+
+    Args:
+        figure: The figure; changed in place, and returned.
+        height: In pixels.
+        legend: Put the legend above the chart.
+    """
     figure.update_layout(
         template="none",
         height=height,

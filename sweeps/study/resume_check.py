@@ -73,13 +73,8 @@ def origin_of(
         One entry an item, values as short texts: ``spec PATH``, ``fixed PATH``, ``data``,
         ``code FILE`` (a hash of its bytes) and ``version PACKAGE``.
     """
-    resolved = {
-        path: value
-        for path, value in _leaves("", spec.resolved())
-        if not any(path == name or path.startswith(f"{name}.") for name in _INDIFFERENT)
-    }
     return {
-        **{f"spec {path}": json.dumps(value) for path, value in resolved.items()},
+        **{f"spec {path}": value for path, value in spec_values(spec).items()},
         **{f"fixed {path}": json.dumps(value) for path, value in fixed.items()},
         "data": data_key,
         **{f"code {name}": digest for name, digest in _code_hashes(spec)},
@@ -87,6 +82,19 @@ def origin_of(
             name.replace("version.", "version "): value
             for name, value in package_versions().items()
         },
+    }
+
+
+def spec_values(spec: SweepSpec) -> dict[str, str]:
+    """Return what of a spec decides about what its trials find: JSON by the fields' dotted paths.
+
+    Args:
+        spec: The sweep.
+    """
+    return {
+        path: json.dumps(value)
+        for path, value in _leaves("", spec.resolved())
+        if not any(path == name or path.startswith(f"{name}.") for name in _INDIFFERENT)
     }
 
 

@@ -22,6 +22,7 @@ SWEEP_OF = {
     "margins": "margins",
     "pretrain": "coco_pretrain",
     "pretrain_isic": "isic_pretrain",
+    "seeds": "coco_pretrain",
     "sib_architectures": "sib_cifar",
     "single_pixel": "single_pixel",
     "single_pixel_malhotra": "single_pixel_malhotra",

@@ -21,6 +21,7 @@ ALL = (
     "jobs",
     "pareto",
     "confirm",
+    "claims",
     "report",
     "evaluate",
     "ui",

@@ -57,11 +57,34 @@ print(json.dumps({
 }))
 """
 
+# Asks MLflow as a proxy with another name does; tells the answers' codes.
+ASK = """\
+import base64, os, sys, urllib.error, urllib.request
+user, password = os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]
+known = base64.b64encode(f"{user}:{password}".encode()).decode()
+for host in sys.argv[2:]:
+    asked = urllib.request.Request(
+        sys.argv[1] + "/api/2.0/mlflow/experiments/search", b'{"max_results": 1}',
+        {"Host": host, "Origin": f"https://{host}", "Authorization": f"Basic {known}",
+         "Content-Type": "application/json"})
+    try:
+        print(urllib.request.urlopen(asked).status)
+    except urllib.error.HTTPError as error:
+        print(error.code)
+"""
+
 
 @pytest.fixture
 def services() -> Iterator[Services]:
     try:
-        made = Services(WORKERS, {"WORKER_CPUS": "1"})
+        made = Services(
+            WORKERS,
+            {
+                "WORKER_CPUS": "1",
+                "MLFLOW_HOSTS": "mlflow.example.org",
+                "MLFLOW_ORIGINS": "https://mlflow.example.org",
+            },
+        )
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"needs network namespaces, so root and iproute2: {error}")
     try:
@@ -132,8 +155,12 @@ def test_a_sweep_on_the_cluster_of_the_compose_file(services: Services) -> None:
     services.wait_until_healthy("head")
     for host in WORKERS:
         services.start("worker", host)
-    services.wait_until_healthy("worker", WORKERS[0])  # what it asks is the same on all
+    for host in WORKERS:
+        services.wait_until_healthy("worker", host)
     services.wait_until_healthy("mlflow")
+    hosts = ["mlflow.example.org", "other.example.org"]
+    ask = [sys.executable, "-c", ASK, "http://mlflow:5000", *hosts]
+    assert services.run(ask, services.credentials()).stdout.split() == ["200", "403"]
 
     with_secret = {**TOKEN, "CANARY": CANARY}
     command = submit(*SWEEP, "--secret", "CANARY", "--follow")

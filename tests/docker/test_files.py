@@ -134,13 +134,46 @@ def test_secrets_are_made_once_and_are_random(tmp_path: Path) -> None:
     assert "docker/secrets/" in (ROOT / ".gitignore").read_text().split()
 
 
+def test_the_entrypoint_knows_the_secrets_of_all_services() -> None:
+    names = {
+        name.removesuffix("_FILE")
+        for service, given in resolved({})["services"].items()
+        for name in given["environment"]
+        if name.endswith("_FILE") and service != "postgres"  # its own image reads its own
+    }
+    listed = re.search(
+        r"^for name in (.+?); do$", (DOCKER / "entrypoint.sh").read_text(), re.M | re.S
+    )
+    assert listed is not None
+    assert set(listed[1].replace("\\", " ").split()) == names
+
+
+def test_one_service_builds_the_image_and_memory_is_one_number() -> None:
+    services = resolved({"WORKER_MEMORY": "64gb"})["services"]
+    assert [name for name in services if "build" in services[name]] == ["mlflow", "worker-gpu"]
+    for name in ("mlflow", "head", "worker", "worker-gpu"):
+        assert services[name]["pull_policy"] == "never"
+        assert services[name]["read_only"] is True
+    for name, limit in (("head", "8gb"), ("worker", "64gb"), ("worker-gpu", "64gb")):
+        assert services[name]["mem_limit"] == services[name]["shm_size"] == limit
+
+
 def test_the_entrypoint_reads_secrets_from_files(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text('it\'s a $(secret) "text"\n')
     entrypoint = ["/bin/sh", str(DOCKER / "entrypoint.sh")]
-    shown = "import os; print(os.environ['PGPASSWORD'], 'PGPASSWORD_FILE' in os.environ)"
+    # What others mean as a file stays one, however large it is.
+    (tmp_path / "bundle").write_text("x" * 300_000)
+    others = {
+        name: str(tmp_path / "bundle")
+        for name in ("SSL_CERT_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+    }
+    shown = "import json, os; print(json.dumps(dict(os.environ)))"
     environment = {"PATH": os.environ["PATH"], "PGPASSWORD_FILE": str(tmp_path / "secret")}
-    done = run(*entrypoint, sys.executable, "-c", shown, env=environment)
-    assert (done.returncode, done.stdout) == (0, 'it\'s a $(secret) "text" False\n'), done.stderr
+    done = run(*entrypoint, sys.executable, "-c", shown, env=environment | others)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["PGPASSWORD"] == 'it\'s a $(secret) "text"'
+    assert {name: value for name, value in seen.items() if name.endswith("_FILE")} == others
     (tmp_path / "secret").write_text("")
     done = run(*entrypoint, "true", env=environment)
     assert done.returncode == 2

@@ -15,11 +15,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import psutil
 import pytest
 import ray
 from ray.tune.experiment import Trial as RayTrial
 
 from hsplid_core.errors import ConfigError
+from sweeps.cluster import shared_storage
 from sweeps.cluster.connection import ClusterError, connected
 from sweeps.cluster.session_folder import session_folder, write_token
 from sweeps.cluster.shared_storage import SharedStorage
@@ -167,7 +169,9 @@ def test_an_address_that_cannot_be_joined_is_told(address: str, says: str) -> No
 @pytest.mark.cluster
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("default")
-def test_a_node_that_joins_late_is_looked_at_once(tmp_path: Path, nodes: RayNodes) -> None:
+def test_a_node_that_joins_late_is_looked_at_once(
+    tmp_path: Path, nodes: RayNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     storage = tmp_path / "runs"
     storage.mkdir()
     hidden = subprocess.run(
@@ -179,11 +183,21 @@ def test_a_node_that_joins_late_is_looked_at_once(tmp_path: Path, nodes: RayNode
     with connected(ClusterSpec(address=nodes.address)):
         shared = SharedStorage(storage)
         shared.check()
-        nodes.start_without(storage)
+        late = nodes.start_without(storage)
         deadline = time.monotonic() + 120
         while len(ray.nodes()) < 2:
             assert time.monotonic() < deadline, "the node does not join"
             time.sleep(0.1)
+        # While it does not answer it is no node that lacks the storage, and is asked again.
+        processes = [psutil.Process(late.pid), *psutil.Process(late.pid).children(recursive=True)]
+        with monkeypatch.context() as impatient:
+            impatient.setattr(shared_storage, "_ANSWER_S", 1.0)
+            for process in processes:
+                process.suspend()
+            with pytest.raises(ConfigError, match=r"nodes .* do not answer, .*not known"):
+                shared.check(patience_s=0)
+            for process in processes:
+                process.resume()
         searcher = SimpleNamespace(stop_reason=None, note_start=lambda trial: 1)
         checkpoints = SweepCheckpoints(folder=tmp_path, sweep_id=None)
         events = TuneEvents(cast(StudySearcher, searcher), checkpoints, [], shared)

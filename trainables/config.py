@@ -10,6 +10,7 @@ from typing import Any
 
 from hsplid_core.bucket_path import AnyPath
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
+from hsplid_core.config.rules import as_stored
 from hsplid_core.errors import ConfigError
 
 ParameterValue = float | int | str | bool | None
@@ -74,6 +75,18 @@ class TrialConfig:
         for path, value in parameters.items():
             config = _replace(config, split_path(path), value, path)
         return config
+
+    def of_trial(self, parameters: Mapping[str, ParameterValue]) -> TrialConfig:
+        """Return the config that a trial has run with, whatever rules have come since.
+
+        Args:
+            parameters: The trial's.
+
+        Raises:
+            ConfigError: A path names no field.
+        """
+        with as_stored():
+            return self.with_parameters(parameters)
 
 
 def check_recipe(recipe: str | None, method: Mapping[str, Any]) -> None:

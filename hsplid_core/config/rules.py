@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from hsplid_core.errors import ConfigError, Fault
 
 Rule = tuple[bool, str | Fault]
+_Given = ParamSpec("_Given")
+_Checked = TypeVar("_Checked")
+
+_hold: ContextVar[bool] = ContextVar("rules_hold", default=True)
 
 MOST_SEED = 2**32 - 1
 """Largest seed that numpy's generators take, and with them Optuna's samplers."""
@@ -32,6 +39,41 @@ class Section:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
 
+@contextmanager
+def as_stored() -> Iterator[None]:
+    """Take the values of what has run as they are: a rule that came later says nothing of them.
+
+    What is of the wrong kind, or has a key that is none, is refused here, too.
+    """
+    token = _hold.set(False)
+    try:
+        yield
+    finally:
+        _hold.reset(token)
+
+
+def rules_hold() -> bool:
+    """Tell whether values are held to the rules of today; they are not in :func:`as_stored`."""
+    return _hold.get()
+
+
+def rule(validator: Callable[_Given, _Checked]) -> Callable[_Given, _Checked]:
+    """Let a pydantic validator pass what is stored.
+
+    Args:
+        validator: Returns its last argument, the value or the model, or raises.
+    """
+
+    @functools.wraps(validator)
+    def validate(*args: _Given.args, **kwargs: _Given.kwargs) -> _Checked:
+        if rules_hold():
+            return validator(*args, **kwargs)
+        stored: Any = args[-1]
+        return stored  # type: ignore[no-any-return]
+
+    return validate
+
+
 def check(rules: Iterable[Rule]) -> None:
     """Raise one error that has a fault for every broken rule.
 
@@ -43,7 +85,7 @@ def check(rules: Iterable[Rule]) -> None:
         ConfigError: At least one rule does not hold.
     """
     broken = [message for holds, message in rules if not holds]
-    if broken:
+    if broken and rules_hold():
         raise ConfigError(*broken)
 
 

@@ -15,7 +15,7 @@ import ray
 from ray.exceptions import RayError
 
 from hsplid_core.errors import ConfigError, SaliencyError
-from sweeps.cluster.node_watch import rejoin_until, watched
+from sweeps.cluster.node_watch import rejoin_until, watched, watched_start
 from sweeps.cluster.session_folder import session_folder, write_token
 from sweeps.cluster.token import use_token
 from sweeps.spec.cluster_spec import ClusterSpec
@@ -66,7 +66,7 @@ def connected(cluster: ClusterSpec) -> Iterator[None]:
                 stack.enter_context(own_token(write_token(folder)))
                 _start(cluster, folder)
             else:
-                _join_again(cluster.address)
+                _join_again(cluster, cluster.address)
         stack.callback(ray.shutdown)
         stack.enter_context(watched(cluster))
         yield
@@ -95,23 +95,24 @@ def _start(cluster: ClusterSpec, folder: Path) -> None:
 
 
 def _start_once(cluster: ClusterSpec, folder: Path) -> None:
-    ray.init(
-        "local",  # whatever RAY_ADDRESS says
-        num_cpus=cluster.num_cpus,
-        num_gpus=cluster.num_gpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        # A lost raylet is told in a line by the node watch, not by the end of its log.
-        logging_level=logging.CRITICAL,
-        **local_node(folder),
-    )
+    with watched_start(cluster):
+        ray.init(
+            "local",  # whatever RAY_ADDRESS says
+            num_cpus=cluster.num_cpus,
+            num_gpus=cluster.num_gpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            # A lost raylet is told in a line by the node watch, not by the end of its log.
+            logging_level=logging.CRITICAL,
+            **local_node(folder),
+        )
 
 
-def _join_again(address: str) -> None:
+def _join_again(cluster: ClusterSpec, address: str) -> None:
     """Join a cluster; after it was lost, try for a while."""
     while True:
         try:
-            return _join(address)
+            return _join(cluster, address)
         except ConfigError:
             if time.time() >= (rejoin_until() or 0.0):
                 raise
@@ -119,11 +120,12 @@ def _join_again(address: str) -> None:
             time.sleep(_PAUSE_S)
 
 
-def _join(address: str) -> None:
+def _join(cluster: ClusterSpec, address: str) -> None:
     _check_reachable(address)
     use_token()
     try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+        with watched_start(cluster):
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         # Without a token Ray merely says that it failed to connect.
         raise ConfigError(

@@ -8,8 +8,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
+import psutil
 import ray
 
 from sweeps.spec.cluster_spec import ClusterSpec
@@ -22,6 +23,9 @@ CLUSTER_LOST = 75
 _PERIOD_S = 2.0
 _MISSES = 3  # in a row, until a server counts as lost
 _ANSWER_S = 5.0
+# Longer than Ray waits before it says so, shorter than until it ends the process.
+_START_PATIENCE_S = 45.0
+_SERVERS = {"gcs_server": "the head (GCS)", "raylet": "this node's raylet"}
 _REJOIN_UNTIL = "SWEEP_REJOIN_UNTIL"
 _LOOK_S = 5.0
 
@@ -36,18 +40,34 @@ def watched(cluster: ClusterSpec) -> Iterator[None]:
     Args:
         cluster: How it was joined or started.
     """
-    servers = {"the head (GCS)": ray.get_runtime_context().gcs_address}
+    servers = {_SERVERS["gcs_server"]: ray.get_runtime_context().gcs_address}
     own = ray.get_runtime_context().get_node_id()
     for node in ray.nodes():
         if node["NodeID"] == own:
-            servers["this node's raylet"] = (
-                f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
-            )
+            servers[_SERVERS["raylet"]] = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
+    with _thread(lambda ended: _watch(servers, cluster, ended)):
+        yield
+
+
+@contextlib.contextmanager
+def watched_start(cluster: ClusterSpec) -> Iterator[None]:
+    """Watch what Ray starts on this machine, or the head that it joins, while it does so.
+
+    Of a server that ends there Ray either says so within half a minute, or it waits for a minute
+    and then ends this process from its C++ code. Before that, the command begins anew as in
+    :func:`watched`.
+
+    Args:
+        cluster: How it is joined or started.
+    """
+    with _thread(lambda ended: _watch_start(cluster, ended)):
+        yield
+
+
+@contextlib.contextmanager
+def _thread(work: Callable[[threading.Event], None]) -> Iterator[None]:
     ended = threading.Event()
-    thread = threading.Thread(
-        target=_watch, args=(servers, cluster, ended), name="node-watch", daemon=True
-    )
-    thread.start()
+    threading.Thread(target=work, args=(ended,), name="node-watch", daemon=True).start()
     try:
         yield
     finally:
@@ -70,8 +90,44 @@ def _watch(servers: Mapping[str, str], cluster: ClusterSpec, ended: threading.Ev
                 _handle_loss(name, cluster)
 
 
+def _watch_start(cluster: ClusterSpec, ended: threading.Event) -> None:
+    seen: dict[psutil.Process, str] = {}
+    lost_since: float | None = None
+    while not ended.wait(_PERIOD_S):
+        if cluster.address is None:
+            seen |= _own_servers()
+            lost = next((name for process, name in seen.items() if not _runs(process)), None)
+        else:
+            lost = None if _answers(cluster.address) else _SERVERS["gcs_server"]
+        if lost is None:
+            lost_since = None
+            continue
+        lost_since = lost_since or time.monotonic()
+        is_late = time.monotonic() >= lost_since + _START_PATIENCE_S
+        if is_late and stopped_by() is None and not ended.is_set():
+            _handle_loss(lost, cluster)
+
+
+def _own_servers() -> dict[psutil.Process, str]:
+    found = {}
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if _runs(process) and process.name() in _SERVERS:
+                found[process] = _SERVERS[process.name()]
+    return found
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _answers(address: str) -> bool:
     host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        return True  # "auto", which names no server
     try:
         socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
     except TimeoutError:

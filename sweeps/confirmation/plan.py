@@ -13,8 +13,9 @@ from hsplid_core.evaluation import find_suite
 from hsplid_core.methods import CrossEntropyConfig
 from sweeps.confirmation.statistics import CROSS_ENTROPY
 from sweeps.fronts.selection import select
-from sweeps.spec.moved_storage import CONFIRMATIONS_FOLDER
+from sweeps.spec.moved_storage import CONFIRMATIONS_FOLDER, SPEC_FILE
 from sweeps.spec.sweep_spec import SweepSpec
+from sweeps.spec.validation import validated
 from sweeps.storage.bucket_mirror import shared_place
 from sweeps.study.stored_sweep import StoredSweep
 from trainables.config import ParameterValue
@@ -111,9 +112,9 @@ def make_plan(
 
     Raises:
         ConfigError: A trial is not complete, a seed is the sweep's own, or the folder does not say
-            which spec it was run with.
+            which spec it was run with, or the spec has values that cannot be trained with now.
     """
-    spec = sweep.spec
+    spec = validated(sweep.spec.resolved(), source=str(sweep.folder / SPEC_FILE))
     first = spec.seed + 1 if first_seed is None else first_seed
     seeds = tuple(range(first, first + n_seeds))
     if n_seeds < 1 or spec.seed in seeds:

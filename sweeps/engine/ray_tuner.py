@@ -11,6 +11,7 @@ from sweeps.cluster.node_watch import FittingNodes
 from sweeps.engine.context import SweepContext
 from sweeps.engine.study_searcher import StudySearcher
 from sweeps.engine.tune_callbacks import StopWhenFailing, TuneEvents
+from sweeps.storage.disk_watch import DiskWatch
 from sweeps.trials.checkpoint_files import SweepCheckpoints, attempts_folder, trial_folder
 from sweeps.trials.listener import SweepListener
 from trainables.result_keys import ASSIGNMENT
@@ -61,6 +62,7 @@ def fit(
                     listeners,
                     context.nodes,
                     FittingNodes(resources, spec.cluster.lost_after),
+                    DiskWatch(context.folder),
                 )
             ],
             stop=StopWhenFailing(searcher),

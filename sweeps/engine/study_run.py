@@ -19,6 +19,7 @@ from sweeps.search.ranged_space import space_of
 from sweeps.search.schedulers import build_scheduler
 from sweeps.search.space_probe import probe_space
 from sweeps.storage.bucket_mirror import publish
+from sweeps.storage.disk_watch import DiskWatch
 from sweeps.study.backup import StudyBackup
 from sweeps.study.location import expected_place
 from sweeps.study.provenance import provenance_tags
@@ -71,9 +72,11 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
     """Run what a study still lacks, and write the results.
 
     Raises:
-        SweepFailedError: Too many of the first trials failed; what there is was written.
+        SweepFailedError: Too many of the first trials failed, and what there is was written; or
+            the folder cannot be written any more.
     """
     spec, folder = context.spec, context.folder
+    disk = DiskWatch(folder)
     write_info(folder, _info(context))
     publish(folder)
     tracker = _tracker(context, study)
@@ -92,6 +95,8 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
         keeper.start()
         with last_words(lambda: tracker.sweep_finished(records_of(study), interrupted=True)):
             stop_reason = run_trials(context, study, keeper, listeners)
+        if stop_reason is not None:
+            _check(disk)
         records = records_of(study)
         interrupted = missing_trials(study, spec.trials) > 0
         checkpoints_of(folder, study).collect_garbage(records)
@@ -102,14 +107,27 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
         for listener in listeners:
             listener.sweep_finished(records, interrupted=interrupted)
         publish(folder)
+    except Exception as error:
+        # Whatever it was that could not write, and however it said so.
+        _check(disk, error)
+        raise
     finally:
         view.close()
         tracker.close()
     if stop_reason is not None:
-        raise SweepFailedError(
-            f"the sweep was stopped: {stop_reason}; correct that, and the same command goes on"
-        )
+        raise _stopped(stop_reason)
     return SweepOutcome(context, records, interrupted, tracker.experiment_id)
+
+
+def _check(disk: DiskWatch, cause: Exception | None = None) -> None:
+    if not isinstance(cause, SweepFailedError) and (fault := disk.fault()) is not None:
+        raise _stopped(fault) from cause
+
+
+def _stopped(reason: str) -> SweepFailedError:
+    return SweepFailedError(
+        f"the sweep was stopped: {reason}; correct that, and the same command goes on"
+    )
 
 
 def run_trials(

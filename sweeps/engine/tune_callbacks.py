@@ -11,6 +11,7 @@ from ray.tune.experiment import Trial as RayTrial
 from sweeps.cluster.node_watch import FittingNodes
 from sweeps.cluster.shared_storage import SharedStorage
 from sweeps.engine.study_searcher import StudySearcher
+from sweeps.storage.disk_watch import DiskWatch
 from sweeps.trials.checkpoint_files import SweepCheckpoints
 from sweeps.trials.listener import SweepListener
 from trainables.result_keys import ASSIGNMENT, METRICS, TRIAL_SECONDS, USAGE
@@ -25,6 +26,7 @@ class TuneEvents(tune.Callback):
         listeners: Are told in this order.
         nodes: Looks at nodes that have joined before one of them trains; None does not.
         fitting: Looks whether nodes are left; None does not.
+        disk: Looks whether the sweep's folder can be written; None does not.
     """
 
     def __init__(
@@ -34,21 +36,27 @@ class TuneEvents(tune.Callback):
         listeners: Sequence[SweepListener],
         nodes: SharedStorage | None = None,
         fitting: FittingNodes | None = None,
+        disk: DiskWatch | None = None,
     ) -> None:
         self._searcher = searcher
         self._checkpoints = checkpoints
         self._listeners = listeners
         self._nodes = nodes
         self._fitting = fitting
+        self._disk = disk
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave nothing to Ray's experiment snapshots: listeners hold connections."""
         return {"_listeners": ()}
 
     def on_step_begin(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
-        """Give up where no node is left that a trial fits on: Ray would wait for ever."""
-        if self._fitting is not None and (reason := self._fitting.give_up()) is not None:
-            self._searcher.stop_reason = reason
+        """Give up where no node is left that a trial fits on, or no disk to write on.
+
+        Ray would wait for ever for the one, and lose trial after trial by the other.
+        """
+        for watch in (self._fitting, self._disk):
+            if watch is not None and (reason := watch.give_up()) is not None:
+                self._searcher.stop_reason = reason
 
     def on_trial_start(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
@@ -93,7 +101,13 @@ class TuneEvents(tune.Callback):
     def on_trial_recover(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
     ) -> None:
-        """Count the loss of a trial's worker, and let a trial give up that causes it each time."""
+        """Count the loss of a trial's worker, and let a trial give up that causes it each time.
+
+        A disk that is full or gone makes workers fail, too, and is no trial's fault.
+        """
+        if self._disk is not None and (reason := self._disk.fault()) is not None:
+            self._searcher.stop_reason = reason
+            return
         losses = self._searcher.note_loss(trial.trial_id)
         if losses is not None:
             assignment = {**trial.config[ASSIGNMENT], "losses": losses}

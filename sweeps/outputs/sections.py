@@ -267,7 +267,7 @@ def _saliency(sweep: StoredSweep, selection: Selection) -> Section | None:
         if checkpoint is None:
             missing.append(str(record.number))
         else:
-            own = config.with_parameters(record.parameters)
+            own = config.of_trial(record.parameters)
             models[f"trial {record.number}"] = with_weights(own, checkpoint)
     warning = f"Checkpoints of trials {', '.join(missing)} are gone." if missing else None
     section = Section(anchor="saliency", title="Where saliency lies", warning=warning)

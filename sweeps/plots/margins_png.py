@@ -108,7 +108,7 @@ def read_trials(
         rows = columns["trial"] == record.number
         if not rows.any():
             continue
-        config = base.with_parameters(record.parameters)
+        config = base.of_trial(record.parameters)
         adversarial = config.method.get("adversarial")
         # One row for each image and subspace, the subspaces of an image in order.
         names = columns["subspace"][rows]

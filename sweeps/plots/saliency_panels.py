@@ -97,7 +97,7 @@ def write_panels(
             continue
         try:
             if not file.is_file():
-                config = base.with_parameters(record.parameters)
+                config = base.of_trial(record.parameters)
                 write_panel(config, checkpoint, file, title=f"trial {record.number}")
         except SaliencyError as error:
             logger.warning("no panel of trial %d: %s", record.number, error)

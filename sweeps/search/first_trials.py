@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hsplid_core.errors import ConfigError
 from search_spaces import SWITCH_PREFIX, ParameterValue, optuna_parameters
 from sweeps.search.ranged_space import space_of, within_ranges
 from sweeps.search.space_probe import SpaceProbe
@@ -62,9 +63,12 @@ def published_trial(spec: SweepSpec, records: Iterable[TrialRecord]) -> int | No
         records: Its trials.
 
     Returns:
-        The number of the first such trial; None without any.
+        The number of the first such trial; None without any, or where the space is gone.
     """
-    space = space_of(spec)
+    try:
+        space = space_of(spec)
+    except ConfigError:
+        return None
     return next((r.number for r in records if space.is_published(r.parameters)), None)
 
 

@@ -4,19 +4,48 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
+from hsplid_core.config.rules import rule, rules_hold
 from hsplid_core.errors import ConfigError
 from sweeps.spec.addresses import check_cluster_address
 
 MOST_TRIALS = 100_000  # a sampler looks at all of them for each new one
 MOST_CORES = 4096
 
+# Errors of values that have the right type, in pydantic's words.
+_LIMITS = {
+    "greater_than",
+    "greater_than_equal",
+    "less_than_equal",
+    "finite_number",
+    "string_pattern_mismatch",
+    "string_too_long",
+    "string_too_short",
+}
+
 
 class SpecSection(BaseModel):
     """Base of a spec's sections: read once, and a misspelt key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _limits_hold(cls, value: object, handler: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            if rules_hold() or not {fault["type"] for fault in error.errors()} <= _LIMITS:
+                raise
+            return value
 
 
 class ResourcesSpec(SpecSection):
@@ -36,6 +65,7 @@ class ResourcesSpec(SpecSection):
 
     @field_validator("gpu")
     @classmethod
+    @rule
     def _gpu_is_an_amount(cls, value: float | str) -> float | str:
         # Ray shares one GPU in ten-thousandths, and gives several as a whole.
         if isinstance(value, float) and not (0.0001 <= value <= 1 or value in range(1024)):
@@ -64,5 +94,6 @@ class ClusterSpec(SpecSection):
 
     @field_validator("address")
     @classmethod
+    @rule
     def _address_is_one(cls, value: str | None) -> str | None:
         return None if value is None else check_cluster_address(value)

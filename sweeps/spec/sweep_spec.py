@@ -23,7 +23,7 @@ from pydantic_core import PydanticKnownError
 
 from hsplid_core.bucket_path import AnyPath, BucketPath, any_path
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
-from hsplid_core.config.rules import MOST_EPOCHS, MOST_SEED
+from hsplid_core.config.rules import MOST_EPOCHS, MOST_SEED, as_stored, rule
 from hsplid_core.errors import ConfigError
 from sweeps.spec.addresses import check_tracking_uri
 from sweeps.spec.cluster_spec import MOST_TRIALS, ClusterSpec, ResourcesSpec, SpecSection
@@ -62,6 +62,7 @@ class ConstraintSpec(SpecSection):
     maximum: float | None = None
 
     @model_validator(mode="after")
+    @rule
     def _limits(self) -> Self:
         if self.minimum is None and self.maximum is None:
             raise ConfigError(f"constraint on {self.metric}: give a minimum or a maximum")
@@ -111,12 +112,14 @@ class SearchSpec(SpecSection):
 
     @field_validator("space")
     @classmethod
+    @rule
     def _space_exists(cls, value: str | None) -> str | None:
         if value is not None:
             find_space(value)
         return value
 
     @model_validator(mode="after")
+    @rule
     def _something_is_searched(self) -> Self:
         if self.space is None and not self.ranges:
             raise ConfigError("space is missing: name a search space, or give ranges")
@@ -157,6 +160,7 @@ class StudySpec(SpecSection):
 
     @field_validator("storage")
     @classmethod
+    @rule
     def _storage_is_known(cls, value: str | None) -> str | None:
         return None if value is None else check_storage(value)
 
@@ -176,6 +180,7 @@ class TrackingSpec(SpecSection):
 
     @field_validator("uri")
     @classmethod
+    @rule
     def _uri_is_one(cls, value: str | None) -> str | None:
         return None if value is None else check_tracking_uri(value)
 
@@ -248,6 +253,7 @@ class SweepSpec(SpecSection):
 
     @field_validator("name")
     @classmethod
+    @rule
     def _name_is_free(cls, value: str) -> str:
         # Case does not tell files apart everywhere.
         if value.lower() in RESERVED_NAMES:
@@ -263,6 +269,7 @@ class SweepSpec(SpecSection):
         return configured_methods(value) if isinstance(value, Mapping) else value
 
     @model_validator(mode="after")
+    @rule
     def _objectives_differ(self) -> Self:
         metrics = [objective.metric for objective in self.objectives]
         if not metrics or len(set(metrics)) < len(metrics):
@@ -270,6 +277,7 @@ class SweepSpec(SpecSection):
         return self
 
     @model_validator(mode="after")
+    @rule
     def _bucket_has_servers(self) -> Self:
         # Neither can be kept in a bucket, and beside one nobody would find them again.
         if isinstance(self.storage, BucketPath):
@@ -287,6 +295,7 @@ class SweepSpec(SpecSection):
         return self
 
     @model_validator(mode="after")
+    @rule
     def _scheduler_fits(self) -> Self:
         search = self.search
         if search.scheduler in ("asha", "median") and len(self.objectives) > 1:
@@ -309,12 +318,14 @@ class SweepSpec(SpecSection):
         return self
 
     @model_validator(mode="after")
+    @rule
     def _names_exist(self) -> Self:
         check_recipe(self.recipe, self.method)
         check_names(self.data, self.model, self.training, self.evaluation)
         return self
 
     @model_validator(mode="after")
+    @rule
     def _metrics_exist(self) -> Self:
         check_metrics(self.named_metrics, self.method, self.data, self.evaluation)
         return self
@@ -350,11 +361,13 @@ class SweepSpec(SpecSection):
             initial_weights: Checkpoint of the pretrained model.
         """
         root, cache = self.data.root, self.data.cache_dir or self.local_storage / "cache"
-        data = dataclasses.replace(
-            self.data, root=root and absolute(root), cache_dir=absolute(cache)
-        )
         checkpoint = self.model.checkpoint
-        model = dataclasses.replace(self.model, checkpoint=checkpoint and absolute(checkpoint))
+        # Paths alone change here, in sections that were held to their rules, or need not be.
+        with as_stored():
+            data = dataclasses.replace(
+                self.data, root=root and absolute(root), cache_dir=absolute(cache)
+            )
+            model = dataclasses.replace(self.model, checkpoint=checkpoint and absolute(checkpoint))
         return TrialConfig(
             data=data,
             model=model,

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from hsplid_core.bucket_path import AnyPath, any_path
+from hsplid_core.config.rules import as_stored
 from hsplid_core.errors import ConfigError
 from hsplid_core.files import replace_text
 from sweeps.spec.addresses import without_secrets
@@ -85,13 +86,14 @@ def write_info(folder: Path, info: SweepInfo) -> None:
 
 
 def read_spec(folder: Path) -> SweepSpec:
-    """Read the resolved spec of a sweep's folder.
+    """Read the resolved spec of a sweep's folder, whatever rules have come since it was written.
 
     Raises:
         ConfigError: It is missing, or is not one that this version can read.
     """
     file = folder / SPEC_FILE
-    return validated(renamed(read_spec_file(file)), source=str(file))
+    with as_stored():
+        return validated(renamed(read_spec_file(file)), source=str(file))
 
 
 def read_info(folder: Path) -> SweepInfo | None:

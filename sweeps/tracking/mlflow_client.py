@@ -157,26 +157,22 @@ def connect(uri: str) -> MlflowClient:
         follow_move(file)
     if not is_server(uri):
         check_answers(uri)  # MLflow itself would ask for minutes
-    # This logger tells of every new database that it creates its tables.
-    noisy = logging.getLogger("mlflow.store.db.utils")
-    level = noisy.level
-    noisy.setLevel(logging.WARNING)
-    try:
-        from mlflow import MlflowClient
-        from sqlalchemy.exc import SQLAlchemyError
+    from mlflow import MlflowClient
+    from sqlalchemy.exc import SQLAlchemyError
 
-        try:
-            # Whatever MLFLOW_REGISTRY_URI says: models belong beside their runs.
-            return MlflowClient(tracking_uri=uri, registry_uri=uri)
-        except SQLAlchemyError as error:  # the only place where MLflow lets them through
-            if file is not None and _DAMAGED.search(str(error)):
-                raise TrackingError(damage(file)) from error
-            raise TrackingError(
-                f"MLflow cannot open {without_secrets(uri)}: {_cause(error)}; set tracking.uri to "
-                "another database"
-            ) from error
-    finally:
-        noisy.setLevel(level)
+    # This logger tells of every new database that it creates its tables, and prints the traceback
+    # of every fault of one, which is told in a line here.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    try:
+        # Whatever MLFLOW_REGISTRY_URI says: models belong beside their runs.
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    except SQLAlchemyError as error:  # the only place where MLflow lets them through
+        if file is not None and _DAMAGED.search(str(error)):
+            raise TrackingError(damage(file)) from error
+        raise TrackingError(
+            f"MLflow cannot open {without_secrets(uri)}: {_cause(error)}; set tracking.uri to "
+            "another database"
+        ) from error
 
 
 def _set_environment() -> None:

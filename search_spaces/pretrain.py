@@ -49,4 +49,6 @@ def suggest(
 
 
 COCO = SearchSpace(suggest, PAPER)
+# How the paper trains this on C-MNIST is given nowhere.
+CMNIST = SearchSpace(suggest, PAPER, has_published=False)
 ISIC = SearchSpace(partial(suggest, learning_rates=_ISIC_RATES), ISIC_PAPER)

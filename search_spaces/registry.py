@@ -20,7 +20,9 @@ from search_spaces import hsplid_composed as composition
 from search_spaces.search_space import SearchSpace
 
 SPACES: dict[str, SearchSpace] = {
-    "baselines": SearchSpace(baselines.suggest, baselines.PAPER, baselines.OTHERS),
+    "baselines": baselines.COCO,
+    "baselines_imagenet": baselines.IMAGENET,
+    "baselines_isic": baselines.ISIC,
     "hbar": SearchSpace(hbar.suggest, hbar.PAPER),
     "hsplid": hsplid.COCO,
     "hsplid_cmnist": hsplid.CMNIST,
@@ -34,6 +36,7 @@ SPACES: dict[str, SearchSpace] = {
     "margins": SearchSpace(margins.suggest, margins.PAPER, margins.OTHERS),
     "norm_adversarial": SearchSpace(norm_adversarial.suggest, norm_adversarial.PAPER),
     "pretrain": pretrain.COCO,
+    "pretrain_cmnist": pretrain.CMNIST,
     "pretrain_isic": pretrain.ISIC,
     "seeds": seeds.SEEDS,
     "sib": SearchSpace(sib.suggest, sib.PAPER),

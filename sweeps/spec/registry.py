@@ -42,7 +42,9 @@ _SUMMARIES = {
     "sib_imagenette": "S-IB on Imagenette, on four networks",
     "isic_hsplid": "H-SPLID on ISIC2017: robustness to what surrounds a lesion",
     "isic_pretrain": "Cross-entropy on ISIC2017: the model that isic_hsplid starts from",
+    "isic_baselines": "All methods of H-SPLID's table on ISIC2017: the method is a choice",
     "imagenet_hsplid": "H-SPLID on ImageNet, from published weights",
+    "imagenet_baselines": "All methods of H-SPLID's table on ImageNet: the method is a choice",
     "sib_cub": "S-IB on CUB birds, on four networks",
     "sib_dogs": "S-IB on Stanford Dogs, on four networks",
     "sib_coco": "S-IB on COCO animals, on four networks",
@@ -55,7 +57,7 @@ _SUMMARIES = {
 }
 
 _SMALL_IMAGES = {
-    "data": {"image_size": 32},
+    "data": {"image_size": 32, "resize_size": None, "normalise": None},
     "model": {"stem": "auto"},
     "demo": {"data": {"image_size": 32}},
 }

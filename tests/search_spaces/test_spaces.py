@@ -13,6 +13,8 @@ from trainables.config import TrialConfig
 
 SWEEP_OF = {
     "baselines": "coco_baselines",
+    "baselines_imagenet": "imagenet_baselines",
+    "baselines_isic": "isic_baselines",
     "hsplid": "coco_hsplid_paper",
     "hsplid_cmnist": "cmnist_hsplid",
     "hsplid_composed": "coco_hsplid",
@@ -21,6 +23,7 @@ SWEEP_OF = {
     "hsplid_isic": "isic_hsplid",
     "margins": "margins",
     "pretrain": "coco_pretrain",
+    "pretrain_cmnist": "cmnist_pretrain",
     "pretrain_isic": "isic_pretrain",
     "seeds": "coco_pretrain",
     "sib_architectures": "sib_cifar",
@@ -110,6 +113,15 @@ def test_the_first_trial_is_exactly_the_papers(
             "recipe",
             [HSPLID, PLAIN, PLAIN, HBAR, SPARSITY, SPARSITY, SPARSITY, SPARSITY],
         ),
+        *(
+            (
+                f"baselines_{data_set}",
+                "recipe",
+                [HSPLID, PLAIN, PLAIN, HBAR, SPARSITY, SPARSITY, SPARSITY, SPARSITY],
+            )
+            for data_set in ("isic", "imagenet")
+        ),
+        ("margins", "data.transform", ["none", "flip", "lowpass", "flip"]),
         ("sib_architectures", "model.name", ["resnet18", "resnet50", "vgg16", "densenet121"]),
         (
             "sparsity",

@@ -19,7 +19,7 @@ def test_its_own_values_are_standard_training_on_plain_data() -> None:
     assert config.evaluation.margins.max_images == 96
     real = load_spec("margins", parse_overrides(["data.root=somewhere"])).trial_config()
     assert real.evaluation.margins is not None
-    assert real.evaluation.margins.max_images == 512
+    assert real.evaluation.margins.max_images == 100
 
 
 @pytest.mark.parametrize(

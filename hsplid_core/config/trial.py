@@ -147,6 +147,7 @@ class ModelConfig(Section):
             H-SPLID's released code decides; 14 times dearer than imagenet at 64 pixels). A VGG has
             such first layers anyway; small gives it hidden layers of 512 values on the features
             as they come, as Hold me tight! has it for 32 pixels, and auto leaves it as published.
+            Hold me tight!'s DenseNet has a 3x3 convolution with nothing behind it (bare).
         weights: Torchvision's published weights by their name, such as ``DEFAULT`` or
             ``IMAGENET1K_V1``; their normalisation replaces the data set's where
             ``data.normalise`` says nothing. None for random ones.
@@ -158,7 +159,7 @@ class ModelConfig(Section):
     name: str = "resnet18"
     width: float = 1.0
     norm: Literal["none", "batch"] = "none"
-    stem: Literal["imagenet", "small", "auto"] = "imagenet"
+    stem: Literal["imagenet", "small", "bare", "auto"] = "imagenet"
     weights: str | None = None
     checkpoint: Path | None = None
     new_head: bool = False

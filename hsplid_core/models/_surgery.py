@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import nn
-from torchvision.models import VGG
+from torchvision.models import VGG, DenseNet
 
 from hsplid_core.errors import ConfigError
 
@@ -44,6 +44,17 @@ def use_small_stem(network: nn.Module) -> None:
     assert isinstance(first, nn.Conv2d)
     network.set_submodule(convolution, _like(first, kernel_size=3, stride=1, padding=1))
     network.set_submodule(pooling, nn.Identity())
+
+
+def use_bare_stem(network: DenseNet) -> None:
+    """Leave a 3x3 convolution alone of a DenseNet's stem, as its authors do for small images.
+
+    Args:
+        network: Changed in place.
+    """
+    use_small_stem(network)
+    for part in ("norm0", "relu0"):
+        network.features.set_submodule(part, nn.Identity())
 
 
 def use_small_classifier(network: VGG, image_size: tuple[int, ...]) -> None:

@@ -75,6 +75,8 @@ def _encoder(
         return LeNet5Encoder(image_size=height, width=config.width, in_channels=channels)
     stem = resolve_stem(config.name, config.stem, height)
     if config.name in RESNETS:
+        if stem == "bare":
+            raise ConfigError(f"model.stem is bare: {config.name} is no DenseNet; use small")
         return ResNetEncoder(
             config.name,
             width=config.width,

@@ -22,6 +22,7 @@ from hsplid_core.errors import ConfigError
 from hsplid_core.models.build import build_model
 from hsplid_core.models.masked import MaskedClassifier
 from hsplid_core.models.names import model_faults
+from hsplid_core.models.pytorch_cifar import is_pytorch_cifar_densenet
 from hsplid_core.models.resnet import RESNETS
 from hsplid_core.models.state_dicts import count_classes, fit_state
 from hsplid_core.models.trained import TrainedModel
@@ -61,7 +62,7 @@ class ExternalModel(Section):
     channels: int = 3
     width: float = 1.0
     norm: Literal["none", "batch"] | None = None
-    stem: Literal["imagenet", "small"] | None = None
+    stem: Literal["imagenet", "small", "bare"] | None = None
 
     def __post_init__(self) -> None:
         check(
@@ -177,7 +178,11 @@ def _norm_of(name: str, tensors: Mapping[str, Tensor]) -> Literal["none", "batch
     return "batch" if has_layers or name not in RESNETS else "none"
 
 
-def _stem_of(name: str, tensors: Mapping[str, Tensor]) -> Literal["imagenet", "small"] | None:
+def _stem_of(
+    name: str, tensors: Mapping[str, Tensor]
+) -> Literal["imagenet", "small", "bare"] | None:
+    if is_pytorch_cifar_densenet(tensors):
+        return "bare"
     first = next((value for key, value in tensors.items() if key.endswith("conv1.weight")), None)
     if first is None or first.ndim != 4 or not name.startswith(("resnet", "resnext", "wide")):
         return None

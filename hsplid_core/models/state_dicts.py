@@ -1,8 +1,9 @@
 """Fitting state dicts from elsewhere into a model, strictly, and saying what does not fit.
 
 A state dict may name its tensors as this project does (``encoder.``, ``head.``), or as the bare
-network does (``conv1.weight``, ``fc.weight``), and a wrapper may have put a prefix before every
-name: Lightning modules ``model.`` or ``net.``, parallel training ``module.``.
+network does (``conv1.weight``, ``fc.weight``), in torchvision or in pytorch-cifar, and a wrapper may
+have put a prefix before every name: Lightning modules ``model.`` or ``net.``, parallel training
+``module.``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from hsplid_core.errors import CheckpointError
 from hsplid_core.models.masked import MaskedClassifier, spread_mean
+from hsplid_core.models.pytorch_cifar import as_torchvision
 
 _BUFFERS = ("mean", "std", "feature_mask")
 _SHOWN = 3
@@ -157,6 +159,7 @@ def _renamed(
     }
     if own:
         return names
+    names = dict(as_torchvision(names))
     head = f"{getattr(model.encoder, 'native_head', 'head')}."
     inside = f"encoder.{getattr(model.encoder, 'native_prefix', '')}"
 

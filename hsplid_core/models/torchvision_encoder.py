@@ -7,13 +7,14 @@ from typing import ClassVar, Literal
 import torch
 import torchvision
 from torch import Tensor, nn
-from torchvision.models import VGG, get_model, list_models
+from torchvision.models import VGG, DenseNet, get_model, list_models
 
 from hsplid_core.errors import ConfigError
 from hsplid_core.models._surgery import (
     has_stem,
     keep_inputs,
     set_input_channels,
+    use_bare_stem,
     use_small_classifier,
     use_small_stem,
 )
@@ -39,7 +40,8 @@ class TorchvisionEncoder(nn.Module):
         image_shape: Channels C, height and width of the images.
         width: Factor on every number of channels, where the network scales.
         norm: ``none`` for networks without normalisation layers.
-        stem: ``small`` replaces a 7x7 stem by a 3x3 one, and a VGG's hidden layers by small ones.
+        stem: ``small`` replaces a 7x7 stem by a 3x3 one, and a VGG's hidden layers by small ones;
+            ``bare`` leaves a DenseNet's 3x3 convolution alone, without normalisation behind it.
 
     Raises:
         ConfigError: The network has no linear head, does not take these images, or has not what
@@ -62,7 +64,7 @@ class TorchvisionEncoder(nn.Module):
         image_shape: tuple[int, int, int],
         width: float = 1.0,
         norm: Literal["none", "batch"] = "batch",
-        stem: Literal["imagenet", "small"] = "imagenet",
+        stem: Literal["imagenet", "small", "bare"] = "imagenet",
     ) -> None:
         super().__init__()
         network = _network(name, image_shape, width)
@@ -71,7 +73,11 @@ class TorchvisionEncoder(nn.Module):
                 f"model.norm is none: {name} has normalisation layers and is not made to train "
                 "without; use model.norm=batch, or a ResNet (18, 34, 50), a VGG or a LeNet"
             )
-        if stem == "small":
+        if stem == "bare":
+            if not isinstance(network, DenseNet):
+                raise ConfigError(f"model.stem is bare: {name} is no DenseNet; use small")
+            use_bare_stem(network)
+        elif stem == "small":
             if isinstance(network, VGG):
                 use_small_classifier(network, image_shape[1:])
             elif not has_stem(network):
@@ -115,8 +121,8 @@ class TorchvisionEncoder(nn.Module):
 
 
 def resolve_stem(
-    name: str, stem: Literal["imagenet", "small", "auto"], image_size: int
-) -> Literal["imagenet", "small"]:
+    name: str, stem: Literal["imagenet", "small", "bare", "auto"], image_size: int
+) -> Literal["imagenet", "small", "bare"]:
     """Decide ``auto``: small below 224 pixels where the network has a 7x7 stem.
 
     Args:

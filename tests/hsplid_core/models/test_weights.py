@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
 from hsplid_core.config import ModelConfig
@@ -156,6 +157,83 @@ def test_old_names_of_densenets(save: Callable[[object], Path]) -> None:
     build(**settings, checkpoint=save(theirs))
 
 
+def test_resnets_of_pytorch_cifar(save: Callable[[object], Path]) -> None:
+    settings: dict[str, Any] = {"norm": "batch", "stem": "small"}
+    trained = build(**settings)
+    theirs = {
+        f"module.{name.replace('.downsample.', '.shortcut.').replace('fc.', 'linear.')}": value
+        for name, value in native(trained).items()
+    }
+    assert any(".shortcut." in name for name in theirs)
+    image = torch.rand(2, 3, 32, 32)
+    model = build(**settings, checkpoint=save({"net": theirs}))
+    torch.testing.assert_close(model.eval()(image), trained.eval()(image))
+
+
+class CifarDenseNet(nn.Module):
+    """As pytorch-cifar has it: new channels come first, and nothing stands behind the stem."""
+
+    def __init__(self, growth: int, layers: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        width = 2 * growth
+        self.layers = layers
+        self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        for number, count in enumerate(layers, start=1):
+            block = nn.Sequential()
+            for _ in range(count):
+                layer = nn.Module()
+                layer.bn1 = nn.BatchNorm2d(width)
+                layer.conv1 = nn.Conv2d(width, 4 * growth, 1, bias=False)
+                layer.bn2 = nn.BatchNorm2d(4 * growth)
+                layer.conv2 = nn.Conv2d(4 * growth, growth, 3, padding=1, bias=False)
+                block.append(layer)
+                width += growth
+            self.add_module(f"dense{number}", block)
+            if number < len(layers):
+                transition = nn.Module()
+                transition.bn = nn.BatchNorm2d(width)
+                transition.conv = nn.Conv2d(width, width // 2, 1, bias=False)
+                self.add_module(f"trans{number}", transition)
+                width //= 2
+        self.bn = nn.BatchNorm2d(width)
+        self.linear = nn.Linear(width, classes)
+        for module in self.modules():  # no two channels alike
+            if isinstance(module, nn.BatchNorm2d):
+                for values in (module.weight, module.bias, module.running_mean):
+                    assert values is not None
+                    nn.init.normal_(values, std=0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(x)
+        for number in range(1, len(self.layers) + 1):
+            block = self.get_submodule(f"dense{number}")
+            for layer in block.children():
+                part = layer.conv1(F.relu(layer.bn1(x)))
+                x = torch.cat([layer.conv2(F.relu(layer.bn2(part))), x], dim=1)
+            if number < len(self.layers):
+                transition = self.get_submodule(f"trans{number}")
+                x = F.avg_pool2d(transition.conv(F.relu(transition.bn(x))), 2)
+        logits: Tensor = self.linear(F.relu(self.bn(x)).mean((2, 3)))
+        return logits
+
+
+def test_densenets_of_pytorch_cifar(save: Callable[[object], Path]) -> None:
+    torch.manual_seed(0)
+    theirs = CifarDenseNet(4, (6, 12, 24, 16), 4).eval()
+    settings: dict[str, Any] = {"name": "densenet121", "width": 1 / 8, "norm": "batch"}
+    model = build(**settings, stem="bare", checkpoint=save(theirs.state_dict())).eval()
+    image = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = theirs(model.normalise(image))
+        torch.testing.assert_close(model(image), expected, rtol=1e-4, atol=1e-4)
+    assert float(expected.std()) > 0.1
+    with pytest.raises(CheckpointError, match="norm0"):
+        build(**settings, stem="small", checkpoint=save(theirs.state_dict()))
+    for name in ("resnet18", "vgg16"):
+        with pytest.raises(ConfigError, match=f"stem is bare: {name} is no DenseNet; use small"):
+            build(name=name, stem="bare")
+
+
 def without(state: State, *names: str) -> State:
     return {name: value for name, value in state.items() if name not in names}
 
@@ -213,7 +291,7 @@ def _pickled(value: object) -> bytes:
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "no file of PyTorch's"),
         (pickle.dumps({"a": 1}), "no file of PyTorch's"),
         (_pickled({"a": torch.zeros(9)})[:-40], "no file of PyTorch's"),
-        (_pickled(torch.nn.Linear(2, 2)), "holds objects besides tensors, which could run code"),
+        (_pickled(nn.Linear(2, 2)), "holds objects besides tensors, which could run code"),
         (_pickled([1, 2]), "holds no state dict"),
         (_pickled({1: torch.zeros(2)}), "holds another network"),
     ],

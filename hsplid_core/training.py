@@ -20,6 +20,7 @@ from hsplid_core.config import TrainingConfig
 from hsplid_core.data.augmentation import augment
 from hsplid_core.data.batch import Batch
 from hsplid_core.data.cache.image_set import ImageSet
+from hsplid_core.data.crops import random_crop
 from hsplid_core.errors import TrainingDivergedError
 from hsplid_core.methods.objective import Objective, Step
 from hsplid_core.models.frozen_layers import freeze_layers
@@ -200,14 +201,17 @@ class TrainingRun:
         return torch.Generator().manual_seed(_mix(self.seed, self.epoch))
 
     def _batches(self) -> Iterator[Batch]:
+        window = self.images.window
         batches = self.images.batches(
-            self.config.batch_size, generator=self._order(), device=self.device
+            self.config.batch_size, generator=self._order(), device=self.device, uncropped=True
         )
         for step, batch in enumerate(batches):
             # HSIC and the unbiased variance need more than one sample; torch's batch statistics
             # do too. A single left-over image waits for another epoch's order.
             if len(batch.target) > 1:
                 choices = torch.Generator().manual_seed(_mix(_mix(self.seed, self.epoch), step))
+                if window is not None:
+                    batch = random_crop(batch, window, choices)
                 yield augment(batch, self.config.augmentation, choices)
 
     def _initial_batches(self) -> Iterator[Batch]:

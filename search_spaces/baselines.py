@@ -32,19 +32,19 @@ class Table:
     """The released configurations of one data set.
 
     Attributes:
-        hsplid: H-SPLID's values, and the optimiser's, which all rows share.
+        split: H-SPLID's values, and the optimiser's, which all rows share.
         ranges: Of H-SPLID and the optimiser.
-        hbar: HBaR's weights, where they are not those of COCO.
-        sparsity: Weight of each penalty for sparsity.
+        bottleneck: HBaR's weights, where they are not those of COCO.
+        penalties: Weight of each penalty for sparsity.
         weight_decay: Of the row that is named after it.
         class_weights: How classes weigh in the cross-entropy of each recipe; empty where it is not
             set anywhere.
     """
 
-    hsplid: Mapping[str, ParameterValue]
+    split: Mapping[str, ParameterValue]
     ranges: hsplid.Ranges
-    hbar: Mapping[str, ParameterValue] = field(default_factory=dict)
-    sparsity: Mapping[str, float]
+    bottleneck: Mapping[str, ParameterValue] = field(default_factory=dict)
+    penalties: Mapping[str, float]
     weight_decay: float
     class_weights: Mapping[str, str] = field(default_factory=dict)
 
@@ -58,15 +58,15 @@ class Table:
     @property
     def first(self) -> dict[str, ParameterValue]:
         """H-SPLID's row, as the method that the others are compared with."""
-        kind, weight = next(iter(self.sparsity.items()))
+        kind, weight = next(iter(self.penalties.items()))
         return {
             "recipe": _HSPLID,
-            **_own(self.hsplid, "hsplid"),
-            **_own({**hbar.PAPER, **self.hbar}, "hbar"),
+            **_own(self.split, "hsplid"),
+            **_own({**hbar.PAPER, **self.bottleneck}, "hbar"),
             "method.sparsity.kind": kind,
             "method.sparsity.weight": weight,
             **self.cross_entropy(_HSPLID),
-            "training.learning_rate": self.hsplid["training.learning_rate"],
+            "training.learning_rate": self.split["training.learning_rate"],
             "training.weight_decay": 0.0,
         }
 
@@ -81,7 +81,7 @@ class Table:
                 self._row(
                     _SPARSITY, {"method.sparsity.kind": kind, "method.sparsity.weight": weight}
                 )
-                for kind, weight in self.sparsity.items()
+                for kind, weight in self.penalties.items()
             ),
         )
 
@@ -125,9 +125,9 @@ def _space(table: Table) -> SearchSpace:
 # configs/experiment/coco-animals/resnet18
 COCO = _space(
     Table(
-        hsplid=hsplid.PAPER,
+        split=hsplid.PAPER,
         ranges=hsplid.COCO_RANGES,
-        sparsity=sparsity.RELEASED,
+        penalties=sparsity.RELEASED,
         weight_decay=1e-3,
     )
 )
@@ -137,9 +137,9 @@ COCO = _space(
 # cross-entropy of its own.
 ISIC = _space(
     Table(
-        hsplid=hsplid.ISIC_PAPER,
+        split=hsplid.ISIC_PAPER,
         ranges=hsplid.ISIC_RANGES,
-        sparsity={
+        penalties={
             "l1_weights": 1e-5,
             "group_lasso_weights": 1e-2,
             "l1_activations": 1e-6,
@@ -158,10 +158,10 @@ ISIC = _space(
 # configs/experiment/imagenet/resnet50
 IMAGENET = _space(
     Table(
-        hsplid=hsplid.IMAGENET_PAPER,
+        split=hsplid.IMAGENET_PAPER,
         ranges=hsplid.IMAGENET_RANGES,
-        hbar={"method.hbar.lambda_x": 0.005, "method.hbar.lambda_y": 0.05},
-        sparsity={
+        bottleneck={"method.hbar.lambda_x": 0.005, "method.hbar.lambda_y": 0.05},
+        penalties={
             "l1_weights": 1e-6,
             "group_lasso_weights": 1e-5,
             "l1_activations": 1e-4,

@@ -49,6 +49,8 @@ class DataConfig(Section):
         resize_size: Side in pixels that pictures are resized to before the centre crop, the short
             one where proportions are kept; None for ``image_size``, so that nothing of a square
             is cut off. Most of ImageNet's networks are judged at 224 pixels of 256.
+        random_crop: Cut training images out of the ``resize_size`` pixels at a random place, anew
+            in each epoch, and all others out of their middle.
         normalise: Statistics that networks are given pixels by: ``imagenet``, ``half`` (mean and
             deviation 0.5), ``none``, or means and deviations of the channels, as
             ``0.5,0.5,0.5/0.2,0.2,0.2``. None takes those of ``model.weights``, or else the data
@@ -77,6 +79,7 @@ class DataConfig(Section):
     image_size: int = 224
     resize: Literal["crop", "stretch"] | None = None
     resize_size: int | None = None
+    random_crop: bool = False
     normalise: str | None = None
     val_fraction: float = 0.2
     split_seed: int = 0
@@ -98,6 +101,17 @@ class DataConfig(Section):
                     self.resize_size is None or self.resize_size >= self.image_size,
                     f"resize_size is {self.resize_size}: {self.image_size} pixels are cut out of "
                     "it, use as many or more, or null",
+                ),
+                (
+                    not self.random_crop or (self.resize_size or 0) > self.image_size,
+                    f"random_crop is true: with resize_size {self.resize_size} there is nothing "
+                    f"beside {self.image_size} pixels to choose from, use more",
+                ),
+                (
+                    # Its place is one of the image as it was resized.
+                    not self.random_crop or self.pixel is None,
+                    "random_crop is true: it would cut the planted pixel off, use false, or "
+                    "pixel=null",
                 ),
                 normalisation_rule(self.normalise),
                 *within(self, 0, MOST_SEED, "split_seed"),

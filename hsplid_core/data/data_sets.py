@@ -264,7 +264,7 @@ def load(data: DataConfig, split: Split) -> ImageSet:
     if entry.training is None or (split == "test" and published is None):
         images = _of_classes(_cached(entry.testing(root, data), data), data.classes)
         return _planted(images, data.pixel, stream=1)
-    every = _cached(entry.training(root, data), data)
+    every = _cached(entry.training(root, data), data, random_crop=data.random_crop)
     parts: tuple[Tensor, ...]
     if published is not None:
         parts = published(len(every), data.val_fraction)
@@ -300,16 +300,21 @@ def _of_classes(images: ImageSet, classes: tuple[str, ...] | None) -> ImageSet:
     return images if classes is None else images.of_classes(classes)
 
 
-def _cached(source: Source, data: DataConfig) -> ImageSet:
+def _cached(source: Source, data: DataConfig, *, random_crop: bool = False) -> ImageSet:
     assert data.cache_dir is not None
     if data.resize is not None or data.resize_size is not None:
         assert isinstance(source, CocoAnimals | ListedImages | ArrayImages)
         fit = data.resize or source.fit
         source = dataclasses.replace(source, fit=fit, resize_size=data.resize_size)
+        if random_crop:  # from all that the resizing gives, which is kept
+            assert data.resize_size is not None
+            source = dataclasses.replace(source, image_size=data.resize_size, resize_size=None)
     if data.node_cache is None:
-        return build_or_open(source, data.cache_dir)
-    images = build_or_open(source, data.cache_dir, to_be_copied=True)
-    return on_node(images, node_folder(data.node_cache))
+        images = build_or_open(source, data.cache_dir)
+    else:
+        images = build_or_open(source, data.cache_dir, to_be_copied=True)
+        images = on_node(images, node_folder(data.node_cache))
+    return images.cropped(data.image_size) if random_crop else images
 
 
 def _planted(images: ImageSet, pixel: PixelConfig | None, *, stream: int) -> ImageSet:

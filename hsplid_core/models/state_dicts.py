@@ -1,7 +1,7 @@
 """Fitting state dicts from elsewhere into a model, strictly, and saying what does not fit.
 
 A state dict may name its tensors as this project does (``encoder.``, ``head.``), or as the bare
-network does (``conv1.weight``, ``fc.weight``), in torchvision or in pytorch-cifar, and a wrapper may
+network does (``conv1.weight``, ``fc.weight``), in torchvision or in pytorch-cifar. A wrapper may
 have put a prefix before every name: Lightning modules ``model.`` or ``net.``, parallel training
 ``module.``.
 """

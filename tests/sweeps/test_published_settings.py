@@ -338,6 +338,7 @@ SETTINGS: Mapping[str, Mapping[str, Values]] = {
             "data.image_size": 448,
             "data.resize": "stretch",
             "data.resize_size": 600,
+            "data.random_crop": True,
             "data.normalise": "imagenet",
             **augmentation(flip=0.5),
         },
@@ -471,6 +472,7 @@ def test_a_spec_names_each_place(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(SETTINGS))
 def test_its_first_trial_has_them_too(name: str) -> None:
     spec = load_spec(name, parse_overrides(["data.root=/data"]))
+    assert spec.search.space is not None
     space = find_space(spec.search.space)
     published = of(SETTINGS[name]) | of(FIRST.get(name, {}))
     searched = {path: value for path, value in published.items() if path in space.paper}

@@ -120,6 +120,16 @@ def test_a_model_keeps_how_its_images_were_read(data: DataConfig, tmp_path: Path
     assert torch.equal(found.model.std, trial.run.model.std)
 
 
+def test_training_images_are_cut_at_random(data: DataConfig) -> None:
+    centre = dataclasses.replace(data, image_size=24, resize_size=32)
+    random = dataclasses.replace(centre, random_crop=True)
+    (plain,), (cut,), (again,) = (
+        run(Trial(tiny_trial(way)), 1) for way in (centre, random, random)
+    )
+    assert cut == again
+    assert cut["train/loss"] != plain["train/loss"]
+
+
 def test_a_normalisation_must_fit_the_channels(data: DataConfig) -> None:
     two = dataclasses.replace(data, normalise="0.4,0.3/0.2,0.2")
     with pytest.raises(ConfigError, match="deviation above 0 for each of 3 channels"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from hsplid_core.data.batch import Batch
 from hsplid_core.data.cache.checksums import open_verified
 from hsplid_core.data.cache.file_format import CacheFile, InvalidCacheError, open_cache
 from hsplid_core.data.cache.prefetching import GatheredRows, gather_ahead, gather_in_turn
+from hsplid_core.data.crops import centre_crop
 from hsplid_core.errors import ConfigError, DataError, did_you_mean
 
 
@@ -50,6 +51,7 @@ class ImageSet:
         key: Hash that identifies source, transform, rows, change and choice of classes.
         change: What is done to every batch on its way out; None for nothing.
         n_underlying: Rows of the whole underlying set, to which the batches' `index` points.
+        window: Side of the squares that images are cut to; None where they are left as they are.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class ImageSet:
         rows: Tensor | None,
         change: Change | None = None,
         classes: tuple[str, ...] | None = None,
+        window: int | None = None,
     ) -> None:
         header = cache.header
         self._path = path.absolute()  # a pickled set is opened in other working directories
@@ -82,6 +85,10 @@ class ImageSet:
         self.key: str = header.key if rows is None else _selection_key(header.key, rows)
         if classes is not None:
             self.key = hashlib.sha256(f"{self.key} {list(classes)}".encode()).hexdigest()
+        self.window = window
+        if window is not None:
+            self.image_shape = (header.image_shape[0], window, window)
+            self.key = hashlib.sha256(f"{self.key} window {window}".encode()).hexdigest()
         self.change = change
         self.n_underlying = len(cache.labels)
         if change is not None:
@@ -115,7 +122,8 @@ class ImageSet:
 
     def __reduce__(self) -> tuple[object, ...]:
         rows = None if self._rows is None else self._rows.numpy()
-        return _reopen, (self._path, self._cache.header.key, rows, self.change, self._classes)
+        key = self._cache.header.key
+        return _reopen, (self._path, key, rows, self.change, self._classes, self.window)
 
     @property
     def path(self) -> Path:
@@ -162,7 +170,7 @@ class ImageSet:
             index=_send(rows, device),
         )
 
-    def _as_batch(self, rows: GatheredRows) -> Batch:
+    def _as_batch(self, rows: GatheredRows, *, uncropped: bool = False) -> Batch:
         mask = rows.mask
         if mask is not None:
             mask = mask.to(torch.float32).div_(255) if self.soft_masks else mask.to(torch.bool)
@@ -172,6 +180,8 @@ class ImageSet:
             mask=mask,
             index=rows.index,
         )
+        if self.window is not None and not uncropped:
+            batch = centre_crop(batch, self.window)
         return batch if self.change is None else self.change(batch)
 
     def select(self, indices: Tensor) -> ImageSet:
@@ -187,7 +197,7 @@ class ImageSet:
             IndexError: A position lies outside the set.
         """
         every = torch.arange(len(self)) if self._rows is None else self._rows
-        return ImageSet(self._path, self._cache, every[indices.cpu()], self.change, self._classes)
+        return self._with(rows=every[indices.cpu()])
 
     def of_classes(self, names: Sequence[str]) -> ImageSet:
         """A set of the rows of some classes, on the same memory map.
@@ -207,7 +217,7 @@ class ImageSet:
         numbers = torch.tensor([self.class_names.index(name) for name in names])
         every = torch.arange(len(self)) if self._rows is None else self._rows
         rows = every[torch.isin(self.labels, numbers)]
-        return ImageSet(self._path, self._cache, rows, self.change, tuple(names))
+        return self._with(rows=rows, classes=tuple(names))
 
     def changed(self, change: Change | None) -> ImageSet:
         """The same rows under another change, on the same memory map.
@@ -215,7 +225,19 @@ class ImageSet:
         Args:
             change: Replaces the one that there is; None gives the rows as they are in the file.
         """
-        return ImageSet(self._path, self._cache, self._rows, change, self._classes)
+        return self._with(change=change)
+
+    def cropped(self, window: int) -> ImageSet:
+        """The same rows, cut to the square in the middle of each image, on the same memory map.
+
+        Args:
+            window: Side of the squares in pixels, at most the images'.
+        """
+        return self._with(window=window)
+
+    def _with(self, **changes: Any) -> ImageSet:
+        kept = {"rows": self._rows, "change": self.change, "classes": self._classes}
+        return ImageSet(self._path, self._cache, **{**kept, "window": self.window, **changes})
 
     def batches(
         self,
@@ -223,6 +245,7 @@ class ImageSet:
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
         drop_last: bool = False,
+        uncropped: bool = False,
     ) -> Iterator[Batch]:
         """Go through the set once; on cuda the next batches travel while one is worked on.
 
@@ -231,6 +254,7 @@ class ImageSet:
             generator: Shuffles if given; a CPU generator.
             device: Where the batches shall live.
             drop_last: Leave out a last batch that is not full.
+            uncropped: Give the images whole, where a window would cut them.
 
         Yields:
             Batches of `batch_size` rows, the last one possibly shorter.
@@ -250,7 +274,7 @@ class ImageSet:
         # On the CPU the work on a batch needs the cores that another thread would take from it.
         gathered = gather_ahead if device.type == "cuda" else gather_in_turn
         for rows in gathered(self._gather, parts, device):
-            yield self._as_batch(rows)
+            yield self._as_batch(rows, uncropped=uncropped)
 
 
 def _reopen(
@@ -259,6 +283,7 @@ def _reopen(
     rows: object,
     change: Change | None = None,
     classes: tuple[str, ...] | None = None,
+    window: int | None = None,
 ) -> ImageSet:
     """Rebuild a pickled set in another process, from the same file."""
     try:
@@ -272,7 +297,8 @@ def _reopen(
         ) from error
     if cache.header.key != key:
         raise DataError(f"{path} holds other rows than when the image set was pickled: load anew")
-    return ImageSet(path, cache, None if rows is None else torch.as_tensor(rows), change, classes)
+    chosen = None if rows is None else torch.as_tensor(rows)
+    return ImageSet(path, cache, chosen, change, classes, window)
 
 
 def _selection_key(key: str, rows: Tensor) -> str:

@@ -168,6 +168,30 @@ def test_how_pictures_become_square_is_part_of_the_key(coco: CocoRoot, tmp_path:
     assert load(dataclasses.replace(usual, resize="crop"), "train").key in keys
 
 
+def test_only_training_images_are_cut_at_random(cache: Path) -> None:
+    centre = DataConfig(image_size=16, resize_size=24, cache_dir=cache)
+    random = dataclasses.replace(centre, random_crop=True)
+    splits: tuple[Split, ...] = ("train", "val", "test")
+    for split in splits:
+        plain, cut = load(centre, split), load(random, split)
+        assert cut.image_shape == (3, 16, 16)
+        every = torch.arange(len(plain))
+        for images in (cut, pickle.loads(pickle.dumps(cut)).select(every)):
+            found, expected = images.batch(every), plain.batch(every)
+            assert torch.equal(found.image, expected.image)
+            assert found.mask is not None
+            assert expected.mask is not None
+            assert torch.equal(found.mask, expected.mask)
+        assert (cut.key == plain.key) == (split == "test")
+    (whole,) = load(random, "train").batches(64, uncropped=True)
+    assert whole.image.shape == (64, 3, 24, 24)
+    assert load(random, "train").of_classes(("bear", "zebra")).window == 16
+    with pytest.raises(ConfigError, match="there is nothing beside 16 pixels to choose from"):
+        dataclasses.replace(random, resize_size=16)
+    with pytest.raises(ConfigError, match="would cut the planted pixel off"):
+        dataclasses.replace(random, pixel=PixelConfig())
+
+
 def test_a_root_of_ones_own_is_no_demo(coco: CocoRoot, tmp_path: Path) -> None:
     for category in (22, 23, 24, 25):
         for _ in range(3):

@@ -204,15 +204,19 @@ class CifarDenseNet(nn.Module):
                     nn.init.normal_(values, std=0.5)
 
     def forward(self, x: Tensor) -> Tensor:
+        def part(path: str, values: Tensor) -> Tensor:
+            found: Tensor = self.get_submodule(path)(values)
+            return found
+
         x = self.conv1(x)
-        for number in range(1, len(self.layers) + 1):
-            block = self.get_submodule(f"dense{number}")
-            for layer in block.children():
-                part = layer.conv1(F.relu(layer.bn1(x)))
-                x = torch.cat([layer.conv2(F.relu(layer.bn2(part))), x], dim=1)
+        for number, count in enumerate(self.layers, start=1):
+            for layer in (f"dense{number}.{k}" for k in range(count)):
+                new = part(f"{layer}.conv1", F.relu(part(f"{layer}.bn1", x)))
+                new = part(f"{layer}.conv2", F.relu(part(f"{layer}.bn2", new)))
+                x = torch.cat([new, x], dim=1)
             if number < len(self.layers):
-                transition = self.get_submodule(f"trans{number}")
-                x = F.avg_pool2d(transition.conv(F.relu(transition.bn(x))), 2)
+                x = part(f"trans{number}.conv", F.relu(part(f"trans{number}.bn", x)))
+                x = F.avg_pool2d(x, 2)
         logits: Tensor = self.linear(F.relu(self.bn(x)).mean((2, 3)))
         return logits
 

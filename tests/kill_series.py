@@ -25,13 +25,14 @@ import psutil
 from optuna.trial import TrialState
 
 from hsplid_core.data.demo.coco import write_coco_demo
-from sweeps.cluster.node_watch import CLUSTER_LOST
+from sweeps.cluster.node_watch import CLUSTER_LOST, ENDED_BY_RAY
 from sweeps.study.study import sole_driver
 from tests.sweeps.ray_nodes import family
 from tests.sweeps.whole_sweep import Sweep, check_tracked, written_sweep
 
 EPOCHS, TRIALS = 6, 3
-VICTIMS = ("driver", "worker", "raylet", "gcs_server", "all")
+VICTIMS = ("driver", "worker", "agent", "raylet", "gcs_server", "all")
+_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")  # the raylet ends with either
 _LONGEST_S = 60.0  # between two kills
 _END_S = 600.0  # a sweep that nobody disturbs has long ended by then, on a machine of its own
 _MOST_PATIENCE = 6.0
@@ -99,7 +100,9 @@ def _disturb(
         if driver.returncode == 0:
             break
         told = driver.returncode == 2 and "Ray did not start on this machine" in output
-        assert told or driver.returncode in (-signal.SIGKILL, CLUSTER_LOST), output
+        told |= driver.returncode > 0 and output.strip().endswith(ENDED_BY_RAY)
+        ended_so = told or driver.returncode in (-signal.SIGKILL, CLUSTER_LOST)
+        assert ended_so, f"exit code {driver.returncode}\n{output}"
         counts[f"ended {driver.returncode}"] += 1
         driver = sweep.start(RAY_TMPDIR=str(place))
     _check(sweep, place)
@@ -112,10 +115,12 @@ def _patience(seconds: float) -> float:
 
 def _kill(driver: int, victim: str, counts: Counter[str], seed: int) -> None:
     members = family(driver)
+    titled = [one for one in members if _title(one).startswith("ray::")]
     found = {
         "driver": members[:1],
         "all": members,
-        "worker": [one for one in members if _title(one).startswith("ray::")][:1],
+        "worker": [one for one in titled if _title(one) not in _AGENTS][:1],
+        "agent": [one for one in titled if _title(one) in _AGENTS][:1],
     }.get(victim, [one for one in members if _title(one) == victim])
     found = [one for one in found if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     if not found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -28,6 +29,12 @@ _START_PATIENCE_S = 45.0
 _SERVERS = {"gcs_server": "the head (GCS)", "raylet": "this node's raylet"}
 _REJOIN_UNTIL = "SWEEP_REJOIN_UNTIL"
 _LOOK_S = 5.0
+_GO_ON = "the same command goes on from the last epochs"
+ENDED_BY_RAY = (
+    "error: this command was ended while Ray started, by Ray itself if nobody else did: its "
+    f"processes on this machine have ended, as when memory runs out; {_GO_ON}"
+)
+"""What is said last where Ray's C++ code ends the process, which no code of ours hears of."""
 
 
 @contextlib.contextmanager
@@ -35,7 +42,8 @@ def watched(cluster: ClusterSpec) -> Iterator[None]:
     """Watch the servers that this process needs of the connected cluster, from a thread.
 
     Where one of them is lost, the command begins anew: on this machine once, with another Ray; on
-    a cluster it waits there until that answers again (see :func:`rejoin_until`).
+    a cluster it waits there until that answers again (see :func:`rejoin_until`). So it does where
+    the block fails meanwhile, whatever it takes the reason for.
 
     Args:
         cluster: How it was joined or started.
@@ -46,7 +54,13 @@ def watched(cluster: ClusterSpec) -> Iterator[None]:
         if node["NodeID"] == own:
             servers[_SERVERS["raylet"]] = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
     with _thread(lambda ended: _watch(servers, cluster, ended)):
-        yield
+        try:
+            yield
+        except Exception:
+            for name, address in servers.items():
+                if can_restart() and stopped_by() is None and not _answers(address):
+                    _handle_loss(name, cluster)
+            raise
 
 
 @contextlib.contextmanager
@@ -55,13 +69,25 @@ def watched_start(cluster: ClusterSpec) -> Iterator[None]:
 
     Of a server that ends there Ray either says so within half a minute, or it waits for a minute
     and then ends this process from its C++ code. Before that, the command begins anew as in
-    :func:`watched`.
+    :func:`watched`. Where Ray ends the process at once, a line says so all the same.
 
     Args:
         cluster: How it is joined or started.
     """
-    with _thread(lambda ended: _watch_start(cluster, ended)):
+    with _told_afterwards(ENDED_BY_RAY), _thread(lambda ended: _watch_start(cluster, ended)):
         yield
+
+
+@contextlib.contextmanager
+def _told_afterwards(line: str) -> Iterator[None]:
+    """Have a line said by another process if this one ends in the block, in whatever way."""
+    # It waits for the end of a pipe, which comes with the end of this process.
+    waits = ["sh", "-c", 'read -r word || echo "$0" >&2', line]
+    with subprocess.Popen(waits, stdin=subprocess.PIPE, text=True) as speaker:
+        try:
+            yield
+        finally:
+            speaker.communicate("ended\n")
 
 
 @contextlib.contextmanager
@@ -152,9 +178,6 @@ def _handle_loss(server: str, cluster: ClusterSpec) -> None:
         f"{_GO_ON.capitalize()}",
         CLUSTER_LOST,
     )
-
-
-_GO_ON = "the same command goes on from the last epochs"
 
 
 class FittingNodes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -11,10 +13,10 @@ import pytest
 import ray
 from optuna.trial import TrialState
 
-from sweeps.cluster.node_watch import FittingNodes
+from sweeps.cluster.node_watch import ENDED_BY_RAY, FittingNodes
 from tests.sweeps.gate import GATE, Gate
 from tests.sweeps.ray_nodes import RayNodes, family
-from tests.sweeps.whole_sweep import Sweep, check_tracked
+from tests.sweeps.whole_sweep import ROOT, Sweep, check_tracked
 
 pytestmark = [
     pytest.mark.cluster,
@@ -79,6 +81,19 @@ def test_a_ray_of_this_machine_is_started_once_more(lone_sweep: Sweep) -> None:
     assert [trial.state for trial in lone_sweep.trials()] == [TrialState.COMPLETE]
     assert list(gate.begun(0).values()) == [[0, 1], [1], [1, 2]]
     check_tracked(lone_sweep, trials=1, epochs=EPOCHS)
+
+
+def test_a_command_that_ray_ends_while_it_starts_is_told_of() -> None:
+    start = (
+        "import os; from sweeps.cluster.node_watch import watched_start; "
+        "from sweeps.spec.cluster_spec import ClusterSpec\n"
+        "with watched_start(ClusterSpec()): pass\n"
+        "with watched_start(ClusterSpec()): os._exit(1)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", start], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (1, f"{ENDED_BY_RAY}\n")
 
 
 def test_a_cluster_that_comes_back_is_joined_again(lone_sweep: Sweep, nodes: RayNodes) -> None:

@@ -84,9 +84,11 @@ class SweepOutcome:
         records: All trials of the study.
         interrupted: Whether the user stopped before they were done.
         experiment_id: MLflow's id of the experiment.
+        ended_by: Which part of the budget ended it before all trials ran; None where none did.
     """
 
     context: SweepContext
     records: Sequence[TrialRecord]
     interrupted: bool
     experiment_id: str
+    ended_by: str | None = None

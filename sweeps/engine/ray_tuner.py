@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ray import tune
+from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
 
 from sweeps.cluster.node_watch import FittingNodes
 from sweeps.engine.context import SweepContext
 from sweeps.engine.study_searcher import StudySearcher
-from sweeps.engine.tune_callbacks import StopWhenFailing, TuneEvents
+from sweeps.engine.tune_callbacks import StopAll, TuneEvents
 from sweeps.storage.disk_watch import DiskWatch
 from sweeps.trials.checkpoint_files import SweepCheckpoints, attempts_folder, trial_folder
 from sweeps.trials.listener import SweepListener
@@ -25,6 +26,7 @@ def fit(
     resources: Mapping[str, float],
     listeners: Sequence[SweepListener],
     trainable: type[tune.Trainable],
+    steer: Callable[[Sequence[RayTrial]], None] | None = None,
 ) -> None:
     """Run trials until the searcher has no more.
 
@@ -36,6 +38,7 @@ def fit(
         resources: What a trial occupies: ``cpu`` and ``gpu``.
         listeners: Are told what happens.
         trainable: Runs a trial; its subclass for this sweep has the configuration as ``base``.
+        steer: Called at each step with all of Ray's trials; None does nothing.
     """
     spec = context.spec
     attempts = attempts_folder(context.folder)
@@ -63,9 +66,10 @@ def fit(
                     context.nodes,
                     FittingNodes(resources, spec.cluster.lost_after),
                     DiskWatch(context.folder),
+                    steer,
                 )
             ],
-            stop=StopWhenFailing(searcher),
+            stop=StopAll(searcher),
             # Whoever loses its worker is tried again: a machine's fault is not the trial's. The
             # searcher counts the losses and ends a trial that never gets any further.
             failure_config=tune.FailureConfig(max_failures=-1),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 
 import optuna
 import ray
 from ray import tune
 
 from sweeps.cluster.resources import check_resources
+from sweeps.engine.budget import Budget
 from sweeps.engine.context import SweepContext, SweepFailedError, SweepOutcome
 from sweeps.engine.front_keeper import FrontKeeper
 from sweeps.engine.gpu_sharing import rounds
 from sweeps.engine.ray_tuner import fit
+from sweeps.engine.steering import Steering
 from sweeps.engine.study_searcher import StudySearcher, TrialPlan
 from sweeps.search.first_trials import first_trials
 from sweeps.search.ranged_space import space_of
@@ -38,7 +41,7 @@ from sweeps.study.study import (
 )
 from sweeps.study.sweep_info import SweepInfo, write_info
 from sweeps.terminal.progress import ProgressView
-from sweeps.terminal.stop_signals import is_hurried, last_words
+from sweeps.terminal.stop_signals import is_hurried, last_words, stopped_by
 from sweeps.tracking import MlflowTracker
 from sweeps.tracking.names import DATA_DEMO, DATA_KEY, DATA_SPLIT
 from sweeps.trials.attributes import SWEEP_ID
@@ -46,6 +49,8 @@ from sweeps.trials.checkpoint_files import checkpoints_of
 from sweeps.trials.from_study import records_of
 from sweeps.trials.listener import SweepListener
 from trainables.trainable import SweepTrainable
+
+logger = logging.getLogger(__name__)
 
 # The report links to the trials' runs, as far as MLflow has them by then.
 _REPORT_WAIT_S = 5.0
@@ -90,15 +95,22 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
     )
     place = expected_place(folder, spec.study.storage)
     listeners: list[SweepListener] = [tracker, view, StudyBackup(folder, place)]
+    budget = Budget(spec.budget, study, spec.objectives)
+    listeners.append(budget)
     keeper = FrontKeeper(study, spec.objectives, folder, listeners)
     try:
         keeper.start()
         with last_words(lambda: tracker.sweep_finished(records_of(study), interrupted=True)):
-            stop_reason = run_trials(context, study, keeper, listeners)
+            stop_reason = run_trials(
+                context, study, keeper, listeners, budget=budget, say=view.say
+            )
         if stop_reason is not None:
             _check(disk)
+        budget.close()
         records = records_of(study)
-        interrupted = missing_trials(study, spec.trials) > 0
+        missing = missing_trials(study, spec.trials) > 0
+        ended_by = budget.used_up() if missing and stopped_by() is None else None
+        interrupted = missing and ended_by is None
         checkpoints_of(folder, study).collect_garbage(records)
         # Whoever sent SIGTERM will not wait for pictures, which the next run draws anyway.
         if context.write_outputs is not None and not (interrupted and is_hurried()):
@@ -116,7 +128,7 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
         tracker.close()
     if stop_reason is not None:
         raise _stopped(stop_reason)
-    return SweepOutcome(context, records, interrupted, tracker.experiment_id)
+    return SweepOutcome(context, records, interrupted, tracker.experiment_id, ended_by)
 
 
 def _check(disk: DiskWatch, cause: Exception | None = None) -> None:
@@ -136,6 +148,9 @@ def run_trials(
     keeper: FrontKeeper,
     listeners: Sequence[SweepListener],
     trainable: type[tune.Trainable] = SweepTrainable,
+    *,
+    budget: Budget | None = None,
+    say: Callable[[str], None] = logger.info,
 ) -> str | None:
     """Run the trials that a study lacks.
 
@@ -145,12 +160,15 @@ def run_trials(
         keeper: Is told of trials that ended.
         listeners: Are told what happens on the way.
         trainable: Runs a trial.
+        budget: Ends the sweep before it has all its trials; None has no limits.
+        say: Tells people why.
 
     Returns:
         Why they were stopped before the end, if they were.
     """
     spec, checkpoints = context.spec, checkpoints_of(context.folder, study)
     gpus = ray.cluster_resources().get("GPU", 0.0)
+    budget = budget or Budget(spec.budget, study, spec.objectives)
     for resources, total in rounds(study, spec.resources, spec.trials, gpus):
         plan = TrialPlan(
             space=space_of(spec),
@@ -167,9 +185,22 @@ def run_trials(
             find_checkpoint=checkpoints.find,
             on_told=keeper.trial_ended,
         )
+        if searcher.remaining and (reason := budget.used_up()) is not None:
+            say(f"{reason}: no further trial starts")
+            return None
         if searcher.remaining:
             scheduler = build_scheduler(spec, study, searcher.note_rungs)
-            fit(context, searcher, scheduler, checkpoints, resources, listeners, trainable)
+            steering = Steering(searcher, scheduler, budget, say)
+            fit(
+                context,
+                searcher,
+                scheduler,
+                checkpoints,
+                resources,
+                listeners,
+                trainable,
+                steering.step,
+            )
         if searcher.stop_reason is not None or interrupted_trials(study):
             return searcher.stop_reason
     return None

@@ -76,6 +76,8 @@ class StudySearcher(Searcher):
 
     Attributes:
         stop_reason: Why no more trials are handed out, where too many of the first ones failed.
+        closed: Why no more trials are handed out, where that is as it should be.
+        leaves_running: Whether the trials that run end then, too, and go on in a later run.
     """
 
     def __init__(
@@ -102,7 +104,10 @@ class StudySearcher(Searcher):
         self._handed_out: dict[str, optuna.Trial] = {}
         self._losses: Counter[str] = Counter()
         self._first: list[str | None] = []
+        self._begun: set[str] = set()
         self.stop_reason: str | None = None
+        self.closed: str | None = None
+        self.leaves_running = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave nothing to Ray's experiment snapshots: the study is the state."""
@@ -121,7 +126,7 @@ class StudySearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Hand out an interrupted trial, else a new one, else say that the sweep is complete."""
-        if self.stop_reason is not None or not self.remaining:
+        if self.stop_reason is not None or self.closed is not None or not self.remaining:
             return cast(dict[str, Any], Searcher.FINISHED)  # a string, by Ray's convention
         return {ASSIGNMENT: self._hand_out(trial_id)}
 
@@ -168,10 +173,19 @@ class StudySearcher(Searcher):
         Returns:
             The number of this attempt, from 1, over all runs of the sweep.
         """
+        self._begun.add(trial_id)
         trial = self._handed_out[trial_id]
         attempt = int(trial.user_attrs.get(ATTEMPTS, 0)) + 1
         trial.set_user_attr(ATTEMPTS, attempt)
         return attempt
+
+    def has_begun(self, trial_id: str) -> bool:
+        """Tell whether a trial ever got a worker in this run.
+
+        Args:
+            trial_id: Ray's name of the trial.
+        """
+        return trial_id in self._begun
 
     def note_loss(self, trial_id: str) -> int | None:
         """Count that a trial lost its worker.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ray import tune
@@ -27,6 +27,7 @@ class TuneEvents(tune.Callback):
         nodes: Looks at nodes that have joined before one of them trains; None does not.
         fitting: Looks whether nodes are left; None does not.
         disk: Looks whether the sweep's folder can be written; None does not.
+        steer: Called at each step with all of Ray's trials; None does nothing.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class TuneEvents(tune.Callback):
         nodes: SharedStorage | None = None,
         fitting: FittingNodes | None = None,
         disk: DiskWatch | None = None,
+        steer: Callable[[Sequence[RayTrial]], None] | None = None,
     ) -> None:
         self._searcher = searcher
         self._checkpoints = checkpoints
@@ -44,6 +46,7 @@ class TuneEvents(tune.Callback):
         self._nodes = nodes
         self._fitting = fitting
         self._disk = disk
+        self._steer = steer
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave nothing to Ray's experiment snapshots: listeners hold connections."""
@@ -57,6 +60,8 @@ class TuneEvents(tune.Callback):
         for watch in (self._fitting, self._disk):
             if watch is not None and (reason := watch.give_up()) is not None:
                 self._searcher.stop_reason = reason
+        if self._steer is not None:
+            self._steer(trials)
 
     def on_trial_start(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any
@@ -123,8 +128,8 @@ class TuneEvents(tune.Callback):
             self._checkpoints.remove_superseded(assignment["number"])
 
 
-class StopWhenFailing(tune.Stopper):
-    """Ends all trials once too many of the first ones failed.
+class StopAll(tune.Stopper):
+    """Ends all trials once too many of the first ones failed, or the budget is used up.
 
     Args:
         searcher: Knows.
@@ -143,4 +148,7 @@ class StopWhenFailing(tune.Stopper):
 
     def stop_all(self) -> bool:
         """Tell whether to stop."""
-        return self._searcher is not None and self._searcher.stop_reason is not None
+        searcher = self._searcher
+        return searcher is not None and (
+            searcher.stop_reason is not None or searcher.leaves_running
+        )

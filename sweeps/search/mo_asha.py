@@ -173,7 +173,22 @@ class Fifo(FIFOScheduler):
     """Runs trials by their numbers, each to its end.
 
     Ray's own goes through all trials since the beginning, twice at every step of its loop.
+
+    Attributes:
+        tune_controller: Ray's loop, by which single trials are ended from outside; None before
+            it has a trial.
     """
+
+    tune_controller: Any = None
+
+    def on_trial_add(self, tune_controller: Any, trial: RayTrial) -> None:
+        """Get to know Ray's loop."""
+        self.tune_controller = tune_controller
+        super().on_trial_add(tune_controller, trial)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave Ray's loop out of its experiment snapshots."""
+        return {key: value for key, value in vars(self).items() if key != "tune_controller"}
 
     def choose_trial_to_run(self, tune_controller: Any) -> RayTrial | None:
         """Return the first trial that waits for a worker, None where none does."""

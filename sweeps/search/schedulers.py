@@ -5,17 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import optuna
-from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
 
 from sweeps.search.mo_asha import Fifo, MoAsha, OnRung, Rungs
 from sweeps.spec.sweep_spec import SweepSpec
 from trainables.result_keys import METRICS
 
+
+class _Asha(Fifo, ASHAScheduler):
+    """Ray's ASHA, with the order of :class:`Fifo`."""
+
+
+class _Median(Fifo, MedianStoppingRule):
+    """Ray's median stopping rule, with the order of :class:`Fifo`."""
+
+
 _EPOCH = f"{METRICS}/epoch"
 _MODES = {"maximize": "max", "minimize": "min"}
 
 
-def build_scheduler(spec: SweepSpec, study: optuna.Study, on_rung: OnRung) -> TrialScheduler:
+def build_scheduler(spec: SweepSpec, study: optuna.Study, on_rung: OnRung) -> Fifo:
     """Build the spec's scheduler.
 
     Args:
@@ -43,8 +52,8 @@ def build_scheduler(spec: SweepSpec, study: optuna.Study, on_rung: OnRung) -> Tr
         "mode": _MODES[objective.direction],
     }
     if search.scheduler == "median":
-        return MedianStoppingRule(**compared, grace_period=spec.grace_epochs)
-    return ASHAScheduler(
+        return _Median(**compared, grace_period=spec.grace_epochs)
+    return _Asha(
         **compared,
         grace_period=spec.grace_epochs,
         reduction_factor=search.reduction_factor,

@@ -26,6 +26,7 @@ from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, Traini
 from hsplid_core.config.rules import MOST_EPOCHS, MOST_SEED, as_stored, rule
 from hsplid_core.errors import ConfigError
 from sweeps.spec.addresses import check_tracking_uri
+from sweeps.spec.budget_spec import BudgetSpec
 from sweeps.spec.cluster_spec import MOST_TRIALS, ClusterSpec, ResourcesSpec, SpecSection
 from sweeps.spec.find_space import find_space
 from sweeps.spec.method_settings import configured_methods
@@ -221,6 +222,7 @@ class SweepSpec(SpecSection):
         objectives: What the study optimises, in this order.
         search: How parameters are chosen.
         trials: Trials of the study in all, over every resumption.
+        budget: What ends the sweep before it has all its trials.
         resources: What one trial occupies.
         cluster: Where trials run.
         storage: Folder of the study, checkpoints, caches and results; or ``s3://bucket/folder``
@@ -244,6 +246,7 @@ class SweepSpec(SpecSection):
     objectives: tuple[Objective, ...] = _DEFAULT_OBJECTIVES
     search: SearchSpec
     trials: int = Field(ge=1, le=MOST_TRIALS)
+    budget: BudgetSpec = BudgetSpec()
     resources: ResourcesSpec = ResourcesSpec()
     cluster: ClusterSpec = ClusterSpec()
     storage: _Storage = Path("runs")

@@ -44,6 +44,7 @@ _INDIFFERENT = (
     "data.cache_dir",
     "data.node_cache",
     "trials",
+    "budget",
     "resources",
     "cluster",
     "storage",

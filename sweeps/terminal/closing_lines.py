@@ -25,6 +25,7 @@ def print_closing_lines(
     interface: str,
     is_demo: bool,
     interrupted: bool,
+    ended_by: str | None = None,
 ) -> None:
     """Print how a run of a sweep ended.
 
@@ -37,11 +38,15 @@ def print_closing_lines(
         interface: Command that opens MLflow's UI on it.
         is_demo: Whether the images are the stand-in.
         interrupted: Whether the user stopped before all trials ran.
+        ended_by: What of the budget ended the sweep before that; None where nothing did.
     """
     console.print(pareto_table(records, objectives, start=start))
     shortfall = shortfall_text(records, objectives, start)
     if shortfall is not None:
         console.print(f"Start   {shortfall}", soft_wrap=True, markup=False, highlight=False)
+    if ended_by is not None:
+        told = f"Budget  {ended_by}; raise it, and the same command goes on"
+        console.print(told, soft_wrap=True, markup=False, highlight=False)
     if is_demo:
         console.print("Demo data: these figures say nothing about the real data set.")
     console.print(f"Report  {folder / REPORT_FILE}", soft_wrap=True)

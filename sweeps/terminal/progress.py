@@ -192,6 +192,12 @@ class ProgressView:
         if self._minute_lines:
             self._minute_lines.stop()
 
+    def say(self, line: str) -> None:
+        """Say what else happens to the sweep, such as the end of its budget."""
+        self._tell("notice", line, text=line)
+        if self._dashboard:
+            self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+
     def say_standing(self) -> None:
         """Write a plain line on how far all running trials are, and how long the rest may take."""
         standing = self._standing

@@ -27,6 +27,8 @@ INFEASIBLE = "infeasible"
 TAGS = "tags"
 # Of the study itself: which sweep it is, in MLflow too.
 SWEEP_ID = "sweep_id"
+# Of the study itself: what its budget does not learn from ended trials.
+SPENT = "spent"
 # Of the study itself: all its checkpoints say whose they are, for it began when they did so.
 NAMED_CHECKPOINTS = "named_checkpoints"
 # Which of a confirmation's configurations it trains.
@@ -46,6 +48,7 @@ __all__ = [
     "RESOURCES",
     "RUNGS",
     "SECONDS",
+    "SPENT",
     "SWEEP_ID",
     "TABLES",
     "TAGS",

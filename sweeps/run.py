@@ -44,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="list the sweeps and stop")
     parser.add_argument(
+        "--schema", action="store_true", help="print the JSON Schema of a YAML file and stop"
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="check and print the resolved spec, run nothing"
     )
     parser.add_argument(
@@ -73,6 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_intermixed_args(argv)
     if arguments.list:
         sys.stdout.write(_listing(as_json=arguments.json))
+        return 0
+    if arguments.schema:
+        from sweeps.spec.json_schema import schema_text
+
+        sys.stdout.write(schema_text())
         return 0
     if arguments.sweep is None:
         parser.error(f"name a sweep ({', '.join(SWEEPS)}) or a YAML file; see --list")
@@ -135,6 +143,7 @@ def _run(arguments: argparse.Namespace) -> int:
         ),
         is_demo=context.is_demo,
         interrupted=outcome.interrupted,
+        ended_by=outcome.ended_by,
     )
     return stopped_exit_code() if outcome.interrupted else 0
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_serializer, model_validator
 
+from hsplid_core.config.rules import rule
 from hsplid_core.errors import ConfigError, Fault
 from sweeps.spec.cluster_spec import SpecSection
 from trainables.config import ParameterValue
@@ -43,6 +44,7 @@ class RangeSpec(SpecSection):
         return {"choices": value} if isinstance(value, list | tuple) else value
 
     @model_validator(mode="after")
+    @rule
     def _is_one_or_the_other(self) -> Self:
         if self.choices is not None:
             if (self.low, self.high, self.step) != (None, None, None) or self.log or self.or_off:

@@ -83,7 +83,7 @@ def validated(values: Mapping[str, Any], *, source: str) -> SweepSpec:
         wrong = {place[0] for place in removed if place}
         stand_in = {section: value for section, value in _STAND_IN.items() if section in wrong}
         remaining = merged(stand_in, remaining)
-    if not faults:
+    if not faults and rules_hold():
         faults = {text: ("search", "ranges") for text in range_faults(spec)}
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"

@@ -11,24 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import confirm, pareto, report, run, sync, ui
+from sweeps import __main__, confirm, pareto, report, run, sync, ui
 from sweeps._command_line import report_errors
 from tests.sweeps.studies import failed_trial, write_study
 
-ALL = (
-    "run",
-    "submit",
-    "jobs",
-    "pareto",
-    "confirm",
-    "claims",
-    "report",
-    "evaluate",
-    "ui",
-    "sync",
-    "repair",
-    "data",
-)
+ALL = tuple(__main__.COMMANDS)
 HEAVY = {"torch", "ray", "optuna", "mlflow", "plotly", "pyarrow", "pydantic", "rich", "PIL"}
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {
@@ -46,7 +33,12 @@ CASES = {
 
 @pytest.mark.parametrize(
     ("command", "options"),
-    [*((name, "--help") for name in ALL), ("run", "--list"), ("run", "--list --json")],
+    [
+        ("__main__", "--help"),
+        *((name, "--help") for name in ALL),
+        ("run", "--list"),
+        ("run", "--list --json"),
+    ],
 )
 def test_help_and_the_list_import_nothing_heavy(
     command: str, options: str, record_property: Callable[[str, object], None]
@@ -64,7 +56,7 @@ def test_help_and_the_list_import_nothing_heavy(
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     record_property("cpu_seconds", round(seconds, 2))
-    if options == "--help":
+    if options == "--help" and command in ALL:
         assert done.stdout.startswith(f"usage: python -m sweeps.{command} ")
         assert f"examples:\n  python -m sweeps.{command} " in done.stdout
     assert HEAVY.isdisjoint(done.stderr.split())
@@ -72,7 +64,21 @@ def test_help_and_the_list_import_nothing_heavy(
 
 def test_every_command_is_tested() -> None:
     files = {path.stem for path in (ROOT / "sweeps").glob("*.py")}
-    assert files - {"__init__", "_command_line"} == set(ALL)
+    assert files - {"__init__", "__main__", "_command_line"} == set(ALL)
+
+
+def test_the_first_word_may_name_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert __main__.main(["run", "--list"]) == 0
+    by_name = capsys.readouterr().out
+    assert run.main(["--list"]) == 0
+    assert capsys.readouterr().out == by_name
+    assert __main__.main(["rum", "--list"]) == 2
+    assert "error: rum is no command: use run, submit, " in (told := capsys.readouterr().err)
+    assert told.endswith("did you mean run?\n")
+    assert __main__.main([]) == 2
+    usage = capsys.readouterr().out
+    assert all(f"\n  {name} " in usage for name in ALL)
+    assert "usage: saliency-sweeps COMMAND" in usage
 
 
 @pytest.fixture(scope="module")

@@ -444,7 +444,7 @@ def test_the_papers_grid_is_gone_through_once() -> None:
     values = space.space(shuffled.ask())
     assert (values["method.hsplid.lambda_n"], values["method.hsplid.rho_s"]) != seen[0]
     with pytest.raises(
-        ConfigError, match="trials is 16, but the grid of hsplid_grid has 4 points"
+        ConfigError, match=r"trials is 16, but the grid of search\.space hsplid_grid has 4 points"
     ):
         grid_of(spec, {**fixed, "method.hsplid.lambda_n": 0.1}, probe_space(spec))
     whole = load_spec("coco_hsplid_grid", parse_overrides(["data.root=/coco"]))

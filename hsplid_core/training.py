@@ -22,6 +22,7 @@ from hsplid_core.data.batch import Batch
 from hsplid_core.data.cache.image_set import ImageSet
 from hsplid_core.data.crops import random_crop
 from hsplid_core.errors import TrainingDivergedError
+from hsplid_core.methods.accumulation import backward_in_parts
 from hsplid_core.methods.objective import Objective, Step
 from hsplid_core.models.frozen_layers import freeze_layers
 from hsplid_core.models.masked import MaskedClassifier
@@ -49,7 +50,9 @@ class Precision:
         """Choose bfloat16 on cuda where the hardware has it, else float16; None on CPU."""
         if device.type != "cuda" or config.amp == "off":
             return Precision(None)
-        return Precision(torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+        # Emulated, as before Ampere, it is slower than float32.
+        in_hardware = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Precision(torch.bfloat16 if in_hardware else torch.float16)
 
 
 _Model = TypeVar("_Model", bound=nn.Module)
@@ -74,26 +77,30 @@ def train_step(
         optimiser: Steps the model's parameters.
         batch: On the model's device.
         clip_norm: Largest norm.
-        part_size: Most images that are held at a time, whose gradients are added up; None for
-            the whole batch.
+        part_size: Most images that are held at a time (``accumulation``); None for the whole
+            batch, and for what is no :class:`Objective`.
         autocast: Dtype of mixed precision; None for full precision.
         scaler: Loss scaling for float16; None without.
 
     Returns:
-        The loss and the unweighted values, means over the parts, detached.
+        The loss and the unweighted values, of the whole batch, detached.
     """
     optimiser.zero_grad(set_to_none=True)
-    means = _Means()
-    for part in batch.parts(part_size or len(batch.target)):
-        with torch.autocast(part.image.device.type, autocast, enabled=autocast is not None):
-            step = objective(model, part)
-        # So that the parts' gradients add up to that of the batch's mean.
-        share = len(part.target) / len(batch.target)
-        loss = share * step.loss
-        (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
-        means.add("loss", step.loss.detach(), share)
-        for name, value in step.values.items():
-            means.add(name, value, share)
+    device = batch.image.device.type
+
+    def backward(loss: Tensor) -> None:
+        with torch.autocast(device, enabled=False):
+            (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+
+    parts = batch.parts(part_size or len(batch.target))
+    with torch.autocast(device, autocast, enabled=autocast is not None):
+        if len(parts) > 1:
+            assert isinstance(objective, Objective), "only an Objective is computed in parts"
+            assert isinstance(model, MaskedClassifier)
+            step = backward_in_parts(objective, model, parts, backward)
+        else:
+            step = objective(model, batch)
+            backward(step.loss)
     if scaler is not None:
         scaler.unscale_(optimiser)
     nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
@@ -102,18 +109,20 @@ def train_step(
     else:
         scaler.step(optimiser)
         scaler.update()
-    values = means.tensors()
-    return Step(values.pop("loss"), values)
+    return Step(step.loss.detach(), step.values)
 
 
 def build_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
     """Build the optimiser of a model's parameters."""
+    # One kernel for all of them on cuda; elsewhere torch chooses.
+    fused = True if next(model.parameters()).is_cuda else None
     if config.optimiser == "sgd":
         return torch.optim.SGD(
             model.parameters(),
             lr=config.learning_rate,
             momentum=config.beta1,
             weight_decay=config.weight_decay,
+            fused=fused,
         )
     kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
     return kind(
@@ -121,6 +130,7 @@ def build_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Opt
         lr=config.learning_rate,
         betas=(config.beta1, 0.999),
         weight_decay=config.weight_decay,
+        fused=fused,
     )
 
 
@@ -145,9 +155,6 @@ class _Means:
         value = weight * value
         self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._counts[name] = self._counts.get(name, 0.0) + weight
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {name: total / self._counts[name] for name, total in self._sums.items()}
 
     def read(self) -> dict[str, float]:
         return {name: float(total) / self._counts[name] for name, total in self._sums.items()}

@@ -206,8 +206,9 @@ class TrainingConfig(Section):
     Attributes:
         epochs: Passes over the training images.
         batch_size: Images per step.
-        accumulation: Parts that a batch is computed in, one after the other, to save memory. Terms
-            over a batch, such as HSIC, then see one part at a time.
+        accumulation: Parts that a batch is computed in, one after the other, to save memory. Loss
+            and gradient stay those of the whole batch, also of terms such as HSIC; only batch
+            normalisation takes its statistics from one part.
         learning_rate: Step size.
         weight_decay: L2 penalty of Adam and SGD; taken off the weights directly by AdamW.
         optimiser: Adam, AdamW (as S-IB's authors train), or SGD (the single-pixel benchmark).

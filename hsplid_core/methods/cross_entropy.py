@@ -40,11 +40,17 @@ class CrossEntropyTerm(Term):
         self.label_smoothing = label_smoothing
         # Follows from the configuration and the data, so a checkpoint need not keep it.
         self.register_buffer("class_weights", class_weights, persistent=False)
+        # A weighted mean's denominator is the whole batch's.
+        self.couples_batch = class_weights is not None
 
-    def forward(self, step: ForwardPass) -> list[Summand]:
+    def rows(self, step: ForwardPass) -> tuple[Tensor, ...]:
+        """Return the logits."""
+        return (full_precision(step.logits),)
+
+    def of_rows(self, rows: tuple[Tensor, ...], step: ForwardPass) -> list[Summand]:
         """Return the weighted cross-entropy."""
         value = cross_entropy(
-            full_precision(step.logits),
+            rows[0],
             step.batch.target,
             label_smoothing=self.label_smoothing,
             class_weights=self.class_weights,

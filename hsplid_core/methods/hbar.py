@@ -32,18 +32,21 @@ class HbarTerm(Term):
     """
 
     needs_hidden = True
+    couples_batch = True
 
     def __init__(self, config: HbarConfig) -> None:
         super().__init__()
         self.config = config
 
-    def forward(self, step: ForwardPass) -> list[Summand]:
+    def rows(self, step: ForwardPass) -> tuple[Tensor, ...]:
+        """Return the outputs of the hidden layers."""
+        return step.hidden
+
+    def of_rows(self, rows: tuple[Tensor, ...], step: ForwardPass) -> list[Summand]:
         """Return the sums over the layers of both HSIC terms, each only if it has a weight."""
         config = self.config
         # One operator for each variable and step: the layers share those of images and labels.
-        hidden = [
-            normalised_operator(layer.flatten(1), sigma=config.sigma) for layer in step.hidden
-        ]
+        hidden = [normalised_operator(layer.flatten(1), sigma=config.sigma) for layer in rows]
         shares = layer_shares(len(hidden), config.layer_decay)
         summands = []
         if config.lambda_x:

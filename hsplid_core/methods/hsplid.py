@@ -135,6 +135,8 @@ class HsplidTerm(Term):
     beta: Tensor
     beta_running: Tensor
 
+    couples_batch = True
+
     def __init__(self, config: HsplidConfig, shape: Shape) -> None:
         super().__init__()
         self.config = config
@@ -266,9 +268,13 @@ class HsplidTerm(Term):
         self._refresh_columns()
         self._mask_is_stale = True
 
-    def forward(self, step: ForwardPass) -> list[Summand]:
+    def rows(self, step: ForwardPass) -> tuple[Tensor, ...]:
+        """Return the features."""
+        return (step.features.to(self.beta.dtype),)
+
+    def of_rows(self, rows: tuple[Tensor, ...], step: ForwardPass) -> list[Summand]:
         """Return the compression losses and the HSIC terms that act in this epoch."""
-        config, z = self.config, step.features.to(self.beta.dtype)
+        config, (z,) = self.config, rows
         summands = []
         if config.lambda_s:
             value = compression(z, self.centres, self._batch_beta, step.batch.target)

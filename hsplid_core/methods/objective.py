@@ -12,7 +12,7 @@ gradient of the inputs or the outputs of hidden layers, is prepared only if a te
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -45,6 +45,14 @@ class ForwardPass(NamedTuple):
     hidden: tuple[Tensor, ...] = ()
 
 
+class Encoded(NamedTuple):
+    """The fields of a :class:`ForwardPass` that are there before the images are classified."""
+
+    inputs: Tensor
+    features: Tensor
+    hidden: tuple[Tensor, ...]
+
+
 class Summand(NamedTuple):
     """One weighted scalar of the objective; the unweighted value is what gets logged."""
 
@@ -61,10 +69,14 @@ class Term(nn.Module):
     Attributes:
         needs_input_gradient: Whether ``forward`` differentiates in ``step.inputs``.
         needs_hidden: Whether ``forward`` reads ``step.hidden``.
+        couples_batch: Whether the value for a batch is another than the mean of those for its
+            parts. Such a term overrides ``rows`` and ``of_rows`` instead of ``forward``; a batch
+            that is computed in parts then gives it the rows of all parts at once.
     """
 
     needs_input_gradient: ClassVar[bool] = False
     needs_hidden: ClassVar[bool] = False
+    couples_batch: bool = False
 
     def start(self, model: MaskedClassifier, batches: Iterable[Batch]) -> None:
         """Prepare from the training images, once, before the first step of a run."""
@@ -77,6 +89,14 @@ class Term(nn.Module):
 
     def forward(self, step: ForwardPass) -> list[Summand]:
         """Return this step's summands; a summand of weight zero must not be computed."""
+        return self.of_rows(self.rows(step), step)
+
+    def rows(self, step: ForwardPass) -> tuple[Tensor, ...]:
+        """Return what a coupling term needs of each image, with its graph, [B, ...] each."""
+        raise NotImplementedError
+
+    def of_rows(self, rows: tuple[Tensor, ...], step: ForwardPass) -> list[Summand]:
+        """Return the summands of a batch's rows, which differentiate in the rows alone."""
         raise NotImplementedError
 
     def metrics(self) -> dict[str, float]:
@@ -132,6 +152,28 @@ class Step:
     values: Mapping[str, Tensor]
 
 
+def classified(model: MaskedClassifier, batch: Batch, encoded: Encoded) -> ForwardPass:
+    """Classify what is encoded, through the model's mask as it is by now."""
+    inputs, features, hidden = encoded
+    return ForwardPass(batch, inputs, features, model.predict(features), model, hidden)
+
+
+def add_up(summands: Mapping[str, Iterable[Summand]], like: Tensor) -> Step:
+    """Sum the weighted values of some terms.
+
+    Args:
+        summands: Of each term, by its name.
+        like: Has the device and the dtype of the sum of nothing.
+    """
+    loss = like.new_zeros(())
+    values: dict[str, Tensor] = {}
+    for name, found in summands.items():
+        for summand in found:
+            loss = loss + summand.weight * summand.value
+            values[f"{name}/{summand.name}"] = summand.value.detach()
+    return Step(loss, values)
+
+
 class Objective(nn.Module):
     """The sum of some terms, with at most one perturbation before them."""
 
@@ -140,18 +182,39 @@ class Objective(nn.Module):
         self.terms = nn.ModuleDict(terms)
         self.perturbation = perturbation
 
-    def _terms(self) -> Sequence[Term]:
-        return [term for term in self.terms.values() if isinstance(term, Term)]
+    def named_terms(self) -> list[tuple[str, Term]]:
+        """Return the terms with their names, in the order in which they act."""
+        return [(name, term) for name, term in self.terms.items() if isinstance(term, Term)]
 
     def start(self, model: MaskedClassifier, batches: Iterable[Batch]) -> None:
         """Let every term prepare itself from the training images."""
-        for term in self._terms():
+        for _, term in self.named_terms():
             term.start(model, batches)
 
     def start_epoch(self, epoch: int) -> None:
         """Tell every term that an epoch begins."""
-        for term in self._terms():
+        for _, term in self.named_terms():
             term.start_epoch(epoch)
+
+    def perturb(self, model: MaskedClassifier, batch: Batch) -> Batch:
+        """Return the batch to train on."""
+        return batch if self.perturbation is None else self.perturbation(model, batch)
+
+    def encode(self, model: MaskedClassifier, batch: Batch) -> Encoded:
+        """Encode a batch, and keep what the terms need besides."""
+        terms = [term for _, term in self.named_terms()]
+        inputs = model.normalise(batch.image)
+        if any(term.needs_input_gradient for term in terms):
+            inputs = inputs.detach().requires_grad_()
+        if any(term.needs_hidden for term in terms):
+            return Encoded(inputs, *model.encode_with_hidden(inputs))
+        return Encoded(inputs, model.encode_normalised(inputs), ())
+
+    def after_encode(self, model: MaskedClassifier, features: Tensor, target: Tensor) -> None:
+        """Tell every term the features; not in half precision, in which means lose digits."""
+        with torch.autocast(features.device.type, enabled=False):
+            for _, term in self.named_terms():
+                term.after_encode(model, full_precision(features), target)
 
     def forward(self, model: MaskedClassifier, batch: Batch) -> Step:
         """Evaluate the objective on one batch.
@@ -159,32 +222,16 @@ class Objective(nn.Module):
         Returns:
             The loss, a scalar with gradient, and each summand's unweighted value, detached.
         """
-        if self.perturbation is not None:
-            batch = self.perturbation(model, batch)
-        terms = self._terms()
-        inputs = model.normalise(batch.image)
-        if any(term.needs_input_gradient for term in terms):
-            inputs = inputs.detach().requires_grad_()
-        hidden: tuple[Tensor, ...] = ()
-        if any(term.needs_hidden for term in terms):
-            features, hidden = model.encode_with_hidden(inputs)
-        else:
-            features = model.encode_normalised(inputs)
-        for term in terms:
-            term.after_encode(model, features, batch.target)
-        step = ForwardPass(batch, inputs, features, model.predict(features), model, hidden)
-        loss = features.new_zeros(())
-        values: dict[str, Tensor] = {}
-        for name, term in zip(self.terms, terms, strict=True):
-            for summand in term(step):
-                loss = loss + summand.weight * summand.value
-                values[f"{name}/{summand.name}"] = summand.value.detach()
-        return Step(loss, values)
+        batch = self.perturb(model, batch)
+        encoded = self.encode(model, batch)
+        self.after_encode(model, encoded.features, batch.target)
+        step = classified(model, batch, encoded)
+        return add_up({name: term(step) for name, term in self.named_terms()}, step.features)
 
     def metrics(self) -> dict[str, float]:
         """Collect every term's once-an-epoch numbers."""
         return {
             f"{name}/{key}": value
-            for name, term in zip(self.terms, self._terms(), strict=True)
+            for name, term in self.named_terms()
             for key, value in term.metrics().items()
         }

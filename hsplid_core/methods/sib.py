@@ -38,6 +38,7 @@ class SibTerm(Term):
     """
 
     needs_input_gradient = True
+    couples_batch = True
 
     def __init__(self, config: SibConfig) -> None:
         super().__init__()
@@ -52,11 +53,14 @@ class SibTerm(Term):
         """Restore what a checkpoint kept."""
         self._steps = state["steps"]
 
-    def forward(self, step: ForwardPass) -> list[Summand]:
+    def rows(self, step: ForwardPass) -> tuple[Tensor, ...]:
+        """Return the reconstruction."""
+        return (full_precision(reconstruct(step.logits, step.inputs)),)
+
+    def of_rows(self, rows: tuple[Tensor, ...], step: ForwardPass) -> list[Summand]:
         """Return the foreground and the background term, each only if it has a weight."""
-        reconstruction = reconstruct(step.logits, step.inputs)
         with torch.autocast(step.inputs.device.type, enabled=False):
-            return self._summands(full_precision(reconstruction), full_precision(step.inputs))
+            return self._summands(rows[0], full_precision(step.inputs))
 
     def _summands(self, reconstruction: Tensor, inputs: Tensor) -> list[Summand]:
         config = self.config

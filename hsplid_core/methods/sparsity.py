@@ -51,16 +51,24 @@ class SparsityTerm(Term):
         self.kind = kind
         self.weight = weight
         self.parameter_choice = parameter_choice
+        # A sum over the images is not the mean of its parts.
+        self.couples_batch = kind in ("l1_activations", "group_lasso_activations")
 
     def forward(self, step: ForwardPass) -> list[Summand]:
         """Return the weighted penalty."""
-        if self.kind == "l1_activations":
-            value = full_precision(step.features).abs().sum()
-        elif self.kind == "group_lasso_activations":
-            value = _lengths(full_precision(step.features))
-        else:
-            weights = penalised_weights(step.model, self.parameter_choice)
-            value = l1_penalty(weights) if self.kind == "l1_weights" else group_penalty(weights)
+        if self.couples_batch:
+            return super().forward(step)
+        weights = penalised_weights(step.model, self.parameter_choice)
+        value = l1_penalty(weights) if self.kind == "l1_weights" else group_penalty(weights)
+        return [Summand(self.kind, self.weight, value)]
+
+    def rows(self, step: ForwardPass) -> tuple[Tensor, ...]:
+        """Return the features."""
+        return (full_precision(step.features),)
+
+    def of_rows(self, rows: tuple[Tensor, ...], step: ForwardPass) -> list[Summand]:
+        """Return the weighted penalty of the features."""
+        value = rows[0].abs().sum() if self.kind == "l1_activations" else _lengths(rows[0])
         return [Summand(self.kind, self.weight, value)]
 
 

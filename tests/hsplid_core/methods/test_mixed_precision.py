@@ -81,3 +81,17 @@ def test_a_method_trains_in_half_precision(device: str, dtype: torch.dtype, name
     for parameter, start in zip(model.parameters(), before, strict=True):
         assert parameter.isfinite().all()
         assert not torch.equal(parameter, start)
+
+
+def test_centres_are_means_in_full_precision() -> None:
+    """In bfloat16 the product that sums a class loses all but three digits."""
+    model = tiny_model()
+    objective = build_objective({"hsplid": METHODS["hsplid"]}, SHAPE)
+    features = 5 + 0.003 * torch.randn(BATCH, FEATURES, generator=torch.Generator().manual_seed(0))
+    target = torch.arange(BATCH) % CLASSES
+    with torch.autocast("cpu", torch.bfloat16):
+        objective.after_encode(model, features.bfloat16(), target)
+    centres = objective.state_dict()["terms.hsplid.centres"]
+    for number, centre in enumerate(centres):
+        expected = features.bfloat16().float()[target == number].mean(dim=0)
+        torch.testing.assert_close(centre, expected, rtol=1e-6, atol=0)

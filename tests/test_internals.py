@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from ray import tune
 from ray._private import ray_constants
+from ray._private.node import Node
 from ray._private.runtime_env import packaging
 
 from trainables import internals
@@ -58,6 +59,10 @@ def test_the_private_parts_are_there() -> None:
     assert isinstance(ray_constants.ENABLE_RAY_CLUSTER, bool)
     with internals.loopback_only():
         assert ray_constants.ENABLE_RAY_CLUSTER is False
+    starts = [getattr(Node, name) for name in internals.NEEDLESS]
+    with internals.without_needless_processes():
+        assert not set(starts) & {getattr(Node, name) for name in internals.NEEDLESS}
+    assert [getattr(Node, name) for name in internals.NEEDLESS] == starts
     assert packaging.default_logger.name == internals.PACKAGING_LOGGER
     assert internals.storage_of(tune.Trainable()) is None
 

@@ -26,18 +26,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from captum.attr import (
-    Deconvolution,
-    GuidedBackprop,
-    GuidedGradCam,
-    InputXGradient,
-    IntegratedGradients,
-    LayerAttribution,
-    LayerGradCam,
-    NoiseTunnel,
-    Occlusion,
-    Saliency,
-)
 from torch import Tensor, nn
 
 from hsplid_core.attacks import Model, frozen
@@ -83,10 +71,15 @@ class _Output(nn.Module):
         return logits.softmax(dim=1) if self.output == "softmax" else logits
 
 
+# Captum is imported where it is used: it brings matplotlib.pyplot, half a second that every worker
+# would pay, and few compute attributions.
+
 Attribution = Callable[[_Output, Tensor, Tensor, AttributionSettings], Tensor]
 
 
 def _gradient(model: _Output, image: Tensor, target: Tensor, _: AttributionSettings) -> Tensor:
+    from captum.attr import Saliency
+
     found: Tensor = Saliency(model).attribute(image, target, abs=False)
     return found
 
@@ -94,6 +87,8 @@ def _gradient(model: _Output, image: Tensor, target: Tensor, _: AttributionSetti
 def _gradient_x_input(
     model: _Output, image: Tensor, target: Tensor, _: AttributionSettings
 ) -> Tensor:
+    from captum.attr import InputXGradient
+
     found: Tensor = InputXGradient(model).attribute(image, target)
     return found
 
@@ -117,6 +112,8 @@ def _integrate(
     settings: AttributionSettings,
     baseline: float,
 ) -> Tensor:
+    from captum.attr import IntegratedGradients
+
     found: Tensor = IntegratedGradients(model).attribute(
         image,
         baselines=baseline,
@@ -130,6 +127,8 @@ def _integrate(
 def _smoothgrad(
     model: _Output, image: Tensor, target: Tensor, settings: AttributionSettings
 ) -> Tensor:
+    from captum.attr import NoiseTunnel, Saliency
+
     devices = [image.device] if image.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(settings.seed)
@@ -148,6 +147,8 @@ def _smoothgrad(
 def _guided_backprop(
     model: _Output, image: Tensor, target: Tensor, _: AttributionSettings
 ) -> Tensor:
+    from captum.attr import GuidedBackprop
+
     found: Tensor = GuidedBackprop(_with_relus(model, "guided_backprop")).attribute(image, target)
     return found
 
@@ -155,11 +156,15 @@ def _guided_backprop(
 def _deconvolution(
     model: _Output, image: Tensor, target: Tensor, _: AttributionSettings
 ) -> Tensor:
+    from captum.attr import Deconvolution
+
     found: Tensor = Deconvolution(_with_relus(model, "deconvolution")).attribute(image, target)
     return found
 
 
 def _grad_cam(model: _Output, image: Tensor, target: Tensor, _: AttributionSettings) -> Tensor:
+    from captum.attr import LayerAttribution, LayerGradCam
+
     layer = last_spatial_layer(_module(model, "grad_cam"), image)
     cam = LayerGradCam(model, layer).attribute(image, target, relu_attributions=True)
     found: Tensor = LayerAttribution.interpolate(cam, tuple(image.shape[2:]), "bilinear")
@@ -169,6 +174,8 @@ def _grad_cam(model: _Output, image: Tensor, target: Tensor, _: AttributionSetti
 def _guided_grad_cam(
     model: _Output, image: Tensor, target: Tensor, _: AttributionSettings
 ) -> Tensor:
+    from captum.attr import GuidedGradCam
+
     layer = last_spatial_layer(_with_relus(model, "guided_grad_cam"), image)
     found: Tensor = GuidedGradCam(model, layer).attribute(
         image, target, interpolate_mode="bilinear"
@@ -179,6 +186,8 @@ def _guided_grad_cam(
 def _occlusion(
     model: _Output, image: Tensor, target: Tensor, settings: AttributionSettings
 ) -> Tensor:
+    from captum.attr import Occlusion
+
     channels, height, width = image.shape[1:]
     side = max(1, round(settings.window * min(height, width)))
     step = max(1, side // 2)

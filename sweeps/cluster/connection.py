@@ -20,7 +20,12 @@ from sweeps.cluster.session_folder import session_folder, write_token
 from sweeps.cluster.token import use_token
 from sweeps.spec.cluster_spec import ClusterSpec
 from sweeps.terminal.stop_signals import starting_processes
-from trainables.internals import local_node, loopback_only, own_token
+from trainables.internals import (
+    local_node,
+    loopback_only,
+    own_token,
+    without_needless_processes,
+)
 
 _REACHABLE_S = 5.0
 _PAUSE_S = 2.0
@@ -95,7 +100,7 @@ def _start(cluster: ClusterSpec, folder: Path) -> None:
 
 
 def _start_once(cluster: ClusterSpec, folder: Path) -> None:
-    with watched_start(cluster):
+    with watched_start(cluster), without_needless_processes():
         ray.init(
             "local",  # whatever RAY_ADDRESS says
             num_cpus=cluster.num_cpus,

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces import SWITCH_PREFIX
@@ -67,6 +66,9 @@ def importances(study: optuna.Study, objectives: Sequence[Objective]) -> Importa
 def _assess(
     study: optuna.Study, target: Callable[[FrozenTrial], float] | None
 ) -> Mapping[str, float]:
+    # A second, for scikit-learn, which few commands get to.
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
     with warnings.catch_warnings():
         # That small is better, which _loss sees to; and that there are few trials, told below.
         warnings.simplefilter("ignore", UserWarning)

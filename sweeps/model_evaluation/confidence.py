@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtri, stdtrit  # scipy.stats takes a second to import
 
 Array = NDArray[np.float64]
 
@@ -68,8 +68,8 @@ def spread(
     if len(data) < 2:
         return Spread(n=len(data), mean=mean, sd=None, low=None, high=None)
     quantile = (1 + _CONFIDENCE) / 2
-    of_seeds = float(stats.t.ppf(quantile, len(data) - 1)) ** 2 * float(data.var(ddof=1))
-    half = (of_seeds / len(data) + float(stats.norm.ppf(quantile)) ** 2 * of_images) ** 0.5
+    of_seeds = float(stdtrit(len(data) - 1, quantile)) ** 2 * float(data.var(ddof=1))
+    half = (of_seeds / len(data) + float(ndtri(quantile)) ** 2 * of_images) ** 0.5
     return Spread(
         n=len(data),
         mean=mean,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -39,7 +40,8 @@ _PLURALS: dict[object, str] = {
 }
 
 
-def fields_of(kind: object) -> dict[str, Any]:
+@functools.cache  # each value of a spec is looked up, and types are resolved anew each time
+def fields_of(kind: object) -> Mapping[str, Any]:
     """Return the keys of a section and their types; none where the kind is no section."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return {name: field.annotation for name, field in kind.model_fields.items()}

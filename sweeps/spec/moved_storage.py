@@ -83,9 +83,10 @@ def move_of(folder: Path) -> StorageMove | None:
         ConfigError: Its spec cannot be read.
     """
     file = folder / SPEC_FILE
-    if not file.is_file():
-        return None
-    written = read_mapping(file).get("storage")
+    return _move_from(read_mapping(file).get("storage"), folder) if file.is_file() else None
+
+
+def _move_from(written: object, folder: Path) -> StorageMove | None:
     # What is in a bucket has a full address that stays; what is relative names no other place.
     if not isinstance(written, str) or not Path(written).is_absolute():
         return None
@@ -104,5 +105,5 @@ def read_spec_file(file: Path) -> dict[str, Any]:
     values = read_mapping(file)
     if file.name != SPEC_FILE or not (file.parent / ABOUT_FILE).is_file():
         return values
-    move = move_of(file.parent)
+    move = _move_from(values.get("storage"), file.parent)
     return values if move is None else move.values(values)

@@ -95,4 +95,6 @@ def _region_rule(name: str, image_size: int) -> tuple[bool, str]:
 
 def _rule(path: str, name: str, known: Iterable[str]) -> tuple[bool, str]:
     names = sorted(known)
-    return name in names, f"{path} is {name}: use {' or '.join(names)}{did_you_mean(name, names)}"
+    if name in names:
+        return True, ""
+    return False, f"{path} is {name}: use {' or '.join(names)}{did_you_mean(name, names)}"

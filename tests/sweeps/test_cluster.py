@@ -54,7 +54,13 @@ with connected(ClusterSpec(num_cpus=1)):
         capture_output=True, text=True,
     )
     inside = [str(path.relative_to(session)) for path in session.rglob("plasma_store")]
-print(json.dumps([listening, inside, stranger.stdout, stranger.stderr]))
+    needless = [
+        part
+        for process in here.children(recursive=True)
+        for part in process.cmdline()
+        if part.endswith(("monitor.py", "dashboard.py"))
+    ]
+print(json.dumps([listening, inside, needless, stranger.stdout, stranger.stderr]))
 print(sorted(name for name in os.environ if name.startswith("RAY_AUTH")))
 """
 
@@ -97,11 +103,12 @@ def test_a_cluster_of_this_machine_is_for_its_user_alone(tmp_path: Path) -> None
     finally:
         shutil.rmtree(left)
     *_, told, variables = done.stdout.splitlines()
-    listening, inside, refused, log = json.loads(told)
+    listening, inside, needless, refused, log = json.loads(told)
     assert {"gcs_server", "raylet"} <= {name for name, _ in listening}
     addresses = {ip_address(ip.removeprefix("::ffff:")) for _, ip in listening}
     assert all(address.is_loopback for address in addresses), listening
     assert len(inside) == 1
+    assert needless == []
     denied = ["Permission denied"] * 2 if os.getuid() == 0 else []
     assert refused.splitlines() == [*denied, "AuthenticationError"], log
     assert variables == "[]"

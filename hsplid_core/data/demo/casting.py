@@ -67,8 +67,7 @@ def plan(
 def herd(rng: np.random.Generator) -> dict[str, list[int]]:
     """Rows of the distinct silhouettes of each class, shuffled, to be used up."""
     return {
-        name: [int(row) for row in rng.permutation(distinct_rows(stack))]
-        for name, stack in silhouettes().items()
+        name: [int(row) for row in rng.permutation(distinct_rows(name))] for name in silhouettes()
     }
 
 

@@ -26,16 +26,18 @@ def silhouettes() -> dict[str, NDArray[np.uint8]]:
         return {name: arrays[name] for name in sorted(arrays.files)}
 
 
-def distinct_rows(stack: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Find the silhouettes that are no copy of an earlier one.
+@cache
+def distinct_rows(class_name: str) -> NDArray[np.int64]:
+    """Find the silhouettes of a class that are no copy of an earlier one.
 
     Args:
-        stack: Alphas, uint8, [N, 28, 28].
+        class_name: A key of :func:`silhouettes`.
 
     Returns:
         Their rows in ascending order, int64, [M].
     """
     # Whole numbers below 2^53: exact in any order of summation, so equal on every machine.
+    stack = silhouettes()[class_name]
     flat = stack.reshape(len(stack), -1).astype(np.float64)
     norms = (flat**2).sum(axis=1)
     distance = norms[:, None] + norms[None, :] - 2 * flat @ flat.T

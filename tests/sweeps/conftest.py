@@ -49,7 +49,7 @@ def sweep(tmp_path: Path, small_coco: Path, ray_address: str) -> Iterator[Sweep]
 @pytest.fixture
 def lone_sweep(tmp_path: Path, small_coco: Path) -> Iterator[Sweep]:
     """A sweep in a folder of its own, which starts a Ray of its own each time that it runs."""
-    with written_sweep(tmp_path, small_coco, num_cpus=2) as made:
+    with written_sweep(tmp_path, small_coco, num_cpus=1) as made:
         yield made
 
 

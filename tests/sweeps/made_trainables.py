@@ -1,4 +1,4 @@
-"""Trainables that the engine's tests run; they import little, as workers wait for it."""
+"""Trainables that the engine's tests run: real trials, with something happening to them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from unittest import mock
 
 import ray
 import torch
-from ray import tune
 
-from trainables.config import TrialConfig
-from trainables.result_keys import ENDED, METRICS, TRIAL_SECONDS
+from trainables.result_keys import METRICS
 from trainables.trainable import SweepTrainable
 
 TOTAL_MIB, PEAK_MIB = 24_000.0, 9_000.0
@@ -48,42 +46,6 @@ class OnCountedGpu(SweepTrainable):
         seen = {"fraction": fraction, "threads": torch.get_num_threads()}
         (gpu,) = ray.get_gpu_ids()
         return {**result, METRICS: {**result[METRICS], **seen, "gpu": gpu}}
-
-
-CURVES = (0.5, 0.6, 0.7, 0.4, 0.65, 0.45)
-
-
-class Flat(tune.Trainable):
-    """A trial that is as good after its first epoch as after its last."""
-
-    base: ClassVar[TrialConfig]
-
-    def setup(self, config: dict[str, Any]) -> None:
-        self._number = config["assignment"]["number"]
-        self._epochs = self.base.training.epochs
-        self._epoch = 0
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.setup(new_config)
-        return True
-
-    def step(self) -> dict[str, Any]:
-        self._epoch += 1
-        accuracy = CURVES[self._number]
-        metrics = {
-            "epoch": self._epoch,
-            "val/accuracy": accuracy,
-            "train/loss": 1 - accuracy,
-            "pid": os.getpid(),
-        }
-        result = {METRICS: metrics, TRIAL_SECONDS: 0.0}
-        return result | ({"done": True, ENDED: True} if self._epoch == self._epochs else {})
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        (Path(checkpoint_dir) / "nothing").touch()
-
-    def load_checkpoint(self, checkpoint: object) -> None:
-        pass
 
 
 class Killed(SweepTrainable):

@@ -30,6 +30,16 @@ QUICK_TO_NOTICE = {
     "RAY_health_check_failure_threshold": "3",
 }
 _ENVIRONMENT = {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
+# ray start without what serves people only, seven seconds of CPU for a head: all of it runs in the
+# cluster of tests/docker.
+_START = """\
+from ray._private.node import Node
+from ray.scripts.scripts import main
+from trainables.internals import without_needless_processes
+Node.start_ray_client_server = lambda node: None
+with without_needless_processes():
+    main()
+"""
 _OPTIONS = (
     "--node-ip-address=127.0.0.1",
     "--object-store-memory=80000000",
@@ -70,7 +80,6 @@ class RayNodes:
         head = self._start(
             "--head",
             f"--port={self.port}",
-            f"--ray-client-server-port={free_port()}",
             f"--temp-dir={self.folder}",
             "--include-dashboard=false",
             **environment,
@@ -96,7 +105,7 @@ class RayNodes:
         return self._start(f"--address={self.address}", prefix=prefix, **environment)
 
     def _start(self, *arguments: str, prefix: Sequence[str] = (), **environment: str) -> Node:
-        command = [*prefix, sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+        command = [*prefix, sys.executable, "-c", _START, "start", "--block"]
         command += [f"--num-cpus={self.cpus}", f"--num-gpus={self.gpus}", *_OPTIONS, *arguments]
         node = subprocess.Popen(
             command,

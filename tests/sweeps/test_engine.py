@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,7 +9,6 @@ import pytest
 from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
 
-from sweeps.study.study import SweepBusyError, sole_driver
 from tests.sweeps.whole_sweep import Sweep, check_tracked
 
 FAULTY = "tests.faults:FaultyConfig"
@@ -112,6 +109,7 @@ def test_multi_objective_early_stopping(sweep: Sweep) -> None:
             "scheduler": "mo_asha",
             "reduction_factor": 2,
         },
+        resources={"max_concurrent": 2},
         trials=7,
     )
     code, output = sweep.run()
@@ -144,45 +142,6 @@ def test_multi_objective_early_stopping(sweep: Sweep) -> None:
         int(r.data.tags["sweep.trial"]): r for r in sweep.runs() if "sweep.trial" in r.data.tags
     }
     assert runs[stopped[0].number].data.tags["sweep.state"] == "stopped"
-
-
-def test_stopped_and_killed_and_still_each_trial_once(sweep: Sweep) -> None:
-    sweep.write(
-        training={"epochs": 12, "batch_size": 8}, resources={"max_concurrent": 1}, trials=2
-    )
-    process = sweep.start("cluster.address=null", "cluster.num_cpus=1")
-    sweep.wait_for_checkpoint(0, process)
-
-    # A second driver is refused while the first one runs.
-    with (
-        pytest.raises(SweepBusyError, match="is in use: another process runs this sweep"),
-        sole_driver(sweep.folder / "runs" / "tiny"),
-    ):
-        pass
-
-    # Ctrl-C, which Ray's processes get too, as the driver started them.
-    os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=180)
-    assert process.returncode == 130, output
-    assert "the same command goes on" in output
-    assert "Traceback" not in output
-    assert sweep.trials()[0].state == TrialState.RUNNING
-
-    # kill -9 of the driver in the middle of the second trial.
-    process = sweep.start()
-    sweep.wait_for_checkpoint(1, process)
-    process.kill()
-    process.communicate()
-    before = sweep.trials()
-    assert [trial.state for trial in before] == [TrialState.COMPLETE, TrialState.RUNNING]
-
-    code, output = sweep.run()
-    assert code == 0, output
-    after = sweep.trials()
-    assert [trial.state for trial in after] == [TrialState.COMPLETE] * 2
-    assert after[0].values == before[0].values
-    assert after[0].datetime_complete == before[0].datetime_complete
-    check_tracked(sweep, trials=2, epochs=12)
 
 
 def test_what_does_not_fit_is_told_in_one_line(sweep: Sweep) -> None:

@@ -149,6 +149,7 @@ training: {epochs: 1, batch_size: 64}
 evaluation: {region: full, epsilons_255: [2], steps: 1, max_images: 8}
 search: {space: "my_methods:space"}
 trials: 2
+resources: {max_concurrent: 1}
 """
 
 

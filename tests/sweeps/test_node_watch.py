@@ -54,9 +54,9 @@ def kill(driver: int, name: str) -> None:
     found.send_signal(signal.SIGKILL)
 
 
-def test_a_ray_of_this_machine_is_started_once_more(lone_sweep: Sweep) -> None:
-    gate = gated(lone_sweep)
-    process = lone_sweep.start()
+def test_a_ray_of_this_machine_is_started_once_more(sweep: Sweep) -> None:
+    gate = gated(sweep)
+    process = sweep.start("cluster.address=null", "cluster.num_cpus=1")
     wait_until(lambda: gate.waiting(0, 1) is not None)
     first = gate.waiting(0, 1)
     kill(process.pid, "raylet")
@@ -73,14 +73,14 @@ def test_a_ray_of_this_machine_is_started_once_more(lone_sweep: Sweep) -> None:
     )
     assert lines[-1].startswith("error: Ray on this machine is lost: ")
     assert lines[-1].endswith("The same command goes on from the last epochs")
-    assert {run.info.status for run in lone_sweep.runs()} == {"KILLED"}
+    assert {run.info.status for run in sweep.runs()} == {"KILLED"}
 
     gate.open_until(EPOCHS)
-    code, output = lone_sweep.run()
+    code, output = sweep.run()  # on another Ray
     assert code == 0, output
-    assert [trial.state for trial in lone_sweep.trials()] == [TrialState.COMPLETE]
+    assert [trial.state for trial in sweep.trials()] == [TrialState.COMPLETE]
     assert list(gate.begun(0).values()) == [[0, 1], [1], [1, 2]]
-    check_tracked(lone_sweep, trials=1, epochs=EPOCHS)
+    check_tracked(sweep, trials=1, epochs=EPOCHS)
 
 
 def test_a_command_that_ray_ends_while_it_starts_is_told_of() -> None:

@@ -317,9 +317,7 @@ def test_the_server_dies_and_then_the_driver_and_still_each_step_is_there_once(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sweep.write(
-        training={"epochs": EPOCHS, "batch_size": 8}, resources={"max_concurrent": 1}, trials=2
-    )
+    sweep.write(training={"epochs": EPOCHS, "batch_size": 8}, trials=2)
     folder = sweep.folder / "runs" / "tiny"
     names = ["tiny", f"storage={sweep.folder / 'runs'}"]
     driver = sweep.start(f"tracking.uri={server.uri}")

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
+from sweeps.study.study import SweepBusyError, sole_driver
 from tests.sweeps.whole_sweep import Sweep, check_tracked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,32 +138,57 @@ def test_a_lost_terminal_ends_a_command_in_order(tmp_path: Path) -> None:
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("default")
-def test_a_sweep_that_is_told_to_end_goes_on(lone_sweep: Sweep) -> None:
-    lone_sweep.write(training={"epochs": 8, "batch_size": 8}, trials=2)
-    process = lone_sweep.start()
-    lone_sweep.wait_for_checkpoint(0, process)
+def test_a_sweep_goes_on_whatever_ended_it(sweep: Sweep) -> None:
+    sweep.write(training={"epochs": 12, "batch_size": 8}, trials=2)
+    with_own_ray = ("cluster.address=null", "cluster.num_cpus=1")
+    process = sweep.start(*with_own_ray)
+    sweep.wait_for_checkpoint(0, process)
+    # A second driver is refused while the first one runs.
+    with (
+        pytest.raises(SweepBusyError, match="is in use: another process runs this sweep"),
+        sole_driver(sweep.folder / "runs" / "tiny"),
+    ):
+        pass
+    # Ctrl-C, which Ray's processes get too, as the driver started them.
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 130, output
+    assert SAYS.strip() in output
+    assert "Traceback" not in output
+    assert sweep.trials()[0].state == TrialState.RUNNING
+
+    process = sweep.start(*with_own_ray)
+    sweep.wait_for_checkpoint(0, process, of_earlier_runs=1)
     # As a service manager does it: all processes, Ray's too.
     os.killpg(process.pid, signal.SIGTERM)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 143, output
+    ended_in_order(process, 143)
+    assert {run.info.status for run in sweep.runs()} == {"KILLED"}
+
+    process = sweep.start()
+    sweep.wait_for_checkpoint(0, process, of_earlier_runs=2)
+    process.send_signal(signal.SIGHUP)
+    ended_in_order(process, 129)
+
+    # kill -9 in the middle of the second trial.
+    process = sweep.start()
+    sweep.wait_for_checkpoint(1, process, of_earlier_runs=3)
+    process.kill()
+    process.communicate()
+    before = sweep.trials()
+    assert [trial.state for trial in before] == [TrialState.COMPLETE, TrialState.RUNNING]
+
+    code, output = sweep.run()
+    assert code == 0, output
+    after = sweep.trials()
+    assert [trial.state for trial in after] == [TrialState.COMPLETE] * 2
+    assert after[0].values == before[0].values
+    assert after[0].datetime_complete == before[0].datetime_complete
+    check_tracked(sweep, trials=2, epochs=12)
+
+
+def ended_in_order(process: subprocess.Popen[str], code: int) -> None:
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == code, output
     assert output.splitlines()[-1] == SAYS.strip()
     assert "Traceback" not in output
     assert "***" not in output
-    assert {run.info.status for run in lone_sweep.runs()} == {"KILLED"}
-
-    process = lone_sweep.start()
-    ours = {number: len(lone_sweep.checkpoints(number)) for number in range(2)}
-    deadline = time.monotonic() + 200
-    while {number: len(lone_sweep.checkpoints(number)) for number in range(2)} == ours:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.send_signal(signal.SIGHUP)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 129, output
-    assert output.splitlines()[-1] == SAYS.strip()
-    assert "Traceback" not in output
-
-    code, output = lone_sweep.run()
-    assert code == 0, output
-    assert [trial.state for trial in lone_sweep.trials()] == [TrialState.COMPLETE] * 2
-    check_tracked(lone_sweep, trials=2, epochs=8)

@@ -20,7 +20,8 @@ from sweeps.spec.cluster_spec import ClusterSpec
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.study.study import open_study
 from sweeps.trials.from_study import records_of
-from tests.sweeps.made_trainables import CURVES, TOTAL_MIB, Flat, Killed, OnCountedGpu
+from tests.sweeps.flat_trainable import CURVES, Flat
+from tests.sweeps.made_trainables import TOTAL_MIB, Killed, OnCountedGpu
 
 pytestmark = [
     pytest.mark.cluster,

@@ -44,8 +44,8 @@ class Sweep:
             "evaluation": {"epsilons_255": [2], "steps": 2, "max_images": 16},
             "search": {"space": "hsplid", "startup_trials": 2},
             "trials": 3,
-            # Two at a time, whatever the cluster has.
-            "resources": {"cpu": 1, "max_concurrent": 2},
+            # One at a time: each further one is a process that imports torch and Ray.
+            "resources": {"cpu": 1, "max_concurrent": 1},
             "cluster": dict(self.cluster),
             **changes,
         }
@@ -98,11 +98,22 @@ class Sweep:
         pattern = f"runs/{name}/ray/*/trial_{number:05d}/checkpoint_*/state.pt"
         return list(self.folder.glob(pattern))
 
-    def wait_for_checkpoint(self, number: int, process: subprocess.Popen[str]) -> None:
-        """Wait until a trial has a whole checkpoint; looks at files only, as the driver writes."""
-        pattern = f"tiny/ray/*/trial_{number:05d}/checkpoint_*/state.pt.sha256"
+    def wait_for_checkpoint(
+        self, number: int, process: subprocess.Popen[str], *, of_earlier_runs: int = 0
+    ) -> None:
+        """Wait until a trial has a whole checkpoint; looks at files only, as the driver writes.
+
+        Args:
+            number: The trial's.
+            process: The driver, which has to live meanwhile.
+            of_earlier_runs: Runs of the sweep whose checkpoints do not count.
+        """
+        pattern = f"trial_{number:05d}/checkpoint_*/state.pt.sha256"
         deadline = time.monotonic() + 300
-        while not list((self.folder / "runs").glob(pattern)):
+        while not any(
+            list(run.glob(pattern))
+            for run in sorted(self.folder.glob("runs/tiny/ray/*"))[of_earlier_runs:]
+        ):
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline, "the sweep does not get there"
             time.sleep(0.3)

@@ -200,12 +200,13 @@ def initial_model(config: TrialConfig, images: ImageSet) -> MaskedClassifier:
 
 
 def _statistics(data: DataConfig, images: ImageSet, front: FrequencyFilter | None) -> Statistics:
-    """Find means and deviations: those that are said, measured behind a filter, or the data's."""
+    """Find means and deviations: measured behind a filter that loses frequencies, else as said."""
+    if front is not None and front.kind != "flip":
+        return filtered_statistics(images, front)
     if data.normalise is not None:
-        return parse_normalisation(data.normalise, images.image_shape[0])
-    if front is None or front.kind == "flip":
-        return images.mean, images.std
-    return filtered_statistics(images, front)
+        channels = images.image_shape[0]
+        return parse_normalisation(data.normalise, channels, field="data.normalise")
+    return images.mean, images.std
 
 
 def _front(data: DataConfig, images: ImageSet) -> FrequencyFilter | None:

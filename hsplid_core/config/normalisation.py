@@ -18,12 +18,15 @@ NORMALISATIONS: dict[str, Statistics] = {
 """What has a name; a single number counts for every channel."""
 
 
-def parse_normalisation(text: str, channels: int | None = None) -> Statistics:
+def parse_normalisation(
+    text: str, channels: int | None = None, *, field: str = "normalise"
+) -> Statistics:
     """Read a normalisation.
 
     Args:
         text: A name of `NORMALISATIONS`, or MEANS/DEVIATIONS such as ``0.5,0.5,0.5/0.2,0.2,0.2``.
         channels: How many channels there are; None where that is not known yet.
+        field: Where the text stands, for errors.
 
     Returns:
         Mean and deviation of each channel.
@@ -38,7 +41,7 @@ def parse_normalisation(text: str, channels: int | None = None) -> Statistics:
             mean, std = (tuple(map(float, half.split(","))) for half in text.split("/"))
         except ValueError:
             raise ConfigError(
-                f"normalise is {text}: use {', '.join(NORMALISATIONS)}, or MEANS/DEVIATIONS such "
+                f"{field} is {text}: use {', '.join(NORMALISATIONS)}, or MEANS/DEVIATIONS such "
                 "as 0.5,0.5,0.5/0.2,0.2,0.2"
             ) from None
     if channels is not None:
@@ -47,7 +50,7 @@ def parse_normalisation(text: str, channels: int | None = None) -> Statistics:
     fits = len(mean) == len(std) == n_channels
     if not fits or not all(map(math.isfinite, mean)) or not 0 < min(std) <= max(std) < math.inf:
         raise ConfigError(
-            f"normalise is {text}: give a mean and a deviation above 0 for each of {n_channels} "
+            f"{field} is {text}: give a mean and a deviation above 0 for each of {n_channels} "
             "channels"
         )
     return mean, std

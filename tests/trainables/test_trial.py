@@ -132,7 +132,9 @@ def test_training_images_are_cut_at_random(data: DataConfig) -> None:
 
 def test_a_normalisation_must_fit_the_channels(data: DataConfig) -> None:
     two = dataclasses.replace(data, normalise="0.4,0.3/0.2,0.2")
-    with pytest.raises(ConfigError, match="deviation above 0 for each of 3 channels"):
+    with pytest.raises(
+        ConfigError, match=r"^data\.normalise is .*deviation above 0 for each of 3 channels"
+    ):
         Trial(tiny_trial(two))
 
 

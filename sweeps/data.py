@@ -23,7 +23,7 @@ fetch and build go on where they were stopped. Settings:
   check  root=FOLDER workers=CORES
   build  root=FOLDER cache_dir=runs/cache image_size=224 workers=CORES
 check and build take the fields of a sweep's section data that say how files are read:
-  classes=[CLASS, CLASS]
+  classes=[CLASS, CLASS] mask_values=[VALUE, FIRST-LAST]
 """
 COMMANDS = ("list", "fetch", "check", "build")
 

@@ -144,6 +144,7 @@ def _run(arguments: argparse.Namespace) -> int:
         is_demo=context.is_demo,
         interrupted=outcome.interrupted,
         ended_by=outcome.ended_by,
+        masks=context.masks,
     )
     return stopped_exit_code() if outcome.interrupted else 0
 

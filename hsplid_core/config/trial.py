@@ -19,6 +19,7 @@ from hsplid_core.config.analyses import (
     SinglePixelConfig,
 )
 from hsplid_core.config.augmentation import AugmentationConfig
+from hsplid_core.config.mask_values import MaskValues, mask_values_rule
 from hsplid_core.config.normalisation import normalisation_rule
 from hsplid_core.config.rules import (
     MOST_EPOCHS,
@@ -64,6 +65,11 @@ class DataConfig(Section):
         classes: Classes that the images are of, in the order of their labels; None takes all.
         share: Share of each class's training images that is used, in training and validation;
             the test images stay. H-SPLID tunes on 0.3.
+        mask_values: Which values of the mask files of a ``folder`` are the object: levels or
+            palette indices (``1``), ranges (``128-255``), colours (``'#800000'``), or ``alpha``;
+            None where the masks tell.
+        duplicates: Whether training images stay that equal a test image, or a training image of
+            another label (keep), or are left out, as are repetitions of one label (drop).
         cache_dir: Folder of the Arrow caches; None puts it into the sweep's storage.
         node_cache: Folder on the own disk of whatever machine runs a trial, to which the caches
             are copied once for all its trials; may have variables of that machine's environment,
@@ -86,6 +92,8 @@ class DataConfig(Section):
     split: Literal["own", "larger_test", "published"] = "own"
     classes: tuple[str, ...] | None = None
     share: float = 1.0
+    mask_values: MaskValues | None = None
+    duplicates: Literal["keep", "drop"] = "keep"
     cache_dir: Path | None = None
     node_cache: Path | None = None
     pixel: PixelConfig | None = None
@@ -130,6 +138,7 @@ class DataConfig(Section):
                     f"classes is {list(self.classes or ())}: name two or more different classes, "
                     "or null for all",
                 ),
+                mask_values_rule(self.mask_values),
                 (0 < self.share <= 1, f"share is {self.share}: use a share in (0, 1]"),
                 (
                     self.transform in ("none", "flip") or 1 <= self.bandwidth <= self.image_size,

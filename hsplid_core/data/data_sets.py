@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from hsplid_core.config import DataConfig
@@ -29,6 +30,7 @@ from hsplid_core.data.demo.cub import write_cub
 from hsplid_core.data.demo.digits import write_digits
 from hsplid_core.data.demo.isic2017 import write_isic2017
 from hsplid_core.data.demo.stand_in import Demo, StandIn
+from hsplid_core.data.duplicates import training_without_equals
 from hsplid_core.data.planted_pixel import PlantedPixels
 from hsplid_core.data.readers.cifar10 import cifar10
 from hsplid_core.data.readers.cmnist import concatenated_mnist
@@ -50,7 +52,7 @@ from hsplid_core.data.splits import (
     share_of_each_class,
     stratified_split,
 )
-from hsplid_core.errors import ConfigError, did_you_mean
+from hsplid_core.errors import ConfigError, DataError, did_you_mean
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -225,8 +227,8 @@ DATA_SETS: dict[str, DataSet] = {
     ),
     "folder": DataSet(
         summary="any folder of class folders, with masks in a parallel folder or without",
-        training=lambda root, data: image_folder(root, "train", data.image_size),
-        testing=lambda root, data: image_folder(root, "test", data.image_size),
+        training=lambda root, data: image_folder(root, "train", data.image_size, data.mask_values),
+        testing=lambda root, data: image_folder(root, "test", data.image_size, data.mask_values),
         demo=StandIn(name="folder", write=write_folder, n_classes=4, n_train=400, n_test=120),
     ),
 }
@@ -257,6 +259,7 @@ def load(data: DataConfig, split: Split) -> ImageSet:
             f"data set {data.name} has images to test on only, there is no split {split!r}: train "
             "on another data set and evaluate on this one"
         )
+    check_reading(data.name, data)
     if data.cache_dir is None:
         raise ConfigError("data.cache_dir is null: name a folder for the Arrow caches")
     root = entry.demo(data.cache_dir, data.image_size) if data.root is None else data.root
@@ -273,10 +276,29 @@ def load(data: DataConfig, split: Split) -> ImageSet:
             every.labels, data.val_fraction, data.split_seed, every.class_names
         )
     # Split before anything is left out: what is held out from a part is held out from the whole.
-    images = _of_classes(every.select(parts[SPLITS.index(split)]), data.classes)
+    rows = parts[SPLITS.index(split)]
+    if data.duplicates == "drop" and split != "test":
+        test = every.select(parts[-1]) if published else _cached(entry.testing(root, data), data)
+        training = torch.cat(parts[:2])
+        unequal = training_without_equals(every.select(training), test, data.cache_dir)
+        rows = rows[torch.isin(rows, training[unequal])]
+    images = _of_classes(every.select(rows), data.classes)
     if data.share < 1 and split != "test":
         images = images.select(share_of_each_class(images.labels, data.share, data.split_seed))
     return _planted(images, data.pixel, stream=0)
+
+
+def check_reading(name: str, data: DataConfig) -> None:
+    """Refuse a way of reading that a data set does not know.
+
+    Raises:
+        ConfigError: `mask_values` is for another data set than a folder.
+    """
+    if data.mask_values is not None and name != "folder":
+        raise ConfigError(
+            f"data.mask_values is {list(data.mask_values)}: the masks of {name} have values of "
+            "their own, only those of data.name=folder need it"
+        )
 
 
 def prepare(data: DataConfig) -> dict[Split, ImageSet]:
@@ -293,7 +315,15 @@ def prepare(data: DataConfig) -> dict[Split, ImageSet]:
         DataError: As in `load`.
     """
     here = dataclasses.replace(data, node_cache=None)
-    return {split: load(here, split) for split in _entry(data.name).splits}
+    splits = {split: load(here, split) for split in _entry(data.name).splits}
+    for split, images in splits.items():
+        coverage = images.coverage() if data.mask_values is None else None
+        if coverage is not None and coverage.is_nearly_nothing:
+            raise DataError(
+                f"the masks of {data.name}, split {split}, must tell object from background, got "
+                f"nearly all empty or full: {coverage}"
+            )
+    return splits
 
 
 def _of_classes(images: ImageSet, classes: tuple[str, ...] | None) -> ImageSet:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +16,8 @@ from rich.table import Table
 
 from hsplid_core.config import DataConfig
 from hsplid_core.data import DATA_SETS, DataSet, Source, build_or_open
-from hsplid_core.data.check_files import check_sources
+from hsplid_core.data.check_files import Finding, check_sources
+from hsplid_core.data.data_sets import check_reading
 from hsplid_core.data.fetching import RECIPES, Recipe, Step, fetch
 from hsplid_core.data.workers import Workers
 from hsplid_core.errors import ConfigError, DataError
@@ -95,6 +97,8 @@ def _row(name: str, entry: DataSet, root: Path) -> _Row:
 
 
 def _openers(names: Sequence[str], root: Path, data: DataConfig) -> list[Opener]:
+    for name in names:
+        check_reading(name, data)
     entries = [DATA_SETS[name] for name in names]
     return [
         partial(opener, root, data)
@@ -174,10 +178,17 @@ def _check(name: str, names: Sequence[str], settings: Settings, *, as_json: bool
     else:
         sys.stdout.writelines(f"{finding.kind}: {finding.text}\n" for finding in report.findings)
         sys.stdout.writelines(f"note: {note}\n" for note in report.notes)
-        count = len(report.findings)
-        findings = "1 finding" if count == 1 else f"{count or 'no'} findings"
-        sys.stdout.write(f"{name} in {root}: {findings}\n")
+        sys.stdout.write(f"{name} in {root}: {_counted(report.findings)}\n")
     return 1 if report.findings else 0
+
+
+def _counted(findings: Sequence[Finding]) -> str:
+    """Count findings, by kind where there are several."""
+    if len(findings) < 2:
+        return "1 finding" if findings else "no findings"
+    kinds = Counter(finding.kind for finding in findings)
+    each = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return f"{len(findings)} findings ({each})"
 
 
 def _existing(name: str, settings: Settings) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -59,6 +60,12 @@ class SweepContext:
     def is_demo(self) -> bool:
         """Whether the images are the embedded stand-in."""
         return self.images["train"].is_demo
+
+    @cached_property
+    def masks(self) -> str | None:
+        """How much of the training images' masks is object, in words; None without masks."""
+        coverage = self.images["train"].coverage()
+        return None if coverage is None else str(coverage)
 
     @property
     def tracking_uri(self) -> str:

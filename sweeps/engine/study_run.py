@@ -43,7 +43,7 @@ from sweeps.study.sweep_info import SweepInfo, write_info
 from sweeps.terminal.progress import ProgressView
 from sweeps.terminal.stop_signals import is_hurried, last_words, stopped_by
 from sweeps.tracking import MlflowTracker
-from sweeps.tracking.names import DATA_DEMO, DATA_KEY, DATA_SPLIT
+from sweeps.tracking.names import DATA_DEMO, DATA_KEY, DATA_MASKS, DATA_SPLIT
 from sweeps.trials.attributes import SWEEP_ID
 from sweeps.trials.checkpoint_files import checkpoints_of
 from sweeps.trials.from_study import records_of
@@ -222,8 +222,13 @@ def _tracker(context: SweepContext, study: optuna.Study) -> MlflowTracker:
             DATA_KEY: context.images["train"].key,
             **{DATA_SPLIT.format(name): part.rows_hash() for name, part in context.images.items()},
             DATA_DEMO: str(context.is_demo).lower(),
+            **_masks(context),
         },
     )
+
+
+def _masks(context: SweepContext) -> dict[str, str]:
+    return {} if context.masks is None else {DATA_MASKS: context.masks}
 
 
 def _info(context: SweepContext) -> SweepInfo:
@@ -235,6 +240,6 @@ def _info(context: SweepContext) -> SweepInfo:
         weights=context.weights,
         baseline=context.baseline,
         tracking_uri=context.tracking_uri,
-        tags=provenance_tags(),
+        tags={**provenance_tags(), **_masks(context)},
         is_pretraining=context.is_pretraining,
     )

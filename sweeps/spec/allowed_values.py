@@ -36,6 +36,7 @@ _WORDS: dict[object, str] = {
 _PLURALS: dict[object, str] = {
     float: "numbers",
     str: "texts",
+    int | str: "numbers and texts",
     tuple[float, float]: "pairs of numbers",
 }
 

@@ -26,6 +26,7 @@ def print_closing_lines(
     is_demo: bool,
     interrupted: bool,
     ended_by: str | None = None,
+    masks: str | None = None,
 ) -> None:
     """Print how a run of a sweep ended.
 
@@ -39,6 +40,7 @@ def print_closing_lines(
         is_demo: Whether the images are the stand-in.
         interrupted: Whether the user stopped before all trials ran.
         ended_by: What of the budget ended the sweep before that; None where nothing did.
+        masks: How much of the masks is object; None without masks.
     """
     console.print(pareto_table(records, objectives, start=start))
     shortfall = shortfall_text(records, objectives, start)
@@ -47,6 +49,8 @@ def print_closing_lines(
     if ended_by is not None:
         told = f"Budget  {ended_by}; raise it, and the same command goes on"
         console.print(told, soft_wrap=True, markup=False, highlight=False)
+    if masks is not None:
+        console.print(f"Masks   {masks}", soft_wrap=True, markup=False, highlight=False)
     if is_demo:
         console.print("Demo data: these figures say nothing about the real data set.")
     console.print(f"Report  {folder / REPORT_FILE}", soft_wrap=True)

@@ -88,7 +88,10 @@ def test_fetch_check_and_build_coco(capsys: pytest.CaptureFixture[str], server: 
     assert "downloading annotations_trainval2017.zip" in err
     assert "downloading animal images: 24 of 24" in err
     code, out, _ = told(capsys, "check", "coco_animals")
-    assert (code, out) == (0, "coco_animals in data/coco_animals: no findings\n")
+    assert code == 0
+    *notes, last = out.splitlines()
+    assert last == "coco_animals in data/coco_animals: no findings"
+    assert all(re.search(r"the object covers [12]\d\.\d% of the pixels$", note) for note in notes)
     code, result = parsed(capsys, "build", "coco_animals", "image_size=24", "cache_dir=cache")
     assert code == 0
     assert [cache["source"] for cache in result["caches"]] == [
@@ -157,10 +160,11 @@ def test_findings_are_listed_and_make_the_exit_code(
     code, out, _ = told(capsys, "check", "isic2017", f"root={root}")
     assert code == 1
     lines = out.splitlines()
-    assert [line.split(":")[0] for line in lines[:-1]] == ["damaged", "missing", "foreign"]
+    assert [line.split(":")[0] for line in lines[:3]] == ["damaged", "missing", "foreign"]
+    assert all(line.startswith("note: isic2017-") for line in lines[3:-1])
     assert str(image) in lines[0]
     assert str(mask) in lines[1]
-    assert lines[-1] == f"isic2017 in {root}: 3 findings"
+    assert lines[-1] == f"isic2017 in {root}: 3 findings (1 damaged, 1 missing, 1 foreign)"
     code, result = parsed(capsys, "check", "isic2017", f"root={root}", "workers=3")
     assert code == 1
     assert [finding["kind"] for finding in result["findings"]] == ["damaged", "missing", "foreign"]

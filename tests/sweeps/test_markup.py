@@ -66,8 +66,10 @@ def test_paths_and_reasons_in_the_closing_lines_are_whole(
         is_demo=True,
         interrupted=True,
         start=None,
+        masks="the object covers 12.5% of the pixels",
     )
     text = capsys.readouterr().out
+    assert "Masks   the object covers 12.5% of the pixels\n" in text
     assert f"Report  {folder}/report.html\n" in text
     assert f"MLflow  python -m sweeps.ui {folder}\n" in text
     assert f"1 failed (trial 2): {MARKUP}" in text

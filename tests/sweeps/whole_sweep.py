@@ -151,6 +151,7 @@ def check_tracked(sweep: Sweep, trials: int, epochs: int) -> None:
     assert len(parents) == 1
     children = [run for run in runs if run not in parents]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parents[0].info.run_id}
+    assert parents[0].data.tags["data.masks"].startswith("the object covers ")
     splits = {parents[0].data.tags[f"data.split.{name}"] for name in ("train", "val", "test")}
     assert len(splits) == 3
     numbers = sorted(int(run.data.tags["sweep.trial"]) for run in children)

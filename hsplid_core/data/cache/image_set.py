@@ -14,6 +14,7 @@ from hsplid_core.data.batch import Batch
 from hsplid_core.data.cache.checksums import open_verified
 from hsplid_core.data.cache.file_format import CacheFile, InvalidCacheError, open_cache
 from hsplid_core.data.cache.prefetching import GatheredRows, gather_ahead, gather_in_turn
+from hsplid_core.data.coverage import Coverage
 from hsplid_core.data.crops import centre_crop
 from hsplid_core.errors import ConfigError, DataError, did_you_mean
 
@@ -136,6 +137,19 @@ class ImageSet:
         every = [name for chunk in self._cache.ids for name in chunk.to_pylist()]
         rows = range(len(every)) if self._rows is None else self._rows.tolist()
         return tuple(every[row] for row in rows)
+
+    def coverage(self) -> Coverage | None:
+        """How much of the masks in the file is object; None without. Reads all of them."""
+        masks = self._cache.masks
+        if masks is None:
+            return None
+        least = 128 if self.soft_masks else 1
+        rows = torch.arange(len(self)) if self._rows is None else self._rows
+        shares = [
+            (masks.gather(part, torch.device("cpu")) >= least).double().mean(dim=(1, 2, 3))
+            for part in torch.split(rows, 256)
+        ]
+        return Coverage.of(torch.cat(shares).numpy())
 
     def rows_hash(self) -> str:
         """Hash of which images these are, by their names; the same at every image size."""

@@ -19,13 +19,13 @@ from typing import Literal
 from hsplid_core.data.readers.file_lists import (
     Contents,
     Entry,
-    class_folders,
     inner_folder,
     must_exist,
     pictures_in,
 )
 from hsplid_core.data.readers.image_files import ListedImages
 from hsplid_core.data.readers.imagenet_classes import wordnet_ids
+from hsplid_core.data.readers.walk import folders_in
 from hsplid_core.errors import DataError
 
 FOLDER = "LAION-final"
@@ -50,7 +50,7 @@ def counter_animal(root: Path, group: Group, image_size: int) -> ListedImages:
     """
     must_exist([root], "CounterAnimal", _LAYOUT)
     base = inner_folder(root, FOLDER)
-    if not class_folders(base):
+    if not folders_in(base):
         must_exist([base / FOLDER], "CounterAnimal", _LAYOUT)
     return ListedImages(
         data_set="counter_animal",
@@ -63,14 +63,14 @@ def counter_animal(root: Path, group: Group, image_size: int) -> ListedImages:
 
 
 def _list(base: Path, group: Group) -> Contents:
-    folders = {_number(folder): folder for folder in class_folders(base)}
+    folders = {_number(folder): folder for folder in folders_in(base)}
     entries: list[Entry] = []
     others: set[Path] = set()
     for label, number in enumerate(sorted(folders)):
         pictures = {
             name: [
                 picture
-                for folder in class_folders(folders[number])
+                for folder in folders_in(folders[number])
                 if folder.name.startswith(f"{name}-")
                 for picture in pictures_in(folder)
             ]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from hsplid_core.data.readers.pictures import SUFFIXES
-from hsplid_core.errors import DataError
+from hsplid_core.data.readers.spelling import readable, spelt
+from hsplid_core.data.readers.walk import folders_in, walk
+from hsplid_core.errors import DataError, did_you_mean
 
 
 class Box(NamedTuple):
@@ -45,11 +48,16 @@ class Contents(NamedTuple):
         class_names: Names in the order of the labels.
         entries: The pictures, always in the same order.
         others: Files of the same folders that belong to other parts of the data set.
+        siblings: Pictures of the other parts: what is white and what is the object is decided by
+            all pictures and masks of a data set, so that it is the same in training and test.
+        notes: What is worth knowing of the listing.
     """
 
     class_names: tuple[str, ...]
     entries: tuple[Entry, ...]
     others: frozenset[Path] = frozenset()
+    siblings: tuple[Entry, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def inner_folder(root: Path, *names: str) -> Path:
@@ -78,20 +86,21 @@ def must_exist(paths: Iterable[Path], data_set: str, layout: str) -> None:
         )
 
 
-def class_folders(folder: Path) -> list[Path]:
-    """Folders of the classes in alphabetical order, hidden ones left out."""
-    return sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
-
-
 def pictures_in(folder: Path) -> list[Path]:
-    """All pictures of a folder and of the folders in it, in alphabetical order."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
+    """All pictures of a folder and of the folders in it, in alphabetical order.
+
+    A link that leads nowhere counts by its name: what it led to is missing, and reading tells so.
+    """
+    return [
+        found.path
+        for found in walk(folder)
+        if found.kind in ("file", "broken") and is_picture(found.path)
+    ]
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture by the suffix of its name."""
+    return path.suffix.lower() in SUFFIXES
 
 
 def list_class_folders(folders: Iterable[Path], class_names: tuple[str, ...]) -> list[Entry]:
@@ -104,19 +113,33 @@ def list_class_folders(folders: Iterable[Path], class_names: tuple[str, ...]) ->
     Raises:
         DataError: A folder is none of the classes, or holds no picture.
     """
-    labels = {name: label for label, name in enumerate(class_names)}
+    labels = {spelt(name): label for label, name in enumerate(class_names)}
     entries: list[Entry] = []
     for folder in folders:
-        if folder.name not in labels:
+        label = labels.get(spelt(readable(folder.name)))
+        if label is None:
             raise DataError(
                 f"{folder} must be one of the {len(labels)} classes of the training images "
-                f"({', '.join(class_names[:3])}, ...): remove it or add the class there"
+                f"({', '.join(class_names[:3])}, ...){did_you_mean(folder.name, class_names)}: "
+                "rename it, move it elsewhere or add the class there"
             )
         pictures = pictures_in(folder)
         if not pictures:
-            raise DataError(f"{folder} must hold pictures, got none: finish the download")
-        entries += [Entry(picture, labels[folder.name]) for picture in pictures]
+            raise DataError(f"{folder} must hold pictures, got {_instead(folder)}")
+        entries += [Entry(picture, label) for picture in pictures]
     return entries
+
+
+def _instead(folder: Path) -> str:
+    suffixes = Counter(
+        found.path.suffix.lower() or "without ending"
+        for found in walk(folder)
+        if found.kind == "file"
+    )
+    if not suffixes:
+        return "none: finish the download"
+    names = ", ".join(f"{suffix} ({count})" for suffix, count in suffixes.most_common(3))
+    return f"other files, {names}: convert them to PNG or JPEG, or finish the download"
 
 
 def read_lines(path: Path, n_fields: int) -> Iterator[list[str]]:
@@ -162,27 +185,24 @@ def glance_at_folders(folders: Iterable[Path]) -> str:
     return _hash_of(
         (str(place.relative_to(folder)), place.stat())
         for folder in folders
-        for place in (folder, *class_folders(folder))
+        for place in (folder, *folders_in(folder))
     )
 
 
-def _hash_of(files: Iterable[tuple[str, os.stat_result]]) -> str:
+def _hash_of(files: Iterable[tuple[str, os.stat_result | None]]) -> str:
     digest = hashlib.sha256()
     for name, status in files:
-        digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(name))
+        if status is not None:
+            digest.update(f" {status.st_size} {status.st_mtime_ns}".encode())
+        digest.update(b"\n")
     return digest.hexdigest()
 
 
-def _walk(path: Path) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(path: Path) -> Iterator[tuple[str, os.stat_result | None]]:
     if path.is_file():
         yield path.name, path.stat()
-    if not path.is_dir():
-        return
-    with os.scandir(path) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        if entry.is_dir():
-            for name, status in _walk(Path(entry.path)):
-                yield f"{entry.name}/{name}", status
-        else:
-            yield entry.name, entry.stat()
+    for found in walk(path):
+        if found.kind != "leftover":
+            name = str(found.path.relative_to(path))
+            yield name, found.path.stat() if found.kind == "file" else None

@@ -1,28 +1,36 @@
 """Any folder of class folders, with or without a parallel folder of masks.
 
 Two layouts are understood. With parts: `train/CLASS/*.jpg` and `test/CLASS/*.jpg` (or `val` in
-place of `test`). Without: `CLASS/*.jpg`; a fifth of each class, always the same for the same
-names, is then held back as the test split. Masks lie in `masks`, in the same tree and with the
-same names but ending in `.png`: the mask of `train/cat/1.jpg` is `masks/train/cat/1.png`. They are
-grey pictures of the images' size, bright on the object.
+place of `test`; `parts` has the other names). Without: `CLASS/*.jpg`; a fifth of each class,
+always the same for the same names, is then held back as the test split. Folders in a class folder
+belong to the class, and links to folders are followed.
+
+Masks lie in `masks`, in the same tree and with the same base names: the mask of `train/cat/1.jpg`
+is `masks/train/cat/1.png`, or of another suffix. They are of the pictures' size; which of their
+values are the object is decided by all of them (`mask_rule`), or said by `data.mask_values`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import torch
 
+from hsplid_core.config.mask_values import MaskValues
 from hsplid_core.data.readers.file_lists import (
     Contents,
     Entry,
-    class_folders,
     list_class_folders,
     must_exist,
+    pictures_in,
 )
 from hsplid_core.data.readers.image_files import ListedImages
+from hsplid_core.data.readers.parts import Parts, find_parts, role_of
+from hsplid_core.data.readers.spelling import readable, spelt
+from hsplid_core.data.readers.walk import folders_in
 from hsplid_core.data.splits import stratified_split
 from hsplid_core.errors import DataError
 
@@ -33,32 +41,39 @@ _LAYOUT = (
 )
 _HELD_BACK = 0.2
 _SPLIT_SEED = 0
+Key = tuple[str, ...]
 
 
-def image_folder(root: Path, split: Literal["train", "test"], image_size: int) -> ListedImages:
+def image_folder(
+    root: Path,
+    split: Literal["train", "test"],
+    image_size: int,
+    mask_values: MaskValues | None = None,
+) -> ListedImages:
     """Open a split of a folder of class folders.
 
     Args:
         root: In one of the module's two layouts.
         split: `train` or `test`.
         image_size: Side of the square images, in pixels.
+        mask_values: Which values of the masks' files are the object; None where they tell.
 
     Raises:
         DataError: The root is missing or has another layout.
     """
     must_exist([root], "a folder of class folders", _LAYOUT)
-    train, test = root / "train", root / "test"
-    if not test.is_dir() and (root / "val").is_dir():
-        test = root / "val"
-    masks = root / MASKS
-    if train.is_dir():
-        must_exist([test], "a folder of class folders", _LAYOUT)
-        part = train if split == "train" else test
-        folders = (part, masks / part.name) if masks.is_dir() else (part,)
-        contents = partial(_list_part, root, train, part)
+    parts = find_parts(root)
+    if parts.train is None or parts.test is None:
+        folders: tuple[Path, ...] = (root,)
+        beside: tuple[Path, ...] = ()
+        contents = partial(_list_flat, root, parts, split)
     else:
-        folders = (root,)
-        contents = partial(_list_flat, root, split)
+        part, other = parts.train, parts.test
+        if split == "test":
+            part, other = other, part
+        folders = (part, *_mask_folders(parts, part))
+        beside = (other, *_mask_folders(parts, other))
+        contents = partial(_list_part, root, parts, part, other)
     return ListedImages(
         data_set="folder",
         split=split,
@@ -66,46 +81,115 @@ def image_folder(root: Path, split: Literal["train", "test"], image_size: int) -
         image_size=image_size,
         contents=contents,
         folders=folders,
-        masks="binary" if masks.is_dir() else "none",
+        tables=beside,
+        masks="none" if parts.masks is None else "binary",
+        mask_values=mask_values,
     )
 
 
-def _list_part(root: Path, train: Path, part: Path) -> Contents:
-    class_names = tuple(folder.name for folder in class_folders(train))
-    _check_classes(class_names, root)
-    entries = list_class_folders(class_folders(part), class_names)
-    return Contents(class_names, _with_masks(root, entries))
+def _mask_folders(parts: Parts, part: Path) -> tuple[Path, ...]:
+    """Folders of the masks that stand for the same part as a folder of pictures."""
+    if parts.masks is None:
+        return ()
+    return tuple(path for path in folders_in(parts.masks) if _part_key(path) == _part_key(part))
 
 
-def _list_flat(root: Path, split: Literal["train", "test"]) -> Contents:
-    folders = [folder for folder in class_folders(root) if folder.name != MASKS]
-    class_names = tuple(folder.name for folder in folders)
-    _check_classes(class_names, root)
-    every = _with_masks(root, list_class_folders(folders, class_names))
+def _part_key(folder: Path) -> str:
+    return role_of(folder.name) or spelt(folder.name)
+
+
+def _list_part(root: Path, parts: Parts, part: Path, other: Path) -> Contents:
+    assert parts.train is not None
+    class_names = _class_names(folders_in(parts.train), parts.train)
+    masks = _masks_by_key(parts.masks, in_parts=True)
+    entries, siblings = (
+        _with_masks(root, parts, masks, list_class_folders(folders_in(place), class_names))
+        for place in (part, other)
+    )
+    notes = tuple(
+        f"{folder} is not read: training images are those of {parts.train.name}, test images "
+        f"those of {parts.test.name if parts.test else ''}"
+        for folder in parts.unread
+    )
+    return Contents(class_names, entries, siblings=siblings, notes=notes)
+
+
+def _list_flat(root: Path, parts: Parts, split: Literal["train", "test"]) -> Contents:
+    folders = [folder for folder in folders_in(root) if folder != parts.masks]
+    class_names = _class_names(folders, root)
+    masks = _masks_by_key(parts.masks, in_parts=False)
+    every = _with_masks(root, parts, masks, list_class_folders(folders, class_names))
     labels = torch.tensor([entry.label for entry in every])
     kept, held_back = stratified_split(labels, _HELD_BACK, _SPLIT_SEED, class_names)
     if split == "test":
         kept, held_back = held_back, kept
-    others = [every[row] for row in held_back.tolist()]
+    siblings = tuple(every[row] for row in held_back.tolist())
     return Contents(
         class_names,
         tuple(every[row] for row in kept.tolist()),
-        frozenset(path for e in others for path in (e.image, e.mask) if path is not None),
+        frozenset(path for e in siblings for path in (e.image, e.mask) if path is not None),
+        siblings,
     )
 
 
-def _check_classes(class_names: tuple[str, ...], root: Path) -> None:
-    if len(class_names) < 2:
+def _class_names(folders: list[Path], around: Path) -> tuple[str, ...]:
+    names = tuple(readable(folder.name) for folder in folders)
+    if len(names) < 2:
+        inner = folders_in(folders[0]) if folders else ()
+        hint = f"give root={folders[0]} if that is meant; " if len(inner) > 1 else ""
         raise DataError(
-            f"{root} must hold at least two class folders, got {list(class_names)}: {_LAYOUT}"
+            f"{around} must hold at least two class folders, got {list(names)}: {hint}{_LAYOUT}"
         )
+    first: dict[str, str] = {}
+    for name in names:
+        if first.setdefault(spelt(name), name) != name:
+            raise DataError(
+                f"{around} must hold a folder a class, got {first[spelt(name)]} and {name}, which "
+                "differ in spelling alone: put their pictures into one, or rename one"
+            )
+    return names
 
 
-def _with_masks(root: Path, entries: list[Entry]) -> tuple[Entry, ...]:
-    masks = root / MASKS
-    if not masks.is_dir():
+def _masks_by_key(masks: Path | None, *, in_parts: bool) -> dict[Key, list[Path]]:
+    if masks is None:
+        return {}
+    found: dict[Key, list[Path]] = {}
+    for path in pictures_in(masks):
+        relative = path.relative_to(masks)
+        found.setdefault(_key(relative, relative.stem, in_parts), []).append(path)
+    return found
+
+
+def _key(relative: Path, base: str, in_parts: bool) -> Key:
+    """What a picture and its mask share: folders and base name, however they are spelt."""
+    part, *others = relative.parts
+    first = (role_of(part) or spelt(part)) if in_parts else spelt(part)
+    return (first, *map(spelt, others[:-1]), spelt(base))
+
+
+def _with_masks(
+    root: Path, parts: Parts, masks: dict[Key, list[Path]], entries: Iterable[Entry]
+) -> tuple[Entry, ...]:
+    if parts.masks is None:
         return tuple(entries)
-    return tuple(
-        entry._replace(mask=(masks / entry.image.relative_to(root)).with_suffix(".png"))
-        for entry in entries
-    )
+    in_parts = parts.train is not None
+    pictures: dict[Path, Path] = {}
+    with_masks: list[Entry] = []
+    for entry in entries:
+        relative = entry.image.relative_to(root)
+        usual = (parts.masks / relative).with_suffix(".png")
+        # 1.png, or 1.jpg.png as some programs name it.
+        keys = [_key(relative, base, in_parts) for base in (relative.stem, relative.name)]
+        found = next((masks[key] for key in keys if key in masks), [usual])
+        mask = usual if usual in found else found[0]
+        if len(found) > 1 and mask != usual:
+            raise DataError(
+                f"{entry.image} must have one mask, got {found[0]} and {found[1]}: keep one there"
+            )
+        if pictures.setdefault(mask, entry.image) != entry.image:
+            raise DataError(
+                f"{mask} must be the mask of one picture, got {pictures[mask]} and {entry.image}: "
+                "give one of the pictures and its mask another name"
+            )
+        with_masks.append(entry._replace(mask=mask))
+    return tuple(with_masks)

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hsplid_core.config.mask_values import MaskValues
+from hsplid_core.data.readers.bit_depth import FULL, Depth, survey_depth
 from hsplid_core.data.readers.demo_marker import is_stand_in
 from hsplid_core.data.readers.file_lists import (
     Box,
@@ -23,7 +25,9 @@ from hsplid_core.data.readers.file_lists import (
     glance_at_folders,
     pictures_in,
 )
-from hsplid_core.data.readers.pictures import read_file, read_grey, read_picture
+from hsplid_core.data.readers.mask_survey import MaskSurvey, object_pixels, survey_masks
+from hsplid_core.data.readers.pictures import is_turned, read_file, read_grey, read_picture
+from hsplid_core.data.readers.spelling import readable
 from hsplid_core.data.readers.squaring import (
     Fit,
     resizing,
@@ -42,8 +46,19 @@ Masks = Literal["none", "binary", "soft", "box"]
 """What an entry tells of the object: nothing, a mask's file (bright is object), a file of
 attention from 0 to 255, or rectangles."""
 
-# Changes whenever the same files would give other pixels, masks or labels.
+# Changes whenever the same files would give other pixels, masks or labels. What only some files
+# were read wrongly by is part of the digests of these, so that caches of all others stay.
 _READER_VERSION = 1
+# Changes whenever the identity of the same files may be another.
+_GLANCE_VERSION = 2
+
+
+class _Known(NamedTuple):
+    """What is known of a split once its files are listed and its masks looked at."""
+
+    contents: Contents
+    depth: Depth | None
+    masks: MaskSurvey | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +80,7 @@ class ListedImages:
         resize_size: Side that they are resized to before the centre crop; None for `image_size`.
         mean: Mean of each channel, of pixels in [0, 1].
         std: Standard deviation of each channel.
+        mask_values: Which values of the masks' files are the object; None where they tell.
     """
 
     data_set: str
@@ -80,6 +96,7 @@ class ListedImages:
     resize_size: int | None = None
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    mask_values: MaskValues | None = None
 
     @property
     def name(self) -> str:
@@ -117,8 +134,8 @@ class ListedImages:
         tables = glance(self.tables)
         look = glance_at_folders if self.glance_at == "folders" else glance
         images = look(self.folders)
-        text = f"{self._transform} {self.root.resolve()} {tables} {images}"
-        return hashlib.sha256(text.encode()).hexdigest()
+        text = f"{self._transform} {_GLANCE_VERSION} {self.root.resolve()} {tables} {images}"
+        return hashlib.sha256(os.fsencode(text)).hexdigest()
 
     def identity(self) -> str:
         """Hash of the transform, the labels and the bytes of the images and masks.
@@ -127,7 +144,12 @@ class ListedImages:
             DataError: A file is missing, a mask belongs to no image, or a list is damaged.
         """
         self._check_masks()
-        digest = hashlib.sha256(f"{self._transform} {self.class_names}".encode())
+        digest = hashlib.sha256(os.fsencode(f"{self._transform} {self.class_names}"))
+        known = self._known
+        if known.depth is not None:
+            digest.update(f" {known.depth}".encode())
+        if known.masks is not None and not known.masks.as_ever:
+            digest.update(f" {known.masks.rule}".encode())
         n_threads = os.cpu_count() or 1
         for part in map_in_threads(self._entry_digest, self._contents.entries, n_threads):
             digest.update(part)
@@ -146,7 +168,7 @@ class ListedImages:
             DataError: The picture or its mask is missing or damaged, or they differ in size.
         """
         entry = self._contents.entries[index]
-        picture = read_picture(entry.image)
+        picture = read_picture(entry.image, depth=self._known.depth or FULL)
         pixels = square_pixels(
             picture, self.image_size, fit=self.fit, resize_size=self.resize_size
         )
@@ -159,6 +181,17 @@ class ListedImages:
         masks = {entry.mask for entry in entries if entry.mask is not None}
         return Listing(self.folders, frozenset(images | masks | self._contents.others))
 
+    def left_out(self) -> dict[str, int]:
+        """No listed image is left out."""
+        return {}
+
+    def notes(self) -> tuple[str, ...]:
+        """Say what the masks' values were taken for, and what else is worth knowing."""
+        masks = self._known.masks
+        if masks is None or masks.fault is not None:
+            return self._contents.notes
+        return (*self._contents.notes, f"{self.name}: masks, {masks.rule}")
+
     def _check_masks(self) -> None:
         """Refuse a mask that belongs to no image: the images are likely not all there."""
         if self.masks not in ("binary", "soft"):
@@ -169,7 +202,7 @@ class ListedImages:
                 if path not in known:
                     raise DataError(
                         f"{path} must belong to the data set, but no image or mask has that name: "
-                        "finish the download, or remove the file"
+                        "is one missing, or named otherwise?"
                     )
 
     def _mask(self, entry: Entry, picture: Image.Image) -> NDArray[np.uint8] | None:
@@ -183,8 +216,12 @@ class ListedImages:
         if self.masks == "soft":
             attention = read_grey(entry.mask, picture.size, "map of attention")
             return square_attention(attention, size, fit=fit, resize_size=resize_size)
-        bright = (read_grey(entry.mask, picture.size, "mask") >= 128).astype(np.uint8)
-        return square_mask(bright, size, fit=fit, resize_size=resize_size)
+        masks = self._known.masks
+        assert masks is not None
+        if masks.fault is not None:
+            raise DataError(f"{self._mask_folder}: {masks.fault}")
+        filled = object_pixels(entry.mask, picture.size, masks.rule)
+        return square_mask(filled, size, fit=fit, resize_size=resize_size)
 
     @property
     def _transform(self) -> str:
@@ -193,8 +230,12 @@ class ListedImages:
             f"{self.fit} demo={self.is_demo}{resizing(self.resize_size)}"
         )
 
-    @cached_property
+    @property
     def _contents(self) -> Contents:
+        return self._known.contents
+
+    @cached_property
+    def _known(self) -> _Known:
         contents = self.contents()
         for entry in contents.entries:
             if not 0 <= entry.label < len(contents.class_names):
@@ -202,16 +243,31 @@ class ListedImages:
                     f"{entry.image} must have a label from 0 to {len(contents.class_names) - 1}, "
                     f"got {entry.label}: its class is none of the data set's"
                 )
-        return contents
+        every = (*contents.entries, *contents.siblings)
+        # A million files, of which none is known to be deep, are not opened for this.
+        depth = survey_depth(e.image for e in every) if self.glance_at == "files" else None
+        masks = None
+        if self.masks == "binary":
+            files = (entry.mask for entry in every if entry.mask is not None)
+            masks = survey_masks(files, self.mask_values)
+        return _Known(contents, depth, masks)
+
+    @property
+    def _mask_folder(self) -> Path:
+        masks = {entry.mask.parent for entry in self._contents.entries if entry.mask is not None}
+        return Path(os.path.commonpath(masks))
 
     def _id(self, entry: Entry) -> str:
-        return entry.image.relative_to(self.root).as_posix()
+        return readable(entry.image.relative_to(self.root).as_posix())
 
     def _entry_digest(self, entry: Entry) -> bytes:
         digest = hashlib.sha256(f"{self._id(entry)} {entry.label} {entry.boxes}".encode())
         for path in (entry.image, entry.mask):
             if path is not None:
-                digest.update(read_file(path))
+                content = read_file(path)
+                digest.update(content)
+                if is_turned(content):
+                    digest.update(b" upright")
         return digest.digest()
 
 

@@ -20,13 +20,13 @@ from typing import Literal
 from hsplid_core.data.readers.file_lists import (
     Contents,
     Entry,
-    class_folders,
     inner_folder,
     list_class_folders,
     must_exist,
     pictures_in,
 )
 from hsplid_core.data.readers.image_files import ListedImages
+from hsplid_core.data.readers.walk import folders_in
 from hsplid_core.errors import DataError
 
 SOLUTION = "LOC_val_solution.csv"
@@ -53,7 +53,7 @@ def imagenet(root: Path, split: Literal["train", "val"], image_size: int) -> Lis
     val = inner_folder(base, "val", "ILSVRC2012_img_val")
     for name, folder in (("train", train), ("val", val)):
         must_exist([base / name if folder == base else folder], "ImageNet", _LAYOUT)
-    flat = split == "val" and not class_folders(val)
+    flat = split == "val" and not folders_in(val)
     if flat:
         must_exist([root / SOLUTION], "ImageNet", _LAYOUT)
     return ListedImages(
@@ -72,7 +72,7 @@ def imagenet(root: Path, split: Literal["train", "val"], image_size: int) -> Lis
 
 
 def _list(train: Path, part: Path, solution: Path | None) -> Contents:
-    class_names = tuple(folder.name for folder in class_folders(train))
+    class_names = tuple(folder.name for folder in folders_in(train))
     wrong = [name for name in class_names if not _WORDNET_ID.fullmatch(name)]
     if wrong or len(class_names) < 2:
         raise DataError(
@@ -80,7 +80,7 @@ def _list(train: Path, part: Path, solution: Path | None) -> Contents:
             f"{', '.join(wrong[:3]) or len(class_names)}: {_LAYOUT}"
         )
     if solution is None:
-        entries = list_class_folders(class_folders(part), class_names)
+        entries = list_class_folders(folders_in(part), class_names)
     else:
         entries = _list_flat(part, solution, class_names)
     return Contents(class_names, tuple(entries))

@@ -14,12 +14,12 @@ from typing import Literal
 
 from hsplid_core.data.readers.file_lists import (
     Contents,
-    class_folders,
     inner_folder,
     list_class_folders,
     must_exist,
 )
 from hsplid_core.data.readers.image_files import ListedImages
+from hsplid_core.data.readers.walk import folders_in
 from hsplid_core.errors import DataError
 
 CLASS_NAMES = {
@@ -70,5 +70,5 @@ def _list(folder: Path) -> Contents:
     for name in CLASS_NAMES:
         if not (folder / name).is_dir():
             raise DataError(f"{folder / name} must be a folder: finish the download; {_LAYOUT}")
-    entries = list_class_folders(class_folders(folder), tuple(CLASS_NAMES))
+    entries = list_class_folders(folders_in(folder), tuple(CLASS_NAMES))
     return Contents(tuple(CLASS_NAMES), tuple(entries))

@@ -82,7 +82,7 @@ def test_damaged_and_foreign_files_are_named(name: str, root: Path) -> None:
     findings = checked(name, root)
     assert [finding.kind for finding in findings] == ["damaged", "foreign"]
     assert f"{image} must be a readable picture" in findings[0].text
-    assert findings[1].text == f"{foreign} does not belong to the data set: remove it"
+    assert findings[1].text == f"{foreign} does not belong to the data set: it is not read"
 
 
 LISTED = ["coco_animals", "isic2017", "cub", "cub_gha", "stanford_dogs"]

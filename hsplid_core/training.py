@@ -8,6 +8,7 @@ reused for another trial cannot leak into it.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,18 @@ def pick_device(name: str) -> torch.device:
     if name != "auto":
         return torch.device(name)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def set_arithmetic(config: TrainingConfig) -> None:
+    """Set how this process computes on cuda: how exactly, and whether always the same way."""
+    torch.set_float32_matmul_precision("high" if config.tf32 == "all" else "highest")
+    torch.backends.cudnn.allow_tf32 = config.tf32 != "off"
+    # All batches but the last have one shape, so looking for the fastest convolution pays.
+    torch.backends.cudnn.benchmark = not config.deterministic
+    torch.backends.cudnn.deterministic = config.deterministic
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+    torch.use_deterministic_algorithms(config.deterministic)
 
 
 @dataclass(frozen=True)

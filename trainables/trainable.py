@@ -17,7 +17,7 @@ from ray import tune
 from hsplid_core.bucket_path import SCHEME, AnyPath, BucketPath, any_path
 from hsplid_core.errors import CheckpointError, SaliencyError, TrainingDivergedError
 from hsplid_core.models.state_files import STATE_FILE, read_state, write_state
-from hsplid_core.training import pick_device
+from hsplid_core.training import pick_device, set_arithmetic
 from trainables.checkpoints import IDENTITY, TrialIdentity, newest_readable
 from trainables.config import ParameterValue, TrialConfig
 from trainables.gpu_memory import free_memory, gpu_memory_mib, is_out_of_memory, limit_memory
@@ -107,7 +107,7 @@ class SweepTrainable(tune.Trainable):
         torch.set_num_threads(self._assignment["threads"])
         limit_memory(self._assignment.get("memory_share"))
         config = self.base.with_parameters(self._assignment["parameters"])
-        _reset_process(config.seed)
+        _reset_process(config)
         trial = Trial(_in_parts(config, self._parts))
         if self._state is None and self._saved is not None:
             with self._saved.as_directory() as folder:
@@ -246,17 +246,15 @@ class SweepTrainable(tune.Trainable):
         self._trial = self._state = None
 
 
-def _reset_process(seed: int) -> None:
+def _reset_process(config: TrialConfig) -> None:
     """Set back what a trial's code may have changed for the whole process."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 (for code of others that still draws from it)
-    torch.manual_seed(seed)
+    random.seed(config.seed)
+    np.random.seed(config.seed % 2**32)  # noqa: NPY002 (code of others still draws from it)
+    torch.manual_seed(config.seed)
     torch.set_default_dtype(torch.float32)
     torch.set_default_device(None)
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(False)
     torch.set_grad_enabled(True)
+    set_arithmetic(config.training)
 
 
 def _in_parts(config: TrialConfig, parts: int) -> TrialConfig:

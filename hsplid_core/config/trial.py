@@ -224,7 +224,12 @@ class TrainingConfig(Section):
         beta1: Adam's memory of the gradient's mean; SGD's momentum.
         clip_norm: Largest global L2 norm of the gradient.
         device: ``auto`` takes cuda where there is one.
-        amp: ``auto`` uses mixed precision on cuda only.
+        amp: ``auto`` uses mixed precision on cuda, bfloat16 where the hardware has it; the papers
+            train without.
+        tf32: What cuda may multiply with 10 bits of mantissa: ``convolutions`` is torch's default
+            and so the papers', ``all`` adds matrix products.
+        deterministic: Whether cuda computes a run the same way each time, at some cost in speed;
+            an operation that cannot ends the trial with its name.
         augmentation: How the images vary; not at all by default.
         schedule: How the learning rate changes; not at all by default.
         keep: Whose epoch's weights a trial ends with: the last one's, or those of the epoch with
@@ -247,7 +252,9 @@ class TrainingConfig(Section):
     beta1: float = 0.9
     clip_norm: float = 1000.0
     device: str = "auto"
-    amp: Literal["auto", "off"] = "auto"
+    amp: Literal["auto", "off"] = "off"
+    tf32: Literal["convolutions", "all", "off"] = "convolutions"
+    deterministic: bool = False
     augmentation: AugmentationConfig = AugmentationConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     keep: Literal["last", "best"] = "last"

@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as torchvision
 
 from hsplid_core.config import AugmentationConfig
-from hsplid_core.data.batch import Batch
+from hsplid_core.data.batch import Batch, send
 from hsplid_core.data.recolouring import (
     brighten,
     gaussian_blur,
@@ -78,7 +78,7 @@ def _jitter(image: Tensor, config: AugmentationConfig, generator: torch.Generato
         for change, strength, middle in changes:
             low = max(0.0, middle - strength) if middle else -strength
             amount = uniform((low, middle + strength), (len(some), 1, 1, 1), generator)
-            some = change(some, amount.to(some.device, some.dtype))
+            some = change(some, send(amount, some.device).to(some.dtype))
         return some
 
     return _changed(image, rows, jitter)
@@ -97,7 +97,7 @@ def _degrade(image: Tensor, config: AugmentationConfig, generator: torch.Generat
     if config.blur:
         rows = chosen(config.blur, count, generator)
         sigma = uniform(config.blur_sigma, (int(rows.sum()), 1, 1, 1), generator)
-        sigma = sigma.to(image.device, image.dtype)
+        sigma = send(sigma, image.device).to(image.dtype)
         image = _changed(image, rows, lambda some: gaussian_blur(some, sigma, config.blur_size))
     return image
 
@@ -109,5 +109,5 @@ def _changed(image: Tensor, rows: Tensor, change: Callable[[Tensor], Tensor]) ->
     if not bool(rows.any()):
         return image
     # Positions, not a mask: a mask would make the host wait for the device.
-    places = rows.nonzero()[:, 0].to(image.device, non_blocking=True)
+    places = send(rows.nonzero()[:, 0], image.device)
     return image.index_copy(0, places, change(image.index_select(0, places)))

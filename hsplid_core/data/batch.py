@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -46,3 +47,10 @@ class Batch:
         )
         masks = [None] * count if self.mask is None else self.mask.tensor_split(count)
         return [Batch(*fields) for fields in zip(images, targets, masks, indices, strict=True)]
+
+
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """Move a small tensor of the host's, to cuda without waiting for the device."""
+    if device.type != "cuda" or values.is_cuda:
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)

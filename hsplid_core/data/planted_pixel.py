@@ -113,6 +113,18 @@ class PlantedPixels:
         offset = torch.randint(1, max(2, self.num_classes), (self.n_rows,), generator=generator)
         return place, colour, offset
 
+    def _tables(self, device: torch.device) -> tuple[Tensor, ...]:
+        """Bases, last places and deviates on a device, where they stay: no step moves them."""
+        if device not in self._moved:
+            last = torch.tensor(self._n_places) - 1
+            tables = *self._bases, last, *self._deviates
+            self._moved[device] = tuple(table.to(device) for table in tables)
+        return self._moved[device]
+
+    @cached_property
+    def _moved(self) -> dict[torch.device, tuple[Tensor, ...]]:
+        return {}
+
     def __call__(self, batch: Batch) -> Batch:
         """Plant the pixels of a batch, all images at once.
 
@@ -122,19 +134,18 @@ class PlantedPixels:
         Returns:
             The changed images, and masks that are True on the planted square, [B, 1, H, W].
         """
-        device, index = batch.image.device, batch.index.cpu()
-        place_deviate, colour_deviate, offset = (values[index] for values in self._deviates)
-        label = batch.target.cpu()
+        places, colours, last, *deviates = self._tables(batch.image.device)
+        place_deviate, colour_deviate, offset = (values[batch.index] for values in deviates)
+        label = batch.target
         if self.config.condition == "diff":
             label = (label + offset) % self.num_classes
-        last = torch.tensor(self._n_places) - 1
-        place = self.base_places[label] + (place_deviate * self.config.position_sd).round().long()
-        place = place.clamp_min(0).minimum(last).to(device)
+        place = places[label] + (place_deviate * self.config.position_sd).round().long()
+        place = place.clamp_min(0).minimum(last)
         mask = self._square(place)
         if self.config.condition == "nopix":
             return dataclasses.replace(batch, mask=mask)
-        colour = self.base_colours[label] + (colour_deviate * self.config.colour_sd).round()
-        colour = (colour.clamp(0, 255) / 255).to(device)[:, :, None, None]
+        colour = colours[label] + (colour_deviate * self.config.colour_sd).round()
+        colour = (colour.clamp(0, 255) / 255)[:, :, None, None]
         return dataclasses.replace(batch, image=torch.where(mask, colour, batch.image), mask=mask)
 
     def _square(self, place: Tensor) -> Tensor:

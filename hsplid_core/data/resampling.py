@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from hsplid_core.config import AugmentationConfig
+from hsplid_core.data.batch import send
 
 _CROP_TRIES = 10
 
@@ -150,10 +151,10 @@ def resample(values: Tensor, windows: Windows, mirrored: Tensor, affine: Affine)
     """
     _, _, height, width = values.shape
     left, top, crop_width, crop_height, angle, shear, right, down = (
-        parameter.to(values.device, values.dtype)[:, None, None]
+        send(parameter, values.device).to(values.dtype)[:, None, None]
         for parameter in (*windows, *affine)
     )
-    flip = mirrored.to(values.device)[:, None, None]
+    flip = send(mirrored, values.device)[:, None, None]
     columns = torch.arange(width, device=values.device, dtype=values.dtype) + 0.5
     rows = torch.arange(height, device=values.device, dtype=values.dtype)[:, None] + 0.5
     columns = torch.where(flip, width - columns, columns)

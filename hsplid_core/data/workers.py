@@ -12,10 +12,12 @@ _MAX_USEFUL_THREADS = 4
 
 
 def n_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores that this process may use: affinity, a container's quota and a SLURM job count."""
+    from joblib import cpu_count  # takes as long as a help text
+
+    allotted = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("SLURM_CPUS_ON_NODE") or ""
+    found: int = cpu_count()
+    return min(found, int(allotted)) if allotted.isdecimal() else found
 
 
 @dataclass(frozen=True, kw_only=True)

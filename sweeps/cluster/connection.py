@@ -14,6 +14,7 @@ import psutil
 import ray
 from ray.exceptions import RayError
 
+from hsplid_core.data.workers import n_cores
 from hsplid_core.errors import ConfigError, SaliencyError
 from sweeps.cluster.node_watch import rejoin_until, watched, watched_start
 from sweeps.cluster.session_folder import session_folder, write_token
@@ -103,7 +104,8 @@ def _start_once(cluster: ClusterSpec, folder: Path) -> None:
     with watched_start(cluster), without_needless_processes():
         ray.init(
             "local",  # whatever RAY_ADDRESS says
-            num_cpus=cluster.num_cpus,
+            # Ray itself would take every core of a machine of which this job has some.
+            num_cpus=cluster.num_cpus or n_cores(),
             num_gpus=cluster.num_gpus,
             include_dashboard=False,
             log_to_driver=False,

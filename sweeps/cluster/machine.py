@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from hsplid_core.data.workers import n_cores
 from hsplid_core.errors import ConfigError
 from sweeps.spec.sweep_spec import SweepSpec
 
@@ -43,7 +43,7 @@ def check_machine(spec: SweepSpec) -> None:
 def _missing_processors(spec: SweepSpec) -> list[str]:
     cluster, resources = spec.cluster, spec.resources
     have = {"cpu": cluster.num_cpus, "gpu": cluster.num_gpus}
-    found = {"cpu": os.cpu_count() or 1, "gpu": torch.cuda.device_count()}
+    found = {"cpu": n_cores(), "gpu": torch.cuda.device_count()}
     need = {"cpu": resources.cpu, "gpu": 0.0 if resources.gpu == "auto" else resources.gpu}
     faults = []
     for kind, amount in need.items():

@@ -67,10 +67,11 @@ class ResourcesSpec(SpecSection):
     @classmethod
     @rule
     def _gpu_is_an_amount(cls, value: float | str) -> float | str:
-        # Ray shares one GPU in ten-thousandths, and gives several as a whole.
-        if isinstance(value, float) and not (0.0001 <= value <= 1 or value in range(1024)):
+        # Ray shares a GPU in ten-thousandths.
+        if isinstance(value, float) and not (value == 0 or 0.0001 <= value <= 1):
             raise ConfigError(
-                f"gpu is {value:g}: use 0.0001 to 1, a whole number from 0 to 1023, or auto"
+                f"gpu is {value:g}: use 0, 0.0001 to 1, or auto; a trial trains on one GPU at "
+                "most, and several GPUs train as many trials at a time"
             )
         return value
 
@@ -81,7 +82,8 @@ class ClusterSpec(SpecSection):
     Attributes:
         address: HOST:PORT of a running cluster, or ``auto`` on one of its nodes; None starts one
             on this machine.
-        num_cpus: Cores given to the cluster started here; None takes all.
+        num_cpus: Cores given to the cluster started here; None takes all that this process may
+            use.
         num_gpus: GPUs given to the cluster started here; None takes all.
         lost_after: Minutes to wait for a running cluster that does not answer any more, or for a
             node of it that a trial fits on.

@@ -72,8 +72,9 @@ def load_pretrain_spec(spec: SweepSpec) -> SweepSpec | None:
             "only one stage of pretraining is supported"
         )
     shared = ("data", "model", "seed", "resources", "cluster", "storage", "study", "tracking")
+    arithmetic = ("device", "amp", "tf32", "deterministic")
     training = dataclasses.replace(
-        other.training, device=spec.training.device, amp=spec.training.amp
+        other.training, **{name: getattr(spec.training, name) for name in arithmetic}
     )
     update = {name: getattr(spec, name) for name in shared}
     return other.model_copy(update={**update, "training": training})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,13 @@ from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError
 from hsplid_core.methods import CrossEntropyConfig
 from hsplid_core.methods.objective import Step
-from hsplid_core.training import Precision, build_optimiser, pick_device, train_step
+from hsplid_core.training import (
+    Precision,
+    build_optimiser,
+    pick_device,
+    set_arithmetic,
+    train_step,
+)
 from tests.tiny import tiny_data, tiny_trial
 from trainables.trial import Trial
 
@@ -32,6 +39,38 @@ def test_device_and_precision_on_this_machine() -> None:
     assert pick_device("auto").type == expected
     assert Precision.pick(TrainingConfig(), torch.device("cpu")) == Precision(None)
     assert Precision.pick(TrainingConfig(amp="off"), torch.device("cuda")) == Precision(None)
+
+
+@pytest.mark.parametrize(
+    ("config", "products", "convolutions"),
+    [
+        (TrainingConfig(), "highest", True),
+        (TrainingConfig(tf32="all"), "high", True),
+        (TrainingConfig(tf32="off"), "highest", False),
+    ],
+)
+def test_tf32_is_what_the_spec_says(
+    config: TrainingConfig, products: str, convolutions: bool
+) -> None:
+    set_arithmetic(config)
+    try:
+        assert torch.get_float32_matmul_precision() == products
+        assert torch.backends.cudnn.allow_tf32 is convolutions
+    finally:
+        set_arithmetic(TrainingConfig())
+
+
+def test_deterministic_refuses_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    set_arithmetic(TrainingConfig(deterministic=True))
+    try:
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.backends.cudnn.deterministic
+        assert not torch.backends.cudnn.benchmark
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    finally:
+        set_arithmetic(TrainingConfig())
+    assert torch.backends.cudnn.benchmark
 
 
 def test_sgd_with_momentum() -> None:
@@ -99,7 +138,7 @@ def test_a_part_needs_two_images() -> None:
 
 @pytest.mark.gpu
 def test_a_step_on_the_gpu(tmp_path: Path) -> None:
-    trial = Trial(tiny_trial(tiny_data(tmp_path)))
+    trial = Trial(tiny_trial(tiny_data(tmp_path)).with_parameters({"training.amp": "auto"}))
     metrics = trial.epoch()
     assert trial.run.precision.autocast in (torch.bfloat16, torch.float16)
     weight = next(trial.run.model.encoder.parameters())

@@ -38,12 +38,12 @@ def test_all_that_is_missing_is_told_before_anything_is_made(
     monkeypatch.setattr(machine, "_LEAST_MEMORY", 2**60)
     monkeypatch.setattr(machine, "_LEAST_DISK", 2**60)
     storage = tmp_path / "runs"
-    given = ["resources.cpu=4", "cluster.num_cpus=2", "resources.gpu=999", f"storage={storage}"]
+    given = ["resources.cpu=4", "cluster.num_cpus=2", "resources.gpu=1", f"storage={storage}"]
     assert main(["coco_hsplid", *given]) == 2
     (error,) = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
     for text in (
         "resources.cpu is 4, but cluster.num_cpus is 2: lower it",
-        "resources.gpu is 999, but this machine has ",
+        "resources.gpu is 1, but this machine has ",
         "GiB of memory left, and a sweep takes at least ",
         f"storage is {storage}, whose disk has ",
     ):

@@ -69,7 +69,8 @@ def test_a_reused_worker_gives_the_numbers_of_a_fresh_process(data: DataConfig) 
     torch.manual_seed(99)
     torch.set_default_device("meta")
     torch.set_float32_matmul_precision("medium")
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True)
     try:
         type(used).base = base
         assert used.reset(assigned())
@@ -80,7 +81,8 @@ def test_a_reused_worker_gives_the_numbers_of_a_fresh_process(data: DataConfig) 
         torch.set_default_device(None)
     assert results == json.loads(done.stdout)
     assert torch.get_float32_matmul_precision() == "highest"
-    assert not torch.backends.cudnn.benchmark
+    assert torch.backends.cudnn.benchmark
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def faulty(base: TrialConfig, **fault: Any) -> TrialConfig:

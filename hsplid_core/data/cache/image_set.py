@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
-from hsplid_core.data.batch import Batch
+from hsplid_core.data.batch import Batch, send
 from hsplid_core.data.cache.checksums import open_verified
 from hsplid_core.data.cache.file_format import CacheFile, InvalidCacheError, open_cache
 from hsplid_core.data.cache.prefetching import GatheredRows, gather_ahead, gather_in_turn
@@ -180,8 +180,8 @@ class ImageSet:
         return GatheredRows(
             image=self._cache.images.gather(rows, device),
             mask=None if masks is None else masks.gather(rows, device),
-            target=_send(target, device),
-            index=_send(rows, device),
+            target=send(target, device),
+            index=send(rows, device),
         )
 
     def _as_batch(self, rows: GatheredRows, *, uncropped: bool = False) -> Batch:
@@ -317,10 +317,3 @@ def _reopen(
 
 def _selection_key(key: str, rows: Tensor) -> str:
     return hashlib.sha256(key.encode() + rows.numpy().tobytes()).hexdigest()
-
-
-def _send(values: Tensor, device: torch.device) -> Tensor:
-    """Move a small tensor, to cuda without waiting for the device."""
-    if device.type != "cuda":
-        return values.to(device)
-    return values.pin_memory().to(device, non_blocking=True)

@@ -15,6 +15,7 @@ examples:
   python -m sweeps.data fetch mnist mirror=http://localhost:8000
   python -m sweeps.data check coco_animals root=/data/coco
   python -m sweeps.data build coco_animals root=/data/coco image_size=224
+  python -m sweeps.data check coco root=my_export 'classes=[cat, dog]' boxes_as_masks=true
 
 Without root=, a data set lies in data/NAME; build takes the embedded demo if it is not there.
 fetch and build go on where they were stopped. Settings:
@@ -23,7 +24,7 @@ fetch and build go on where they were stopped. Settings:
   check  root=FOLDER workers=CORES
   build  root=FOLDER cache_dir=runs/cache image_size=224 workers=CORES
 check and build take the fields of a sweep's section data that say how files are read:
-  classes=[CLASS, CLASS] mask_values=[VALUE, FIRST-LAST]
+  classes=[CLASS, CLASS] mask_values=[VALUE, FIRST-LAST] boxes_as_masks=false
 """
 COMMANDS = ("list", "fetch", "check", "build")
 

@@ -21,6 +21,7 @@ TEST_SETS = (
 
 DATA_SETS = (
     "coco_animals",
+    "coco",
     "isic2017",
     "imagenet",
     *TEST_SETS,

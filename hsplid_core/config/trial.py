@@ -63,6 +63,8 @@ class DataConfig(Section):
             val2017's 310); or, of ``coco_animals`` alone, ``published``: the split of H-SPLID's
             released code, whose test images were trained on.
         classes: Classes that the images are of, in the order of their labels; None takes all.
+        boxes_as_masks: Whether the box of an object without an outline is filled to be its mask,
+            in COCO's files; the image is left out otherwise.
         share: Share of each class's training images that is used, in training and validation;
             the test images stay. H-SPLID tunes on 0.3.
         mask_values: Which values of the mask files of a ``folder`` are the object: levels or
@@ -91,6 +93,7 @@ class DataConfig(Section):
     split_seed: int = 0
     split: Literal["own", "larger_test", "published"] = "own"
     classes: tuple[str, ...] | None = None
+    boxes_as_masks: bool = False
     share: float = 1.0
     mask_values: MaskValues | None = None
     duplicates: Literal["keep", "drop"] = "keep"
@@ -139,6 +142,10 @@ class DataConfig(Section):
                     "or null for all",
                 ),
                 mask_values_rule(self.mask_values),
+                (
+                    not self.boxes_as_masks or self.name in ("coco", "coco_animals"),
+                    f"boxes_as_masks is true: it is for COCO's files, and name is {self.name}",
+                ),
                 (0 < self.share <= 1, f"share is {self.share}: use a share in (0, 1]"),
                 (
                     self.transform in ("none", "flip") or 1 <= self.bandwidth <= self.image_size,

@@ -91,7 +91,6 @@ def check_sources(
             looks.extend(run.looks)
             done += run.n_images
             progress(done, n_images)
-        notes += source.notes() if isinstance(source, Choosing) else ()
         if source.has_masks and not source.soft_masks and looks.shares:
             coverage = Coverage.of(np.array(looks.shares))
             if coverage.is_nearly_nothing and getattr(source, "mask_values", None) is None:
@@ -103,6 +102,8 @@ def check_sources(
             findings |= dict.fromkeys(Finding("unusable", text) for text in told)
         else:
             notes += told
+        if isinstance(source, Choosing):
+            notes += (f"{_part_of(source)}: {note}" for note in source.notes())
     if len(sources) == len(openers):  # else the files of the others would pass for foreign
         findings |= dict.fromkeys(_strangers(sources))
         notes += _passed_over(sources)
@@ -167,7 +168,12 @@ def _check_run(source: Source, candidates: range) -> _Run:
 def _told(source: Source, left_out: Counter[str]) -> Iterator[str]:
     n_images = _n_images(source)
     for reason, count in left_out.most_common():
-        yield f"{source.name}: {count} of {n_images} images are left out: {reason}"
+        yield f"{_part_of(source)}: {count} of {n_images} images are left out: {reason}"
+
+
+def _part_of(source: Source) -> str:
+    """The source's name without the size to which images are shrunk here."""
+    return source.name.removesuffix(f"-{source.image_shape[1]}")
 
 
 def _is_most(source: Source, left_out: Counter[str]) -> bool:

@@ -34,7 +34,7 @@ from hsplid_core.data.duplicates import training_without_equals
 from hsplid_core.data.planted_pixel import PlantedPixels
 from hsplid_core.data.readers.cifar10 import cifar10
 from hsplid_core.data.readers.cmnist import concatenated_mnist
-from hsplid_core.data.readers.coco import CocoAnimals
+from hsplid_core.data.readers.coco import CocoImages, coco, coco_animals
 from hsplid_core.data.readers.counter_animal import Group, counter_animal
 from hsplid_core.data.readers.cub import Guide, cub
 from hsplid_core.data.readers.folder import image_folder
@@ -138,17 +138,39 @@ def _cub(guide: Guide, summary: str) -> DataSet:
     )
 
 
+def _own_categories(root: Path, split: Literal["train", "test"], data: DataConfig) -> Source:
+    return coco(
+        root,
+        split,
+        data.image_size,
+        classes=data.classes,
+        boxes_as_masks=data.boxes_as_masks,
+    )
+
+
 DATA_SETS: dict[str, DataSet] = {
     "coco_animals": DataSet(
         summary="COCO 2017 images with exactly one of bear, elephant, giraffe, zebra; with masks",
-        training=lambda root, data: CocoAnimals(
-            root, "smaller_train" if data.split == "larger_test" else "train", data.image_size
+        training=lambda root, data: coco_animals(
+            root,
+            "smaller_train" if data.split == "larger_test" else "train",
+            data.image_size,
+            boxes_as_masks=data.boxes_as_masks,
         ),
-        testing=lambda root, data: CocoAnimals(
-            root, "larger_val" if data.split == "larger_test" else "val", data.image_size
+        testing=lambda root, data: coco_animals(
+            root,
+            "larger_val" if data.split == "larger_test" else "val",
+            data.image_size,
+            boxes_as_masks=data.boxes_as_masks,
         ),
         demo=_coco_demo,
         published_split=published_coco_split,
+    ),
+    "coco": DataSet(
+        summary="any COCO file with categories of its own, or labelme's files; with masks",
+        training=lambda root, data: _own_categories(root, "train", data),
+        testing=lambda root, data: _own_categories(root, "test", data),
+        demo=_coco_demo,
     ),
     "isic2017": DataSet(
         summary="ISIC 2017: nevus, melanoma and seborrheic keratosis, with masks of the lesions",
@@ -333,7 +355,7 @@ def _of_classes(images: ImageSet, classes: tuple[str, ...] | None) -> ImageSet:
 def _cached(source: Source, data: DataConfig, *, random_crop: bool = False) -> ImageSet:
     assert data.cache_dir is not None
     if data.resize is not None or data.resize_size is not None:
-        assert isinstance(source, CocoAnimals | ListedImages | ArrayImages)
+        assert isinstance(source, CocoImages | ListedImages | ArrayImages)
         fit = data.resize or source.fit
         source = dataclasses.replace(source, fit=fit, resize_size=data.resize_size)
         if random_crop:  # from all that the resizing gives, which is kept

@@ -88,7 +88,7 @@ def _folder(name: str) -> str:
 def _row(name: str, entry: DataSet, root: Path) -> _Row:
     recipe = RECIPES[family(name)]
     got_by = "login or form" if recipe.needs_people else "fetch"
-    if family(name) == "folder":
+    if family(name) in ("folder", "coco"):
         got_by = "your own"
     elif recipe.items and recipe.by_hand:
         got_by = "fetch, rest by hand"
@@ -99,11 +99,10 @@ def _row(name: str, entry: DataSet, root: Path) -> _Row:
 def _openers(names: Sequence[str], root: Path, data: DataConfig) -> list[Opener]:
     for name in names:
         check_reading(name, data)
-    entries = [DATA_SETS[name] for name in names]
     return [
-        partial(opener, root, data)
-        for entry in entries
-        for opener in (entry.training, entry.testing)
+        partial(opener, root, replace(data, name=name))
+        for name in names
+        for opener in (DATA_SETS[name].training, DATA_SETS[name].testing)
         if opener is not None
     ]
 

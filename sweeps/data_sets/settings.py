@@ -15,7 +15,7 @@ from sweeps.spec.overrides import parse_overrides
 from sweeps.spec.validation import validated_data
 
 # Fields of a sweep's section data that say how files are read.
-_READING = ("image_size", "classes", "mask_values")
+_READING = ("image_size", "classes", "mask_values", "boxes_as_masks")
 _KEYS = {
     "list": ("root",),
     "fetch": ("root", "mirror", "connections"),

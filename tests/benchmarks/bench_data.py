@@ -39,8 +39,8 @@ from hsplid_core.data.batch import Batch
 from hsplid_core.data.cache.build import build_or_open
 from hsplid_core.data.cache.image_set import ImageSet
 from hsplid_core.data.demo.coco import write_coco_demo
-from hsplid_core.data.readers.coco import CocoAnimals
-from hsplid_core.data.source import Sample, Skipped
+from hsplid_core.data.readers.coco import coco_animals
+from hsplid_core.data.source import Sample, Skipped, Source
 from hsplid_core.data.workers import Workers, n_cores
 from tests.benchmarks._report import Ratio, report
 from tests.benchmarks._timing import compare
@@ -55,7 +55,7 @@ FEW_ROWS, MANY_ROWS, GROWTH_SIZE = 2_000, 20_000, 96
 PRIVATE = ("Private_Clean:", "Private_Dirty:")
 
 
-def decoded(source: CocoAnimals) -> Iterator[Batch]:
+def decoded(source: Source) -> Iterator[Batch]:
     """The plain reader: the same batches, decoded anew each time."""
     for start in range(0, len(source), BATCH_SIZE):
         rows = range(start, min(start + BATCH_SIZE, len(source)))
@@ -84,7 +84,7 @@ def seconds(epoch: Callable[[], Iterator[Batch]], rounds: int) -> float:
 def epoch_ratio(name: str, folder: Path, *, stored: int, size: int, n_images: int) -> Ratio:
     """How many times faster an epoch from the cache is than decoding."""
     root = write_coco_demo(folder / name, n_train=n_images, n_val=4, image_size=stored)
-    source = CocoAnimals(root, "train", size)
+    source = coco_animals(root, "train", size)
     images = build_or_open(source, folder / "cache")
 
     def cached() -> Iterator[Batch]:
@@ -127,7 +127,7 @@ def build_ratio(folder: Path) -> Ratio:
     root = write_coco_demo(
         folder / "build", n_train=BUILD_IMAGES, n_val=4, image_size=BUILD_STORED
     )
-    source = CocoAnimals(root, "train", BUILD_SIZE)
+    source = coco_animals(root, "train", BUILD_SIZE)
 
     def build(workers: Workers) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as cache:
@@ -150,7 +150,7 @@ def verifying_ratio(folder: Path) -> Ratio:
     root = write_coco_demo(
         folder / "verified", n_train=BUILD_IMAGES, n_val=4, image_size=BUILD_STORED
     )
-    source = CocoAnimals(root, "train", BUILD_SIZE)
+    source = coco_animals(root, "train", BUILD_SIZE)
     start = time.perf_counter()
     images = build_or_open(source, folder / "verified-cache")
     build_s = time.perf_counter() - start

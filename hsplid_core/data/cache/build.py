@@ -157,9 +157,17 @@ def _write_rows(
         for encoded in map_ahead(submit, runs, n_ahead):
             partial.append(encoded)
             progress(encoded.stop, n_images)
-    chosen = source.left_out() if isinstance(source, Choosing) else {}
+    chosen, notes = (
+        (source.left_out(), source.notes()) if isinstance(source, Choosing) else ({}, ())
+    )
     n_all = n_images + sum(chosen.values())
-    for reason, count in (*sorted(chosen.items()), *sorted(partial.skipped.items())):
+    # Of a stand-in, what is drawn to be left out is no news.
+    level = logging.INFO if source.is_demo else logging.WARNING
+    for reason, count in sorted(chosen.items()):
+        logger.log(level, "%s: left out %d of %d images: %s", source.name, count, n_all, reason)
+    for note in notes:
+        logger.log(level, "%s: %s", source.name, note)
+    for reason, count in sorted(partial.skipped.items()):
         logger.warning("%s: left out %d of %d images: %s", source.name, count, n_all, reason)
     if partial.n_rows == 0:
         raise DataError(

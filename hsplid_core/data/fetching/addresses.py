@@ -219,6 +219,11 @@ RECIPES: dict[str, Recipe] = {
             ),
         ),
     ),
+    "coco": Recipe(
+        licence="yours",
+        by_hand="it is a data set of your own: unpack there what Label Studio, CVAT, Roboflow or "
+        "labelme export as COCO, images included",
+    ),
     "folder": Recipe(
         licence="yours",
         by_hand="it is a folder of your own: lay it out as train/CLASS/*.jpg and test/CLASS/*.jpg",

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from PIL import Image
 
 from hsplid_core.data.fetching.download import Remote
-from hsplid_core.data.readers.coco_annotations import AnimalImage, read_animals
+from hsplid_core.data.readers.coco_annotations import AnnotatedImage, read_animals
 from hsplid_core.data.readers.pictures import read_picture
 from hsplid_core.errors import DataError
 
@@ -22,12 +22,12 @@ class CocoImage(NamedTuple):
     Attributes:
         remote: Where it is.
         target: Its name on disk.
-        size: Width and height, as annotated.
+        size: Width and height, as annotated; None of a side that is not.
     """
 
     remote: Remote
     target: Path
-    size: tuple[int, int]
+    size: tuple[int | None, int | None]
 
     def accept(self, path: Path) -> None:
         """Refuse a file that is not this picture, whole.
@@ -36,7 +36,7 @@ class CocoImage(NamedTuple):
             DataError: It can't be decoded, or has another size.
         """
         picture: Image.Image = read_picture(path)
-        if picture.size != self.size:
+        if any(side not in (None, of) for side, of in zip(self.size, picture.size, strict=True)):
             raise DataError(f"it is {picture.size} pixels large, annotated is {self.size}")
 
 
@@ -51,11 +51,12 @@ def coco_images(root: Path) -> Iterator[CocoImage]:
     """
     for split in SPLITS:
         folder = root / f"{split}2017"
-        for animal in read_animals(root / "annotations" / f"instances_{split}2017.json"):
+        file = root / "annotations" / f"instances_{split}2017.json"
+        for animal in read_animals(file).images:
             yield _image(animal, folder)
 
 
-def _image(animal: AnimalImage, folder: Path) -> CocoImage:
+def _image(animal: AnnotatedImage, folder: Path) -> CocoImage:
     if Path(animal.file_name).name != animal.file_name:
         raise DataError(
             f"{folder} must hold images by plain names, the annotations say "

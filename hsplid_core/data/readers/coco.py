@@ -1,36 +1,59 @@
-"""COCO 2017 animals: bear, elephant, giraffe and zebra, with their masks.
+"""COCO: images of one class each with masks, of COCO 2017's animals or categories of one's own.
 
 Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014, https://cocodataset.org. The
 annotations are licensed CC BY 4.0; the images belong to their owners on Flickr. The selection of
-four classes, with masks, follows H-SPLID (arXiv 2510.20627).
+four animals (bear, elephant, giraffe and zebra), with masks, follows H-SPLID (arXiv 2510.20627).
 
 val2017 has about 310 such images, of which a share has a standard error of up to 2.8 points. So a
 fifth of train2017's may be moved to them, which leaves training and test disjoint.
+
+Own categories come in the files that annotation tools export, each as it is: Label Studio
+(`result.json` and `images/`), CVAT (`annotations/instances_*.json` and `images/`), Roboflow
+(`train/_annotations.coco.json` and so on), labelme (its own files, or `annotations.json`). Of one
+file for all, a fifth of each class is held back to test on.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from hsplid_core.data.readers.coco_annotations import (
     CLASS_NAMES,
-    AnimalImage,
+    Selection,
     read_animals,
-    read_image_names,
+    read_categories,
+    select,
+)
+from hsplid_core.data.readers.coco_document import read_document
+from hsplid_core.data.readers.coco_files import (
+    MOVED_SHARE,
+    Located,
+    Part,
+    Piece,
+    find_parts,
+    located,
+    pictures_of,
+    plain_parts,
 )
 from hsplid_core.data.readers.coco_masks import union_mask
 from hsplid_core.data.readers.demo_marker import is_stand_in
-from hsplid_core.data.readers.pictures import read_picture
+from hsplid_core.data.readers.file_lists import glance
+from hsplid_core.data.readers.labelme import read_labelme
+from hsplid_core.data.readers.pictures import read_file, read_picture
 from hsplid_core.data.readers.squaring import Fit, resizing, square_mask, square_pixels
 from hsplid_core.data.source import Listing, Sample, Skipped
-from hsplid_core.data.splits import stratified_split
 from hsplid_core.errors import DataError
 from hsplid_core.files import map_in_threads
 
@@ -39,60 +62,50 @@ _LAYOUT = (
     "and the folders train2017 and val2017 from https://cocodataset.org/#download"
 )
 # Changes whenever the same files would give other pixels, masks or labels.
-_READER_VERSION = 1
-# As many of train2017's images as the released split tests on.
-_MOVED_SHARE = 0.2
-_MOVED_SEED = 0
+_READER_VERSION = 2
 
-Part = Literal["train", "val", "smaller_train", "larger_val"]
+Split = Literal["train", "val", "smaller_train", "larger_val"]
 
 
-@dataclass(frozen=True)
-class CocoAnimals:
-    """A part of COCO 2017, reduced to images with exactly one of the four animals.
+@dataclass(frozen=True, kw_only=True)
+class CocoImages:
+    """One split of a COCO data set, reduced to images with exactly one of the classes.
 
-    Args:
-        root: Folder with `annotations` and the image folders.
-        part: `train` for train2017, `val` for val2017; `smaller_train` for four fifths of
-            train2017, by class, and `larger_val` for val2017 and the rest of train2017.
+    Attributes:
+        data_set: Its name.
+        split: Name of the split, fit for a file name.
+        root: Folder of the data set.
         image_size: Side of the square images, in pixels.
+        pieces: Where the images come from, in this order.
+        training: What is trained on, which the classes are taken from; None for the first piece.
+        classes: Classes in the order of their labels; None takes all that there are.
+        boxes_as_masks: Whether the box of an object without an outline is its mask.
         fit: How pictures become square.
         resize_size: Side that they are resized to before the centre crop; None for `image_size`.
-
-    Raises:
-        DataError: The root, the annotation file or the image folder is missing.
     """
 
+    data_set: Literal["coco_animals", "coco"]
+    split: str
     root: Path
-    part: Part
     image_size: int
+    pieces: tuple[Piece, ...]
+    training: Piece | None = None
+    classes: tuple[str, ...] | None = None
+    boxes_as_masks: bool = False
     fit: Fit = "crop"
     resize_size: int | None = None
 
     # ImageNet's; H-SPLID has others, and stretches: data.normalise and data.resize of its specs.
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
-    class_names = CLASS_NAMES
     has_masks = True
     soft_masks = False
-
-    def __post_init__(self) -> None:
-        for folder in (self.root, *map(self._folder, self._splits)):
-            if not folder.is_dir():
-                raise DataError(
-                    f"{folder} must be a folder to read COCO animals: {_LAYOUT}"
-                ) from FileNotFoundError(folder)
-        for file in map(self._annotation_file, self._splits):
-            if not file.is_file():
-                raise DataError(
-                    f"{file} must be a file to read COCO animals: {_LAYOUT}"
-                ) from FileNotFoundError(file)
 
     @property
     def name(self) -> str:
         """Short name, fit for a file name."""
         demo = "-demo" if self.is_demo else ""
-        return f"coco_animals{demo}-{self.part}-{self.image_size}"
+        return f"{self.data_set}{demo}-{self.split}-{self.image_size}"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -104,20 +117,20 @@ class CocoAnimals:
         """Whether the root holds the embedded stand-in."""
         return is_stand_in(self.root)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names in the order of the labels."""
+        if self.data_set == "coco_animals":
+            return CLASS_NAMES
+        return (self._trained_on or self._selections[0]).class_names
+
     def stamp(self) -> str:
         """Hash of the transform and of the names, sizes and times of the files."""
-        digest = hashlib.sha256(f"{self._transform} {self.root.resolve()}".encode())
-        for split in self._splits:
-            annotations = self._annotation_file(split)
-            files = [annotations.stat()]
-            names = [annotations.name]
-            with os.scandir(self._folder(split)) as entries:
-                for entry in sorted(entries, key=lambda entry: entry.name):
-                    names.append(entry.name)
-                    files.append(entry.stat())
-            for name, status in zip(names, files, strict=True):
-                digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
+        files = [path for part, folder, _ in self.pieces for path in (*part.files, folder)]
+        if self.training is not None:
+            files += self.training.part.files
+        text = f"{self._transform} {self.root.resolve()} {glance(files)}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def identity(self) -> str:
         """Hash of the transform, the annotations and the bytes of the images used.
@@ -127,22 +140,20 @@ class CocoAnimals:
         """
         digest = hashlib.sha256(self._transform.encode())
         self._check_complete()
-        for split in self._splits:
-            with self._annotation_file(split).open("rb") as handle:
-                digest.update(hashlib.file_digest(handle, "sha256").digest())
+        digest.update(json.dumps(self.class_names).encode())
         n_threads = os.cpu_count() or 1
-        for image_digest in map_in_threads(self._image_digest, self._animals, n_threads):
+        for image_digest in map_in_threads(self._image_digest, self._images, n_threads):
             digest.update(image_digest)
         return digest.hexdigest()
 
     def __len__(self) -> int:
-        return len(self._animals)
+        return len(self._images)
 
     def sample(self, index: int) -> Sample | Skipped:
-        """Decode and resize one image with the union of its animals' masks.
+        """Decode and resize one image with the union of its objects' masks.
 
         Args:
-            index: In the order of COCO's image ids, val2017 first.
+            index: In the order of the pieces, and in them of the image ids.
 
         Returns:
             The sample, or that its mask is empty.
@@ -151,80 +162,218 @@ class CocoAnimals:
             DataError: The picture is missing, damaged or of another size than annotated, or its
                 masks are malformed.
         """
-        path, animal = self._animals[index]
-        image = read_picture(path)
-        size = image.size
-        pixels = square_pixels(image, self.image_size, fit=self.fit, resize_size=self.resize_size)
-        if size != (animal.width, animal.height):
-            raise DataError(
-                f"{path} must be {animal.width}x{animal.height} as annotated, got "
-                f"{size[0]}x{size[1]}: download it again"
-            )
-        mask = square_mask(
-            union_mask(animal), self.image_size, fit=self.fit, resize_size=self.resize_size
-        )
+        found = self._images[index]
+        picture = read_picture(found.path)
+        size, fit, resize_size = self.image_size, self.fit, self.resize_size
+        pixels = square_pixels(picture, size, fit=fit, resize_size=resize_size)
+        whole = self._mask(found, picture)
+        mask = square_mask(whole, size, fit=fit, resize_size=resize_size)
         if not mask.any():
-            return Skipped("no animal pixel is left in the resized mask")
-        return Sample(image=pixels, mask=mask, label=animal.label, id=animal.file_name)
+            return Skipped("no object's pixel is left in the resized mask")
+        return Sample(image=pixels, mask=mask, label=found.image.label, id=found.id)
 
     def listing(self) -> Listing:
-        """List all images of COCO's splits: those of other categories may lie there too."""
-        return Listing(
-            tuple(map(self._folder, self._splits)),
-            frozenset(
-                self._folder(split) / name
-                for split in self._splits
-                for name in read_image_names(self._annotation_file(split))
-            ),
-        )
+        """List all images that the annotations name: those of other categories may lie there."""
+        if self.data_set == "coco":  # of a folder of one's own, nothing is foreign
+            return Listing((), frozenset())
+        files: set[Path] = set()
+        for piece in self.pieces:
+            document = read_document(piece.part.files[0], wanted=())
+            named = (str(image.get("file_name")) for image in document.images)
+            files |= {path for path in map(pictures_of(piece).find, named) if path is not None}
+        return Listing(tuple(piece.folder for piece in self.pieces), frozenset(files))
 
-    @property
-    def _splits(self) -> tuple[str, ...]:
-        """COCO's splits that this part is taken from."""
-        if self.part == "larger_val":
-            return ("val", "train")
-        return ("train",) if self.part == "smaller_train" else (self.part,)
+    def left_out(self) -> Mapping[str, int]:
+        """Count the images that the annotations make no use of, by the reason."""
+        left_out: Counter[str] = Counter()
+        for piece, selection in zip(self.pieces, self._selections, strict=True):
+            if piece.share != "moved":  # what stays tells of both
+                left_out.update(selection.left_out)
+        return left_out
 
-    def _annotation_file(self, split: str) -> Path:
-        return self.root / "annotations" / f"instances_{split}2017.json"
-
-    def _folder(self, split: str) -> Path:
-        return self.root / f"{split}2017"
+    def notes(self) -> tuple[str, ...]:
+        """Say how the annotations are read, where that is no matter of course."""
+        said = [
+            note
+            for piece, selection in zip(self.pieces, self._selections, strict=True)
+            if piece.share != "moved"
+            for note in selection.notes
+        ]
+        elsewhere = [found.image.file_name for found in self._images if _is_elsewhere(found)]
+        if elsewhere:
+            said.append(
+                f"{len(elsewhere)} images are named with folders that are not here (first: "
+                f"{elsewhere[0]}): found by their last name"
+            )
+        return tuple(said)
 
     @property
     def _transform(self) -> str:
-        moved = "" if self.part in ("train", "val") else f" {self.part} {_MOVED_SHARE}"
+        shares = [piece.share for piece in self.pieces]
+        moved = f" {shares} {MOVED_SHARE}" if any(shares) else ""
+        chosen = "" if self.data_set == "coco_animals" else f" {self.classes}"
+        boxes = " boxes" if self.boxes_as_masks else ""
         return (
-            f"coco_animals {_READER_VERSION} {self.image_size} demo={self.is_demo}{moved}"
-            f"{resizing(self.resize_size, self.fit)}"
+            f"{self.data_set} {_READER_VERSION} {self.image_size} demo={self.is_demo}{moved}"
+            f"{chosen}{boxes}{resizing(self.resize_size, self.fit)}"
         )
 
     @cached_property
-    def _animals(self) -> list[tuple[Path, AnimalImage]]:
-        """Parsed only when the cache has to be built: for COCO that takes many seconds."""
-        return [
-            (self._folder(split) / animal.file_name, animal)
-            for split in self._splits
-            for animal in self._own(split, read_animals(self._annotation_file(split)))
-        ]
+    def _trained_on(self) -> Selection | None:
+        return None if self.training is None else self._read(self.training.part, self.classes)
 
-    def _own(self, split: str, animals: list[AnimalImage]) -> list[AnimalImage]:
-        """Take the animals of COCO's split that belong to this part."""
-        if split == "val" or self.part == "train":
-            return animals
-        labels = torch.tensor([animal.label for animal in animals], dtype=torch.int64)
-        stay, moved = stratified_split(labels, _MOVED_SHARE, _MOVED_SEED, CLASS_NAMES)
-        own = stay if self.part == "smaller_train" else moved
-        return [animals[position] for position in own.tolist()]
+    @cached_property
+    def _selections(self) -> tuple[Selection, ...]:
+        """Parsed only when the cache has to be built: for COCO that takes many seconds."""
+        trained_on = self._trained_on
+        classes = self.classes if trained_on is None else trained_on.class_names
+        return tuple(self._read(piece.part, classes) for piece in self.pieces)
+
+    def _read(self, part: Part, classes: tuple[str, ...] | None) -> Selection:
+        boxes = self.boxes_as_masks
+        if self.data_set == "coco_animals":
+            return read_animals(part.files[0], boxes_as_masks=boxes)
+        if part.labelme:
+            document = read_labelme(part.files, self.root)
+            return select(document, classes, boxes_as_masks=boxes)
+        return read_categories(part.files[0], classes, boxes_as_masks=boxes)
+
+    @cached_property
+    def _images(self) -> list[Located]:
+        """The images with their files, whether these exist or not."""
+        pairs = zip(self.pieces, self._selections, strict=True)
+        found = [image for piece, selection in pairs for image in located(piece, selection)]
+        if self.training is not None and self._trained_on is not None:
+            others = {image.path for image in located(self.training, self._trained_on)}
+            both = [image.path for image in found if image.path in others]
+            if both:
+                raise DataError(
+                    f"{self.pieces[0].part.files[0]} must name images that are not trained on, "
+                    f"but {len(both)} are in {self.training.part.files[0]}, too (first: "
+                    f"{both[0]}): leave them out of one"
+                )
+        return found
+
+    def _mask(self, found: Located, picture: Image.Image) -> NDArray[np.uint8]:
+        image, (width, height) = found.image, picture.size
+        if (image.width or width, image.height or height) != (width, height):
+            raise DataError(
+                f"{found.path} must be {image.width}x{image.height} as annotated, got "
+                f"{width}x{height}: put the picture there that was annotated, or scale its "
+                "annotations"
+            )
+        return union_mask(
+            image.annotations,
+            height,
+            width,
+            file_name=image.file_name,
+            in_shares=found.in_shares,
+            boxes_as_masks=self.boxes_as_masks,
+        )
 
     def _check_complete(self) -> None:
-        missing = [path for path, _ in self._animals if not path.is_file()]
+        missing = [found.path for found in self._images if not found.path.is_file()]
         if missing:
             raise DataError(
-                f"{missing[0].parent} must hold every annotated animal image, {len(missing)} of "
-                f"{len(self._animals)} are missing (first: {missing[0].name}): finish the download"
+                f"{missing[0].parent} must hold every annotated image, {len(missing)} of "
+                f"{len(self._images)} are missing (first: {missing[0].name}): finish the "
+                f"download, or run python -m sweeps.data check {self.data_set} root={self.root}"
             )
 
-    def _image_digest(self, animal: tuple[Path, AnimalImage]) -> bytes:
-        with animal[0].open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").digest()
+    def _image_digest(self, found: Located) -> bytes:
+        image = found.image
+        annotations = json.dumps(image.annotations, sort_keys=True, default=repr)
+        text = f"{found.id} {image.label} {image.width} {image.height} {annotations}"
+        digest = hashlib.sha256(text.encode("utf-8", "backslashreplace"))
+        digest.update(read_file(found.path))
+        return digest.digest()
+
+
+def coco_animals(
+    root: Path, split: Split, image_size: int, *, boxes_as_masks: bool = False
+) -> CocoImages:
+    """Open a split of COCO 2017, reduced to images with exactly one of the four animals.
+
+    Args:
+        root: Folder with `annotations` and the image folders.
+        split: `train` for train2017, `val` for val2017; `smaller_train` for four fifths of
+            train2017, by class, and `larger_val` for val2017 and the rest of train2017.
+        image_size: Side of the square images, in pixels.
+        boxes_as_masks: Whether the box of an animal without an outline is its mask.
+
+    Raises:
+        DataError: The root, the annotation file or the image folder is missing.
+    """
+    pieces = {
+        "train": (_of_coco(root, "train"),),
+        "val": (_of_coco(root, "val"),),
+        "smaller_train": (_of_coco(root, "train", "stay"),),
+        "larger_val": (_of_coco(root, "val"), _of_coco(root, "train", "moved")),
+    }[split]
+    for folder in (root, *(piece.folder for piece in pieces)):
+        if not folder.is_dir():
+            raise DataError(
+                f"{folder} must be a folder to read COCO animals: {_LAYOUT}"
+            ) from FileNotFoundError(folder)
+    for file in (piece.part.files[0] for piece in pieces):
+        if not file.is_file():
+            raise DataError(
+                f"{file} must be a file to read COCO animals: {_LAYOUT}"
+            ) from FileNotFoundError(file)
+    return CocoImages(
+        data_set="coco_animals",
+        split=split,
+        root=root,
+        image_size=image_size,
+        pieces=pieces,
+        boxes_as_masks=boxes_as_masks,
+    )
+
+
+def coco(
+    root: Path,
+    split: Literal["train", "test"],
+    image_size: int,
+    *,
+    classes: tuple[str, ...] | None = None,
+    boxes_as_masks: bool = False,
+) -> CocoImages:
+    """Open one split of a data set with categories of its own.
+
+    Args:
+        root: Folder with one COCO file for each part, or one for all; or labelme's files.
+        split: `train` or `test`.
+        image_size: Side of the square images, in pixels.
+        classes: As of `CocoImages`.
+        boxes_as_masks: As of `CocoImages`.
+
+    Raises:
+        DataError: The root is missing or has another layout.
+    """
+    trained_on, tested_on = find_parts(root)
+    training = Piece(trained_on, root)
+    if tested_on is None:
+        piece = training._replace(share="stay" if split == "train" else "moved")
+    else:
+        piece = training if split == "train" else Piece(tested_on, root)
+    return CocoImages(
+        data_set="coco",
+        split=split,
+        root=root,
+        image_size=image_size,
+        pieces=(piece,),
+        training=training if piece.part is tested_on else None,
+        classes=classes,
+        boxes_as_masks=boxes_as_masks,
+    )
+
+
+def _of_coco(root: Path, split: str, share: Literal["stay", "moved"] | None = None) -> Piece:
+    file = root / "annotations" / f"instances_{split}2017.json"
+    return Piece(Part(None, (file,), False), root / f"{split}2017", share)
+
+
+def _is_elsewhere(found: Located) -> bool:
+    """Whether a name has folders, and none of them leads to its file."""
+    *folders, _ = plain_parts(found.image.file_name)
+    return bool(folders) and found.path.parent.name != folders[-1]

@@ -1,176 +1,318 @@
-"""The animals in a COCO `instances_*.json`."""
+"""Annotated images of a COCO file: which are of use to a classifier, and with which label.
+
+The rule: an image needs a single class. One that shows objects of several of the chosen classes
+has no single label and is left out; a crowd counts as its class, and is part of the mask. An
+object needs an outline, or a box where boxes are taken as masks: an image with an object that has
+neither is left out, for its mask would lack that object. All that is left out is counted by its
+reason.
+"""
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from hsplid_core.errors import DataError
+from hsplid_core.data.readers.coco_document import (
+    Document,
+    Id,
+    Json,
+    field_of,
+    id_of,
+    images_by_id,
+    in_order,
+    names_of_categories,
+    plain_id,
+    read_document,
+    shown,
+)
+from hsplid_core.data.readers.coco_masks import box_of, outlines
+from hsplid_core.errors import ConfigError, DataError, did_you_mean
 
 CATEGORY_IDS = {"bear": 23, "elephant": 22, "giraffe": 25, "zebra": 24}
 CLASS_NAMES = tuple(sorted(CATEGORY_IDS))
-_LABELS = {CATEGORY_IDS[name]: label for label, name in enumerate(CLASS_NAMES)}
 
-# A mapping or list as json reads it; every access below checks what it takes out.
-Json = dict[str, Any]
+_NO_ANNOTATION = "they have no annotation"
+_SEVERAL = "they show several of the classes, so that no single label is right"
+_BOXES = "an object has a box and no outline; data.boxes_as_masks=true fills the boxes"
+_NOTHING = "an object has neither an outline nor a box"
 
 
 @dataclass(frozen=True)
-class AnimalImage:
-    """An image that holds animals of exactly one of the four categories.
+class AnnotatedImage:
+    """An image that shows objects of exactly one of the classes.
 
     Attributes:
-        image_id: COCO's number of the image.
-        file_name: Name in the image folder.
-        height: In pixels.
-        width: In pixels.
-        label: Index into `CLASS_NAMES`.
-        annotations: Its animals' annotations, crowds included.
-        url: Where COCO serves it; None if the file does not say, as the demo's.
+        image_id: The file's number, or text, for the image.
+        file_name: As the file has it.
+        height: In pixels; None if the file does not say.
+        width: In pixels; None if the file does not say.
+        label: Index of its class.
+        annotations: Its objects' annotations, crowds included.
+        url: Where it is served; None if the file does not say.
     """
 
-    image_id: int
+    image_id: Id
     file_name: str
-    height: int
-    width: int
+    height: int | None
+    width: int | None
     label: int
     annotations: tuple[Json, ...]
     url: str | None = None
 
 
-def read_animals(path: Path) -> list[AnimalImage]:
-    """Read the images that hold exactly one of the four animal categories.
+class Selection(NamedTuple):
+    """The images of a file that are of use.
 
-    Other categories, such as a person, may be in the image too; two kinds of animal may not,
-    since such an image has no single label.
+    Attributes:
+        class_names: Names in the order of the labels.
+        images: In the order of their ids.
+        left_out: How many images are left out, by the reason.
+        notes: What else is worth knowing.
+        in_shares: Whether coordinates are shares of the image's sides.
+    """
+
+    class_names: tuple[str, ...]
+    images: tuple[AnnotatedImage, ...]
+    left_out: Mapping[str, int]
+    notes: tuple[str, ...]
+    in_shares: bool
+
+
+def read_animals(path: Path, *, boxes_as_masks: bool = False) -> Selection:
+    """Read the images that show exactly one of COCO's bear, elephant, giraffe and zebra.
+
+    Other categories, such as a person, may be in the image too.
 
     Args:
         path: COCO's `instances_train2017.json` or `instances_val2017.json`.
-
-    Returns:
-        The images, in the order of their ids.
+        boxes_as_masks: Whether the box of an object without an outline is its mask.
 
     Raises:
         DataError: The file is no valid JSON, lacks a field, names the categories otherwise, or
             refers to an image or category that it does not list.
     """
-    dataset = _load(path)
-    declared = _check_categories(path, dataset["categories"])
-    found: defaultdict[int, list[Json]] = defaultdict(list)
-    for annotation in dataset["annotations"]:
-        category = _field(path, "annotation", annotation, "category_id")
-        if category not in declared:
-            raise DataError(
-                f"{path}: annotation {annotation.get('id')} has category_id {category}, which "
-                "the file's categories do not list: download the annotations again"
-            )
-        if category in _LABELS:
-            found[_field(path, "annotation", annotation, "image_id")].append(annotation)
-    images = {_field(path, "image", image, "id"): image for image in dataset["images"]}
-    animals = []
-    for image_id, group in sorted(found.items()):
-        labels = {_LABELS[annotation["category_id"]] for annotation in group}
-        if image_id not in images:
-            raise DataError(
-                f"{path}: annotation {group[0].get('id')} belongs to image {image_id}, "
-                "which the file's images do not list: download the annotations again"
-            )
-        if len(labels) == 1:
-            animals.append(_animal_image(path, images[image_id], labels.pop(), group))
-    return animals
-
-
-def read_image_names(path: Path) -> list[str]:
-    """Read the file names of all images of a split, whatever they show.
-
-    Args:
-        path: COCO's `instances_train2017.json` or `instances_val2017.json`.
-
-    Raises:
-        DataError: The file is no valid JSON, lacks a field, or names a file outside the folder.
-    """
-    return [_file_name(path, image) for image in _load(path)["images"]]
-
-
-def _load(path: Path) -> Json:
-    """Parse the file without keeping the outlines of other categories in memory.
-
-    train2017 has 860,000 annotations, nearly all of them of no use here; with their outlines the
-    parsed file takes several gigabytes.
-    """
-
-    def slim(node: Json) -> Json:
-        if "segmentation" in node and node.get("category_id") not in _LABELS:
-            del node["segmentation"]
-        return node
-
-    try:
-        dataset = json.loads(path.read_bytes(), object_hook=slim)
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"{path} must be valid JSON ({error}): the download may be incomplete, fetch it again"
-        ) from error
-    for name in ("images", "annotations", "categories"):
-        if not isinstance(dataset, dict) or not isinstance(dataset.get(name), list):
-            raise DataError(
-                f"{path} must hold a list '{name}', as COCO's instances_*.json does: is this the "
-                "right file?"
-            )
-    checked: Json = dataset
-    return checked
-
-
-def _check_categories(path: Path, categories: list[Json]) -> set[object]:
-    names = {
-        _field(path, "category", category, "id"): category.get("name") for category in categories
-    }
+    document = read_document(path, wanted=CATEGORY_IDS.values())
+    names = names_of_categories(document)
     for name, number in CATEGORY_IDS.items():
         if names.get(number) != name:
             raise DataError(
                 f"{path} must give category id {number} the name '{name}', got "
-                f"{names.get(number)!r}: use COCO 2017's own instances_*.json"
+                f"{names.get(number)!r}: use COCO 2017's own instances_*.json, or data.name=coco "
+                "for categories of your own"
             )
-    return set(names)
+    return select(document, CLASS_NAMES, boxes_as_masks=boxes_as_masks, all_labelled=False)
 
 
-def _animal_image(path: Path, image: Json, label: int, annotations: list[Json]) -> AnimalImage:
-    for annotation in annotations:
-        _field(path, "annotation", annotation, "segmentation")
-    height, width = (_field(path, "image", image, name) for name in ("height", "width"))
-    if not all(isinstance(side, int) and side > 0 for side in (height, width)):
-        raise DataError(
-            f"{path}: image {image['id']} must have positive whole numbers as height and width, "
-            f"got {height!r} and {width!r}: download the annotations again"
-        )
-    return AnimalImage(
-        image_id=image["id"],
-        file_name=_file_name(path, image),
-        height=height,
-        width=width,
+def read_categories(
+    path: Path, classes: Sequence[str] | None, *, boxes_as_masks: bool = False
+) -> Selection:
+    """Read the images that show exactly one of some categories of any COCO file.
+
+    Args:
+        path: The file.
+        classes: Names of categories, in the order of their labels; None takes all that any image
+            shows alone, in alphabetical order.
+        boxes_as_masks: Whether the box of an object without an outline is its mask.
+
+    Raises:
+        ConfigError: The file has no category of a name.
+        DataError: As in `read_animals`.
+    """
+    wanted = None
+    if classes is not None:
+        names = names_of_categories(read_document(path, wanted=()))
+        wanted = [number for number, name in names.items() if name in classes]
+    return select(read_document(path, wanted), classes, boxes_as_masks=boxes_as_masks)
+
+
+def select(
+    document: Document,
+    classes: Sequence[str] | None,
+    *,
+    boxes_as_masks: bool,
+    all_labelled: bool = True,
+) -> Selection:
+    """Choose the images that are of use.
+
+    Args:
+        document: The annotations.
+        classes: As in `read_categories`.
+        boxes_as_masks: Whether the box of an object without an outline is its mask.
+        all_labelled: Whether an image without any annotation is worth telling.
+
+    Raises:
+        ConfigError: The file has no category of a name.
+        DataError: As in `read_animals`.
+    """
+    names = names_of_categories(document)
+    _check_classes(document.path, classes, names)
+    images = images_by_id(document)
+    shown_by = _annotations_by_file(document, names, classes, images)
+    takes_all = classes is None
+    if classes is None:
+        alone = {
+            next(iter(held)) for held in map(_classes_of, shown_by.values()) if len(held) == 1
+        }
+        classes = sorted(alone)
+    labels = {name: label for label, name in enumerate(classes)}
+    left_out: Counter[str] = Counter()
+    found: list[AnnotatedImage] = []
+    for image_id, objects in shown_by.items():
+        held = _classes_of(objects)
+        reason = _SEVERAL if len(held) > 1 else _lacking(objects, boxes_as_masks)
+        if reason:
+            left_out[reason] += 1
+        else:
+            label = labels[next(iter(held))]
+            found.append(_annotated(document.path, images[image_id], image_id, label, objects))
+    notes = list(_notes(found, images, document))
+    unlabelled = len({node.get("file_name") for node in images.values()}) - len(shown_by)
+    if all_labelled and unlabelled and takes_all:
+        left_out[_NO_ANNOTATION] = unlabelled
+    elif all_labelled and unlabelled:
+        notes.append(f"{unlabelled} images show none of the classes")
+    in_shares = _are_shares(found)
+    if in_shares:
+        notes.append("all coordinates lie in [0, 1]: they are read as shares of the image's sides")
+    return Selection(tuple(classes), tuple(found), left_out, tuple(notes), in_shares)
+
+
+def _check_classes(path: Path, classes: Sequence[str] | None, names: Mapping[Id, str]) -> None:
+    known = sorted({*names.values()} - {""})
+    for name in classes or ():
+        if name not in known:
+            raise ConfigError(
+                f"data.classes has {name}: {path} has {', '.join(known) or 'no categories'}"
+                f"{did_you_mean(name, known)}"
+            )
+
+
+class _Named(NamedTuple):
+    """An annotation with the name of its category."""
+
+    name: str
+    annotation: Json
+
+
+def _annotations_by_file(
+    document: Document,
+    names: Mapping[Id, str],
+    classes: Sequence[str] | None,
+    images: Mapping[Id, Json],
+) -> dict[Id, list[_Named]]:
+    """Group annotations of the classes by their image; of images of one file, by the first."""
+    path = document.path
+    found: defaultdict[Id, list[_Named]] = defaultdict(list)
+    for annotation in document.annotations:
+        category = id_of(path, "annotation", annotation, "category_id")
+        if category not in names:
+            raise DataError(
+                f"{path}: annotation {shown(annotation.get('id'))} has category_id {category}, "
+                f"which the file's categories do not list ({_some(names)}): add the category, or "
+                "correct the annotation"
+            )
+        if classes is not None and names[category] not in classes:
+            continue
+        if not names[category]:
+            raise DataError(
+                f"{path}: category {category} must have a name, as annotations use it: give it one"
+            )
+        image_id = id_of(path, "annotation", annotation, "image_id")
+        if image_id not in images:
+            raise DataError(
+                f"{path}: annotation {shown(annotation.get('id'))} belongs to image {image_id}, "
+                "which the file's images do not list: add the image, or leave the annotation out"
+            )
+        found[image_id].append(_Named(names[category], annotation))
+    first: dict[str, Id] = {}
+    grouped: dict[Id, list[_Named]] = {}
+    for image_id in in_order(found):
+        file_name = str(field_of(path, "image", images[image_id], "file_name"))
+        grouped.setdefault(first.setdefault(file_name, image_id), []).extend(found[image_id])
+    return grouped
+
+
+def _classes_of(objects: Iterable[_Named]) -> set[str]:
+    return {named.name for named in objects}
+
+
+def _lacking(objects: Iterable[_Named], boxes_as_masks: bool) -> str | None:
+    """Say why an image has no whole mask; None if it has one."""
+    lacking = {_lack_of(named.annotation, boxes_as_masks) for named in objects}
+    return _NOTHING if _NOTHING in lacking else _BOXES if _BOXES in lacking else None
+
+
+def _lack_of(annotation: Json, boxes_as_masks: bool) -> str | None:
+    try:
+        if outlines(annotation.get("segmentation")).found:
+            return None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None  # malformed: told with its image, when that is read
+    if box_of(annotation) is None:
+        return _NOTHING
+    return None if boxes_as_masks else _BOXES
+
+
+def _annotated(
+    path: Path, image: Json, image_id: Id, label: int, objects: Iterable[_Named]
+) -> AnnotatedImage:
+    url = image.get("coco_url")
+    return AnnotatedImage(
+        image_id=image_id,
+        file_name=str(image["file_name"]),
+        height=_side(path, image, "height"),
+        width=_side(path, image, "width"),
         label=label,
-        annotations=tuple(annotations),
-        url=image.get("coco_url"),
+        annotations=tuple(named.annotation for named in objects),
+        url=url if isinstance(url, str) and url else None,
     )
 
 
-def _file_name(path: Path, image: Json) -> str:
-    name = str(_field(path, "image", image, "file_name"))
-    place = Path(name)
-    if not place.name or place.is_absolute() or ".." in place.parts:
+def _side(path: Path, image: Json, name: str) -> int | None:
+    value: Any = image.get(name)
+    if value is None:
+        return None
+    side = plain_id(value)
+    if not isinstance(side, int) or side <= 0:
         raise DataError(
-            f"{path}: image {image.get('id')} must have a file_name in the image folder, got "
-            f"{name!r}: nothing outside of it is read"
+            f"{path}: image {shown(image['id'])} must have a positive whole number as {name}, got "
+            f"{shown(value)}: correct it, or leave height and width out"
         )
-    return name
+    return side
 
 
-def _field(path: Path, kind: str, node: Json, name: str) -> Any:
-    if not isinstance(node, dict) or name not in node:
-        number = node.get("id") if isinstance(node, dict) else node
-        raise DataError(
-            f"{path}: {kind} {number} must have a field '{name}': download the annotations again"
-        )
-    return node[name]
+def _are_shares(found: Iterable[AnnotatedImage]) -> bool:
+    """Whether no coordinate exceeds 1: in pixels, every object would lie within the first one."""
+    seen = False
+    for image in found:
+        for annotation in image.annotations:
+            try:
+                values = [v for p in outlines(annotation.get("segmentation")).polygons for v in p]
+            except (ValueError, TypeError, KeyError, RecursionError):
+                continue
+            box = box_of(annotation)
+            if not values and box is not None:
+                values = list(box)
+            if any(not 0 <= value <= 1 for value in values):
+                return False
+            seen = seen or bool(values)
+    return seen
+
+
+def _notes(
+    found: Sequence[AnnotatedImage], images: Mapping[Id, Json], document: Document
+) -> Iterable[str]:
+    crowds = sum(plain_id(a.get("iscrowd")) == 1 for image in found for a in image.annotations)
+    if crowds:
+        yield f"{crowds} crowds count as objects of their class, and are part of the masks"
+    twice = len(document.images) - len({str(node.get("file_name")) for node in images.values()})
+    if twice:
+        yield f"{twice} images are listed again: each file counts once, with all its annotations"
+
+
+def _some(names: Mapping[Id, str]) -> str:
+    numbers = [str(number) for number in in_order(names)]
+    return ", ".join(numbers[:5]) + (", ..." if len(numbers) > 5 else "")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hsplid_core.data.readers.coco import CocoAnimals
+from hsplid_core.data.readers.coco import CocoImages, coco_animals
 
 CATEGORIES = [
     {"id": 1, "name": "person"},
@@ -78,5 +78,5 @@ class CocoRoot:
         self.json_file.write_text(json.dumps(document), encoding="utf-8")
         return self.path
 
-    def source(self, image_size: int = 32) -> CocoAnimals:
-        return CocoAnimals(self.write(), "train", image_size)
+    def source(self, image_size: int = 32) -> CocoImages:
+        return coco_animals(self.write(), "train", image_size)

@@ -14,10 +14,8 @@ from pycocotools import mask as coco_mask
 
 from hsplid_core.data.cache.build import build_or_open
 from hsplid_core.data.demo.coco_writer import run_lengths
-from hsplid_core.data.readers.coco import CocoAnimals
-from hsplid_core.data.readers.coco_annotations import AnimalImage
 from hsplid_core.data.readers.coco_masks import union_mask
-from hsplid_core.data.source import Sample
+from hsplid_core.data.source import Sample, Source
 from tests.hsplid_core.data.coco_root import BEAR, ELEPHANT, GIRAFFE, ZEBRA, CocoRoot, box
 
 
@@ -30,12 +28,12 @@ def uncompressed(mask: NDArray[np.uint8]) -> dict[str, object]:
     return {"size": list(mask.shape), "counts": run_lengths(mask.astype(bool))}
 
 
-def animal_image(height: int, width: int, *segmentations: object) -> AnimalImage:
-    annotations = tuple({"id": i, "segmentation": s} for i, s in enumerate(segmentations))
-    return AnimalImage(1, "1.jpg", height, width, 0, annotations)
+def united(height: int, width: int, *segmentations: object) -> NDArray[np.uint8]:
+    annotations = [{"id": i, "segmentation": s} for i, s in enumerate(segmentations)]
+    return union_mask(annotations, height, width, file_name="1.jpg")
 
 
-def sample(source: CocoAnimals, index: int) -> Sample:
+def sample(source: Source, index: int) -> Sample:
     found = source.sample(index)
     assert isinstance(found, Sample)
     return found
@@ -93,7 +91,7 @@ def test_union_of_all_three_forms_is_exact(coco: CocoRoot) -> None:
 
 
 def test_several_polygons_of_one_animal_are_united() -> None:
-    mask = union_mask(animal_image(10, 20, [*box(0, 0, 5, 5), *box(10, 5, 10, 5)]))
+    mask = united(10, 20, [*box(0, 0, 5, 5), *box(10, 5, 10, 5)])
     assert mask[:5, :5].all()
     assert mask[5:, 10:].all()
     assert int(mask.sum()) == 25 + 50
@@ -106,7 +104,7 @@ def test_run_lengths_round_trip(data: st.DataObject) -> None:
     seed, density = data.draw(st.integers(0, 999)), data.draw(st.floats(0, 1))
     mask = (np.random.default_rng(seed).random((height, width)) < density).astype(np.uint8)
     for segmentation in (compressed(mask), uncompressed(mask)):
-        np.testing.assert_array_equal(union_mask(animal_image(height, width, segmentation)), mask)
+        np.testing.assert_array_equal(united(height, width, segmentation), mask)
 
 
 def test_wide_image_is_cropped_in_the_middle(coco: CocoRoot) -> None:
@@ -131,18 +129,20 @@ def test_other_colour_modes_become_rgb(coco: CocoRoot, mode: str) -> None:
     np.testing.assert_array_equal(sample(source, 0).image, expected)
 
 
-def test_empty_masks_are_counted_in_one_line(
+def test_empty_masks_are_counted_by_their_reasons(
     coco: CocoRoot, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for segmentation in ([], [[1, 1, 2, 2]], box(0, 0, 0.2, 0.2), box(0, 0, 8, 8)):
+    for segmentation in (box(5, 5, 0.2, 0.2), [[1, 1, 2, 2]], [], box(0, 0, 8, 8)):
         coco.animal(coco.image(), BEAR, segmentation)
     coco.animal(coco.image(width=96), BEAR, box(0, 0, 8, 8))  # lies outside the centre square
     with caplog.at_level(logging.WARNING):
         images = build_or_open(coco.source(), tmp_path / "cache")
     assert images.ids == ("000000000004.jpg",)
     assert [record.getMessage() for record in caplog.records] == [
-        "coco_animals-train-32: left out 4 of 5 images: no animal pixel is left in the resized "
-        "mask"
+        "coco_animals-train-32: left out 2 of 5 images: an object has neither an outline nor "
+        "a box",
+        "coco_animals-train-32: left out 2 of 5 images: no object's pixel is left in the resized "
+        "mask",
     ]
 
 

@@ -17,13 +17,13 @@ from hsplid_core.errors import ConfigError, DataError
 
 N_CLASSES = {
     **dict.fromkeys(DATA_SETS, 10),
-    **{"coco_animals": 4, "folder": 4, "isic2017": 3, "imagenet": 9},
+    **{"coco_animals": 4, "coco": 4, "folder": 4, "isic2017": 3, "imagenet": 9},
     **{name: 8 for name in DATA_SETS if name.startswith(("cub", "stanford_dogs"))},
     **{name: 9 for name in DATA_SETS if name.startswith(("imagenet9", "counter_animal"))},
 }
 GREY = {"mnist", "cmnist"}
 MASKS = {
-    **dict.fromkeys(("coco_animals", "isic2017", "cub", "cmnist", "folder"), "binary"),
+    **dict.fromkeys(("coco_animals", "coco", "isic2017", "cub", "cmnist", "folder"), "binary"),
     **{"cub/boxes": "binary", "stanford_dogs/boxes": "binary", "cub_gha": "soft"},
 }
 ARCHIVES = {

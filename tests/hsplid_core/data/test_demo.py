@@ -15,7 +15,7 @@ from hsplid_core.data.cache.build import build_or_open
 from hsplid_core.data.demo.coco import demo_folder_name, write_coco_demo
 from hsplid_core.data.demo.silhouettes import distinct_rows, silhouettes
 from hsplid_core.data.demo.textures import BACKGROUNDS
-from hsplid_core.data.readers.coco import CocoAnimals
+from hsplid_core.data.readers.coco import coco_animals
 from hsplid_core.data.readers.coco_annotations import CATEGORY_IDS, CLASS_NAMES
 from hsplid_core.errors import ConfigError, DataError
 from tests.hsplid_core.data.processes import outputs
@@ -82,11 +82,11 @@ def test_the_reader_drops_mixed_and_empty_pictures(demo: Path) -> None:
         assert sizes[0] >= 3
         assert sizes[2] >= 3
         assert sizes[1] == n_usable
-        assert len(CocoAnimals(demo, split, 64)) == n_usable
+        assert len(coco_animals(demo, split, 64)) == n_usable
 
 
 def test_balanced_and_marked(demo: Path, tmp_path: Path) -> None:
-    images = build_or_open(CocoAnimals(demo, "val", 64), tmp_path)
+    images = build_or_open(coco_animals(demo, "val", 64), tmp_path)
     assert images.is_demo
     assert torch.bincount(images.labels).tolist() == [125] * 4
     batch = images.batch(torch.arange(len(images)))
@@ -168,7 +168,7 @@ def test_extreme_correlations(tmp_path: Path, correlation: float) -> None:
 
 def test_larger_pictures(tmp_path: Path) -> None:
     root = write_coco_demo(tmp_path / "demo", n_train=8, n_val=4, image_size=96)
-    images = build_or_open(CocoAnimals(root, "train", 96), tmp_path / "cache")
+    images = build_or_open(coco_animals(root, "train", 96), tmp_path / "cache")
     assert images.image_shape == (3, 96, 96)
 
 

@@ -14,7 +14,7 @@ import pytest
 from hsplid_core.data import DATA_SETS
 from hsplid_core.data.demo.coco import write_coco_demo
 from hsplid_core.data.fetching import RECIPES, Item, Patience, Recipe, Remote, Step, fetch
-from hsplid_core.data.readers.coco import CocoAnimals
+from hsplid_core.data.readers.coco import coco_animals
 from hsplid_core.errors import DataError
 from tests.hsplid_core.data import bad_server
 from tests.hsplid_core.data.archived import FILES, contents, tar_bytes, zip_bytes
@@ -71,7 +71,7 @@ COCO = unpublished(RECIPES["coco_animals"])
 
 def assert_coco_is_whole(root: Path) -> None:
     for split in ("train", "val"):
-        source = CocoAnimals(root, split, 32)
+        source = coco_animals(root, split, 32)
         source.identity()
         for index in range(len(source)):
             source.sample(index)

@@ -6,12 +6,14 @@ always the same for the same names, is then held back as the test split. Folders
 belong to the class, and links to folders are followed.
 
 Masks lie in `masks`, in the same tree and with the same base names: the mask of `train/cat/1.jpg`
-is `masks/train/cat/1.png`, or of another suffix. They are of the pictures' size; which of their
-values are the object is decided by all of them (`mask_rule`), or said by `data.mask_values`.
+is `masks/train/cat/1.png`, or of another suffix, or `1_mask.png`. They are of the pictures' size;
+which of their values are the object is decided by all of them (`mask_rule`), or said by
+`data.mask_values`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -39,6 +41,8 @@ _LAYOUT = (
     "the root must hold train/CLASS/*.jpg and test/CLASS/*.jpg (or val), or CLASS/*.jpg alone; "
     "masks, if any, in masks/ with the same tree and names ending in .png"
 )
+# What programs add to the name of a picture's mask: 1_mask.png, 1_segmentation.png.
+_MASK_ENDING = re.compile(r"[ _-](mask|masks|seg|segmentation|label|gt|trimap)$", re.IGNORECASE)
 _HELD_BACK = 0.2
 _SPLIT_SEED = 0
 Key = tuple[str, ...]
@@ -154,10 +158,14 @@ def _masks_by_key(masks: Path | None, *, in_parts: bool) -> dict[Key, list[Path]
     if masks is None:
         return {}
     found: dict[Key, list[Path]] = {}
+    marked: dict[Key, list[Path]] = {}
     for path in pictures_in(masks):
         relative = path.relative_to(masks)
         found.setdefault(_key(relative, relative.stem, in_parts), []).append(path)
-    return found
+        base = _MASK_ENDING.sub("", relative.stem)
+        if base != relative.stem:
+            marked.setdefault(_key(relative, base, in_parts), []).append(path)
+    return {**marked, **found}
 
 
 def _key(relative: Path, base: str, in_parts: bool) -> Key:

@@ -93,12 +93,14 @@ def find_parts(root: Path) -> Parts:
     for role, found in roles.items():
         if len(found) > 1:
             raise DataError(f"{_named(found)} would both be {role} images: keep one of them here")
-    held_out = next((role for role in _HELD_OUT if role in roles), None)
+    # Test images without class folders have no labels, as those of contests.
+    labelled = (role for role in _HELD_OUT if role in roles and folders_in(roles[role][0]))
+    held_out = next(labelled, None)
     train = roles["train"][0]
     if held_out is None:
         raise DataError(
-            f"{root / 'test'} must exist beside {train.name}, or a folder called val: to hold a "
-            f"fifth of {train.name} back as test images, give root={train}"
+            f"{root / 'test'} must exist beside {train.name}, with class folders, or val: to hold "
+            f"a fifth of {train.name} back as test images, give root={train}"
         ) from FileNotFoundError(root / "test")
     test = roles[held_out][0]
     _check_classes_of_part(train)

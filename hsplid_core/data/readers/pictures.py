@@ -216,11 +216,11 @@ def _unreadable(path: Path, content: bytes, error: Exception) -> str:
         )
     start = content[:256].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<?xml", b"<svg", b"{")):
-        kind = "SVG" if b"<svg" in content[:2048] else "text, such as a server's answer"
-        return (
-            f"{path} must be a picture, but holds {kind}: get the picture itself, as PNG or JPEG"
-        )
+        instead = "text, such as a server's answer: download it again"
+        if b"<svg" in content[:2048]:
+            instead = "SVG: convert it to PNG or JPEG"
+        return f"{path} must be a readable picture, but holds {instead}"
     return (
-        f"{path} must be a picture in a format that can be read ({error}): if other programs open "
-        "it, convert it to PNG or JPEG"
+        f"{path} must be a readable picture ({error}): if other programs open it, convert it to "
+        "PNG or JPEG"
     )

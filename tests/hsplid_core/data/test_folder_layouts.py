@@ -59,6 +59,13 @@ def test_the_parts_that_are_not_read_are_told(tmp_path: Path) -> None:
     assert any("valid is not read" in note for note in checked(tmp_path).notes)
 
 
+def test_test_images_without_labels_leave_the_test_to_others(tmp_path: Path) -> None:
+    tree(tmp_path, ("train", "val"))
+    picture(tmp_path / "test" / "0.jpg")
+    assert ids(opened(tmp_path, "test"))[0] == "val/cat/0.jpg"
+    assert any("test is not read" in note for note in checked(tmp_path).notes)
+
+
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     for name in ("bus", "car", "train"):
         for number in range(4):
@@ -69,6 +76,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 
 REFUSED = {
     "two training parts": (("train/cat/1", "Training/cat/1", "test/cat/1"), "Training and train"),
+    "test images without labels": (("train/cat/1", "train/dog/1", "test/1"), "with class folders"),
     "no test part": (("train/cat/1", "train/dog/1"), "test must exist"),
     "parts without classes": (("train/1", "test/1"), "train and test as classes"),
     "a test part beside classes": (("cat/1", "dog/1", "test/1"), "test as classes"),
@@ -177,6 +185,8 @@ def test_names_that_are_no_utf8(tmp_path: Path) -> None:
         ("a", "a.tif"),
         ("a.b", "a.b.png"),
         ("a", "a.jpg.png"),
+        ("a", "a_mask.png"),
+        ("a", "A-Segmentation.png"),
     ],
 )
 def test_spellings_of_a_mask(tmp_path: Path, image: str, other: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from hsplid_core.errors import ConfigError, did_you_mean
 from sweeps.spec.addresses import check_no_secret, without_secrets
 
@@ -26,3 +28,19 @@ def check_storage(text: str) -> str:
         )
     check_no_secret("storage", text, "set PGPASSWORD, or PGPASSFILE to a password file")
     return text
+
+
+def is_same_database(one: str, other: str) -> bool:
+    """Tell whether two addresses surely name the same PostgreSQL database.
+
+    Args:
+        one: Of any kind, or empty.
+        other: Likewise.
+    """
+    places = []
+    for text in (one, other):
+        url = urlsplit(text)
+        if url.scheme.partition("+")[0] not in ("postgresql", "postgres") or not url.hostname:
+            return False
+        places.append((url.hostname, url.port or 5432, url.path))
+    return places[0] == places[1]

@@ -34,7 +34,7 @@ from sweeps.spec.metric_names import check_metrics, only_when_due
 from sweeps.spec.name_checks import check_names
 from sweeps.spec.objective import Objective
 from sweeps.spec.range_spec import RangeSpec
-from sweeps.spec.study_url import check_storage
+from sweeps.spec.study_url import check_storage, is_same_database
 from sweeps.storage.bucket_mirror import local_folder
 from sweeps.storage.file_names import RESERVED_NAMES
 from trainables.config import TrialConfig, check_recipe
@@ -295,6 +295,18 @@ class SweepSpec(SpecSection):
                     f"tracking.uri is null, a file in the storage, which is {self.storage}: name "
                     "a server, tracking.uri=http://host:5000, or a database"
                 )
+        return self
+
+    @model_validator(mode="after")
+    @rule
+    def _databases_differ(self) -> Self:
+        # Optuna and MLflow both version their tables in one of the same name.
+        if is_same_database(self.study.storage or "", self.tracking.uri or ""):
+            raise ConfigError(
+                f"tracking.uri is {self.tracking.uri}, the database of study.storage, too, whose "
+                "tables are versioned as MLflow's are: name another database, which may be on the "
+                "same server"
+            )
         return self
 
     @model_validator(mode="after")

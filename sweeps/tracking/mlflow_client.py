@@ -157,6 +157,7 @@ def connect(uri: str) -> MlflowClient:
         follow_move(file)
     if not is_server(uri):
         check_answers(uri)  # MLflow itself would ask for minutes
+    from alembic.util import CommandError
     from mlflow import MlflowClient
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -172,6 +173,12 @@ def connect(uri: str) -> MlflowClient:
         raise TrackingError(
             f"MLflow cannot open {without_secrets(uri)}: {_cause(error)}; set tracking.uri to "
             "another database"
+        ) from error
+    except CommandError as error:
+        # Optuna's studies are versioned by a table of the same name.
+        raise TrackingError(
+            f"MLflow cannot open {without_secrets(uri)}, which holds tables of another version or "
+            f"program ({_cause(error)}): set tracking.uri to a database of its own"
         ) from error
 
 

@@ -190,6 +190,25 @@ def test_a_file_that_is_no_database_is_told_and_left_alone(tmp_path: Path) -> No
     assert file.read_text() == "my diary"
 
 
+@pytest.mark.parametrize(
+    ("study", "runs", "same"),
+    [
+        ("postgresql://me@host/db", "postgresql+psycopg://you@host:5432/db", True),
+        ("postgresql://me@host/db", "postgresql://me@host/other", False),
+        ("postgresql://me@host/db", "postgresql://me@host:5433/db", False),
+        ("journal", "postgresql://me@host/db", False),
+        ("postgresql://me@host/db", "http://host/db", False),
+    ],
+)
+def test_study_and_mlflow_have_databases_of_their_own(study: str, runs: str, same: bool) -> None:
+    values = ["study.storage=" + study, "tracking.uri=" + runs]
+    if not same:
+        assert load_spec("coco_hsplid", parse_overrides(values)).tracking.uri == runs
+        return
+    with pytest.raises(ConfigError, match=r"the database of study.storage, too"):
+        load_spec("coco_hsplid", parse_overrides(values))
+
+
 # -- a secret stays where it is -------------------------------------------------------------------
 
 

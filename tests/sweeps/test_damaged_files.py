@@ -112,7 +112,9 @@ def test_a_damaged_file_is_told_in_a_line_and_loses_no_trial(
     if file == CHECKPOINT:
         answers["evaluate"] = told(evaluate.main, [str(storage / file), here], capsys)
         assert answers["evaluate"][0] == 2
-    if file == STUDY or answers["pareto"][0] == 2:  # otherwise it would serve until it is stopped
+    if (
+        file in (STUDY, MLFLOW) or answers["pareto"][0] == 2
+    ):  # otherwise it would serve until it is stopped
         answers["ui"] = told(ui.main, ["tiny", here], capsys)
     if file == STUDY:
         spec = str(storage / "tiny" / "spec.yaml")
@@ -130,4 +132,7 @@ def test_a_damaged_file_is_told_in_a_line_and_loses_no_trial(
         assert way == "gone" or name in answers["pareto"][1]
     else:
         assert answers["pareto"] == (0, "")
+    if file == MLFLOW:
+        assert answers["ui"][0] == 2
+        assert "mlflow.db" in answers["ui"][1]
     assert load_study(storage / "tiny").trials == before

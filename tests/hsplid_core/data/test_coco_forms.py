@@ -130,8 +130,8 @@ def test_a_file_in_shares_is_read_so_and_says_it(four: CocoRoot) -> None:
     source = opened(four)
     for mask in masks(source):
         np.testing.assert_array_equal(mask, CROPPED)
-    (note,) = checked(source).notes
-    assert note.endswith("they are read as shares of the image's sides")
+    notes = checked(source).notes
+    assert any(note.endswith("they are read as shares of the image's sides") for note in notes)
 
 
 def _boxes(annotations: list[dict[str, Any]]) -> None:
@@ -202,7 +202,7 @@ def test_two_corners_are_no_box(four: CocoRoot) -> None:
 def test_crowds_are_part_of_the_mask_and_told(four: CocoRoot) -> None:
     four.animal(1, BEAR, {"size": [HEIGHT, WIDTH], "counts": [0, 30, 1170]}, crowd=True)
     source = opened(four)
-    assert "1 crowds count as objects of their class" in checked(source).notes[0]
+    assert "1 crowds count as objects of their class" in " ".join(checked(source).notes)
     assert len(source) == 4
 
 

@@ -257,10 +257,16 @@ class CocoImages:
     def _mask(self, found: Located, picture: Image.Image) -> NDArray[np.uint8]:
         image, (width, height) = found.image, picture.size
         if (image.width or width, image.height or height) != (width, height):
+            turned = (image.width, image.height) == (height, width)
             raise DataError(
                 f"{found.path} must be {image.width}x{image.height} as annotated, got "
-                f"{width}x{height}: put the picture there that was annotated, or scale its "
-                "annotations"
+                f"{width}x{height}: "
+                + (
+                    "is it annotated without regard to its EXIF orientation, which says that it "
+                    "is shown upright? Turn the annotations"
+                    if turned
+                    else "put the picture there that was annotated, or scale its annotations"
+                )
             )
         return union_mask(
             image.annotations,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from hsplid_core.data.check_files import Report, check_sources
@@ -219,3 +220,26 @@ def test_the_identity_follows_the_masks(four: CocoRoot, tmp_path: Path) -> None:
     one = opened(four).identity()
     four.annotations[0]["segmentation"] = [[12, 5, 28, 5, 28, 20]]
     assert opened(four).identity() != one
+
+
+@pytest.mark.parametrize(("orientation", "turn"), [(3, "ROTATE_180"), (6, "ROTATE_90")])
+def test_masks_lie_on_pictures_as_they_are_shown(
+    four: CocoRoot, orientation: int, turn: str
+) -> None:
+    """A white square where the polygon says, in the file of a phone that was held otherwise."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = next(iter(sorted((four.path / "train2017").iterdir())))
+    white = Image.fromarray(SQUARE * np.uint8(255)).transpose(Image.Transpose[turn])
+    white.save(path, format="PNG", exif=exif.tobytes())
+    found = opened(four).sample(0)
+    assert isinstance(found, Sample)
+    assert found.mask is not None
+    np.testing.assert_array_equal(found.image[0] > 127, found.mask[0] == 1)
+    np.testing.assert_array_equal(found.mask[0], CROPPED)
+
+
+def test_a_picture_annotated_as_it_is_stored_is_told(four: CocoRoot) -> None:
+    four.images[0] |= {"width": HEIGHT, "height": WIDTH}
+    with pytest.raises(DataError, match="annotated without regard to its EXIF orientation"):
+        opened(four).sample(0)

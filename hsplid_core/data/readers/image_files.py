@@ -190,7 +190,7 @@ class ListedImages:
         masks = self._known.masks
         if masks is None or masks.fault is not None:
             return self._contents.notes
-        return (*self._contents.notes, f"{self.name}: masks, {masks.rule}")
+        return (*self._contents.notes, f"masks, {masks.rule}")
 
     def _check_masks(self) -> None:
         """Refuse a mask that belongs to no image: the images are likely not all there."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hsplid_core.config import DataConfig, ModelConfig
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from hsplid_core.data import ImageSet
 
 DESCRIPTION = "description"
+
+# Fields of the section `data` that say where files are, and its name, which stands beside.
+_PLACES = ("name", "root", "cache_dir", "node_cache")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,8 @@ class TrainedModel:
         resize: How pictures became square, as ``data.resize``; None for each data set's own way.
         resize_size: Side that they were resized to before the centre crop, as
             ``data.resize_size``.
+        images: What else its sweep's section `data` said of these images, such as their split and
+            a planted pixel, in plain values; empty where that is not known.
     """
 
     model: MaskedClassifier
@@ -47,6 +53,7 @@ class TrainedModel:
     root: str | None = None
     resize: Literal["crop", "stretch"] | None = None
     resize_size: int | None = None
+    images: Mapping[str, Any] = field(default_factory=dict)
 
 
 def describe(
@@ -76,6 +83,11 @@ def describe(
         "root": None if data.root is None else str(data.root.expanduser().absolute()),
         "resize": data.resize,
         "resize_size": data.resize_size,
+        "images": {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in dataclasses.asdict(data).items()
+            if name not in _PLACES
+        },
         "front": None if front is None else {"kind": front.kind, "bandwidth": front.bandwidth},
     }
 
@@ -121,6 +133,7 @@ def rebuild(state: Mapping[str, Any], *, source: str) -> TrainedModel:
             root=found.get("root"),
             resize=found.get("resize"),
             resize_size=found.get("resize_size"),
+            images=found.get("images", {}),
         )
     except (RuntimeError, TypeError, AttributeError, ValueError, LookupError) as error:
         # torch lists what does not fit in lines of its own.

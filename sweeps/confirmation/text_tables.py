@@ -6,16 +6,12 @@ from collections.abc import Iterator
 
 from sweeps.confirmation.results import Confirmation
 from sweeps.model_evaluation.confidence import Spread
+from sweeps.model_evaluation.text_tables import TRAINED_ON
 from sweeps.terminal.plain_console import plain_console
 from sweeps.terminal.trial_table import rich_table
 from sweeps.trials.labels import START_LABEL, is_share, metric_label, metric_text
 
 Rows = list[list[str]]
-
-_TRAINED_ON = (
-    "data.split is published: nine in ten of these test images were trained on, so these figures "
-    "compare with the paper's and say nothing of new images."
-)
 
 
 def print_confirmation(confirmation: Confirmation, *, n_seeds: int) -> None:
@@ -106,7 +102,7 @@ def _conclusions(confirmation: Confirmation) -> Iterator[str]:
     for name, seeds in confirmation.failed.items():
         yield f"{name} did not finish under seed {', '.join(map(str, seeds))}."
     if confirmation.split == "published":
-        yield _TRAINED_ON
+        yield TRAINED_ON
 
 
 def doubts_text(confirmation: Confirmation) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from hsplid_core.attacks import Model, find_region
 from hsplid_core.config import DataConfig, PixelConfig, check
@@ -92,6 +93,8 @@ class Verdict:
         robustness: The table under attack; None without a suite.
         left_out: Regions of the suite that need masks, which the images lack.
         seed: Seed of attacks, regions, noise and swaps.
+        trained_on: Whether the test images are some that the model was trained on, as the split
+            is a published one.
         findings: Metrics and tables of the analyses.
     """
 
@@ -103,6 +106,7 @@ class Verdict:
     robustness: RobustnessTable | None
     left_out: tuple[str, ...]
     seed: int = 0
+    trained_on: bool = False
     findings: Findings = field(default_factory=Findings)
 
     def metrics(self) -> dict[str, float]:
@@ -149,6 +153,7 @@ class Verdict:
             "accuracies": dict(self.accuracies),
             "left_out": list(self.left_out),
             "seed": self.seed,
+            "trained_on": self.trained_on,
             "analyses": dict(self.findings.metrics),
             "robustness": None
             if table is None
@@ -222,16 +227,17 @@ def judge(
     """
     channels, side, _ = trained.image_shape
     size = wishes.image_size or side
-    where = DataConfig(
-        name=data,
+    where = dataclasses.replace(
+        _trained_on(trained, data),
         root=root,
         image_size=size,
         resize=trained.resize,
         # Of another size than the model's, the same share is cut off.
         resize_size=trained.resize_size and round(trained.resize_size * size / side),
         cache_dir=cache_dir,
-        pixel=PixelConfig(seed=wishes.pixel_seed) if "single_pixel" in wishes.analyses else None,
     )
+    if "single_pixel" in wishes.analyses and where.pixel is None:
+        where = dataclasses.replace(where, pixel=PixelConfig(seed=wishes.pixel_seed))
     images = load(where, wishes.split)
     if images.image_shape[0] != channels:
         raise ConfigError(
@@ -287,8 +293,28 @@ def judge(
         robustness=table,
         left_out=left_out,
         seed=wishes.seed,
+        trained_on=where.split == "published" and wishes.split == "test",
         findings=findings,
     )
+
+
+def _trained_on(trained: TrainedModel, data: str) -> DataConfig:
+    """Describe the images as those that the model was trained on, where they are of its data set.
+
+    Raises:
+        ConfigError: Another version of this program wrote the description.
+    """
+    if data != trained.data:
+        return DataConfig(name=data)
+    try:
+        return TypeAdapter(DataConfig).validate_python({**trained.images, "name": data})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ConfigError(
+            f"the model was trained with data.{field}, which this version does not know "
+            f"({first['msg']}): judge it with the version that trained it"
+        ) from error
 
 
 def _assumed_classes(n_classes: int, images: ImageSet) -> Sequence[str]:

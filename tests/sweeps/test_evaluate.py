@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from hsplid_core.config import DataConfig, ModelConfig
+from hsplid_core.config import DataConfig, ModelConfig, PixelConfig
 from hsplid_core.data import load
 from hsplid_core.data.readers.imagenet_classes import NINE, wordnet_ids
 from hsplid_core.evaluation import SUITES
+from hsplid_core.evaluation.accuracy import accuracy
 from hsplid_core.models import build_model
 from hsplid_core.models.state_files import write_state
 from hsplid_core.models.trained import describe
@@ -73,6 +75,48 @@ def test_a_checkpoint_is_judged_on_its_own_data(
     broken = sum(row["epsilon"] is not None for row in rows.to_pylist())
     assert wrong <= broken
     assert table["cells"][-1]["robust"] == pytest.approx(1 - broken / n_images)
+
+
+@pytest.mark.parametrize(
+    ("own", "n_images"),
+    [
+        ({"classes": ("zebra", "bear")}, 20),
+        ({"split": "larger_test"}, 72),
+        ({"split": "published"}, 31),
+        ({"pixel": PixelConfig(seed=3, condition="same")}, 40),
+    ],
+    ids=["classes", "larger_test", "published", "pixel"],
+)
+def test_it_is_judged_on_images_as_it_was_trained_on(
+    own: dict[str, Any],
+    n_images: int,
+    data: DataConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    where = dataclasses.replace(data, **own)
+    trial = Trial(tiny_trial(where))
+    write_state(tmp_path / "state.pt", trial.state_dict())
+    (verdict,) = judged(capsys, tmp_path, f"storage={tmp_path}")["verdicts"]
+    assert verdict["n_images"] == n_images
+    assert verdict["trained_on"] == (own.get("split") == "published")
+    images = load(where, "test")
+    model = trial.run.model.eval()
+    assert verdict["accuracies"]["clean"] == accuracy(model, images, batch_size=16)
+    assert run(tmp_path, f"storage={tmp_path}") == 0
+    told = "nine in ten of these test images were trained on" in capsys.readouterr().out
+    assert told == verdict["trained_on"]
+
+
+def test_what_another_version_trained_with_is_told(
+    data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = Trial(tiny_trial(data)).state_dict()
+    description = state["description"]
+    images = {**description["images"], "fog": 3}
+    write_state(tmp_path / "state.pt", {**state, "description": {**description, "images": images}})
+    assert run(tmp_path, f"storage={tmp_path}") == 2
+    assert "was trained with data.fog, which this version does not" in capsys.readouterr().err
 
 
 def test_paper_suite_without_cascade_corruptions_and_backgrounds(

@@ -43,8 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--suite",
-        help="attack suite: standard, paper, search, or objective: the sweep's own regions and "
-        "radii under the attacks of standard (standard; on demo data objective)",
+        help="attack suite: standard, plus, paper, fgsm, search, or objective: the sweep's own "
+        "regions and radii under the attacks of standard (standard; on demo data objective)",
     )
     parser.add_argument(
         "--max-images",

@@ -15,7 +15,7 @@ from sweeps._command_line import add_debug, read_places, report_errors
 if TYPE_CHECKING:
     from sweeps.model_evaluation import JudgedModel, Verdict, Wishes
 
-_SUITES = ("search", "fgsm", "paper", "standard")
+_SUITES = ("search", "fgsm", "paper", "standard", "plus")
 _EXAMPLES = """\
 examples:
   python -m sweeps.evaluate \\

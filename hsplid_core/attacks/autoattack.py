@@ -1,13 +1,17 @@
 """AutoAttack: a fixed team of attacks, each on what the ones before left standing.
 
-`standard` is APGD on the cross-entropy, targeted APGD on the DLR loss, FAB-T and Square; `rand`,
+`standard` is APGD on the cross-entropy, targeted APGD on the DLR loss, FAB-T and Square. `plus`
+restarts APGD on the cross-entropy and on the untargeted DLR loss five times each, then sends
+Square, targeted APGD and FAB. The authors run FAB untargeted, five times, and targeted; here its
+targeted form, which takes the likeliest wrong classes in turn, is run five times for both. `rand`,
 for models with random outputs, is APGD on cross-entropy and on DLR with averaged gradients.
 
 Where a model has too few classes for a DLR loss (two, or three for the targeted one), the next
 weaker loss that is defined stands in; with two classes every loss here orders images alike, so
 the cross-entropy alone does.
 
-Reference: Croce and Hein 2020 (arXiv 2003.01690), section 6 and, for `rand`, the authors' code.
+Reference: Croce and Hein 2020 (arXiv 2003.01690), section 6 and, for `rand` and
+`plus`, the authors' code.
 """
 
 from __future__ import annotations
@@ -25,8 +29,9 @@ from hsplid_core.attacks.balls import take
 from hsplid_core.attacks.fab import FAB
 from hsplid_core.attacks.square import Square
 
-Version = Literal["standard", "rand"]
-_VERSIONS = ("standard", "rand")
+Version = Literal["standard", "plus", "rand"]
+_VERSIONS = ("standard", "plus", "rand")
+_PLUS_RESTARTS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +39,7 @@ class AutoAttack(Attack):
     """Settings of AutoAttack; calling it attacks a batch, as every `Attack`.
 
     Attributes:
-        version: "standard" or "rand".
+        version: "standard", "plus" or "rand".
         steps: Gradient steps of each run.
         n_targets: Goals of the targeted members, at most all wrong classes.
         queries: Forward passes of Square.
@@ -108,6 +113,14 @@ class AutoAttack(Attack):
         square = Square(
             epsilon=self.epsilon, norm=self.norm, queries=self.queries, targeted=self.targeted
         )
+        if self.version == "plus":
+            again = [("apgd-ce", apgd), *([dlr] if n_classes >= 3 else [])]
+            return (
+                *((name, replace(member, restarts=_PLUS_RESTARTS)) for name, member in again),
+                ("square", square),
+                *(each for each in second if each[0] == "apgd-t"),
+                ("fab-t", replace(fab, restarts=_PLUS_RESTARTS)),
+            )
         return (("apgd-ce", apgd), *second, ("fab-t", fab), ("square", square))
 
     def search(self, attempt: AttackedBatch) -> Tensor:

@@ -136,6 +136,24 @@ def sizes(change: Tensor, norm: Norm) -> Tensor:
     return size
 
 
+CHANGES = ("linf", "l2", "l0", "mse")
+"""What `changes` measures."""
+
+
+def changes(change: Tensor) -> Tensor:
+    """Measure perturbations [B, C, H, W] in all ways that tables print.
+
+    Returns:
+        In the order of `CHANGES`, [B, 4]: the largest change of a value, the Euclidean length,
+        the number of changed values (each channel of a pixel is one, as H-SPLID's released code
+        counts) and the mean of the squares.
+    """
+    flat = change.flatten(1)
+    length = sizes(change, "l2")
+    changed = (flat != 0).sum(1).to(flat.dtype)
+    return torch.stack([sizes(change, "linf"), length, changed, length**2 / flat.shape[1]], dim=1)
+
+
 def _length(difference: Tensor) -> Tensor:
     length: Tensor = torch.linalg.vector_norm(difference, dim=(1, 2, 3), keepdim=True)
     return length

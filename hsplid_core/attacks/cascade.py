@@ -16,7 +16,7 @@ from torch import Tensor
 from hsplid_core.attacks._attacked_batch import AttackedBatch
 from hsplid_core.attacks._survivors import Survivors, Trail
 from hsplid_core.attacks.attack import Attack
-from hsplid_core.attacks.balls import sizes, take
+from hsplid_core.attacks.balls import CHANGES, changes, take
 from hsplid_core.attacks.fab import FAB
 
 # Shares of the clean image's lead: with more left by a search of this ball, another attack does
@@ -35,12 +35,12 @@ class Outcome:
 
     Attributes:
         broken: Images broken at each radius that were not known to be, bool, [M, E].
-        size: Size of the change that did it, in the attacks' norm; infinite where there is none,
-            [M, E].
+        change: What the change that did it measures, in the order of `balls.CHANGES`; infinite
+            where there is none, [M, E, 4].
     """
 
     broken: Tensor
-    size: Tensor
+    change: Tensor
 
 
 class Breaker(Protocol):
@@ -163,10 +163,9 @@ class _Record:
     ) -> None:
         shape = (len(attempt), len(attacks))
         self._attempt = attempt
-        self._norm = attacks[0].norm
         self._known = attempt.index.new_zeros(shape, dtype=torch.bool) if known is None else known
         self._broken = torch.zeros_like(self._known)
-        self._size = attempt.image.new_full(shape, torch.inf)
+        self._change = attempt.image.new_full((*shape, len(CHANGES)), torch.inf)
 
     def standing(self, place: int) -> Tensor:
         """Find the images not broken at a radius, int64, [N], ascending."""
@@ -186,11 +185,11 @@ class _Record:
         """Note that images [N] are broken by attacked images [N, C, H, W] at some radii."""
         if not len(positions):
             return
-        size = sizes(attacked - take(self._attempt.image, positions), self._norm)
+        change = changes(attacked - take(self._attempt.image, positions))
         self._broken[positions, places] = True
-        self._size[positions, places] = size.unsqueeze(1)
+        self._change[positions, places] = change.unsqueeze(1)
 
     def outcome(self) -> Outcome:
         """Return what is newly broken."""
         new = self._broken & ~self._known
-        return Outcome(new, self._size.where(new, torch.inf))
+        return Outcome(new, self._change.where(new.unsqueeze(2), torch.inf))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,7 @@ from hsplid_core.attacks import (
     region_mask,
 )
 from hsplid_core.attacks._survivors import Trail
+from hsplid_core.attacks.balls import CHANGES
 from hsplid_core.attacks.cascade import Breaker, Outcome, break_each, break_in_cascade
 from hsplid_core.data.batch import Batch
 from hsplid_core.evaluation.suites import Threat
@@ -71,6 +72,8 @@ class Campaign:
         broken: Images broken, by the attack's name, int64, [E] each.
         correct: Whether each image so far is classified correctly under attack, a bool [B, E] for
             each batch, by the attack's name.
+        change: What the changes of the broken images measure in all (`CHANGES`), float64, [E, 4],
+            by the attack's name.
         by_square: Images that Square alone broke, int64, [E].
         by_noise: Images that one random point broke at the largest radius and an attack did not,
             by the attack's name.
@@ -96,6 +99,10 @@ class Campaign:
             name: torch.zeros(len(threat.epsilons), dtype=torch.int64) for name in names
         }
         self.correct: dict[str, list[Tensor]] = {name: [] for name in names}
+        self.change = {
+            name: torch.zeros(len(threat.epsilons), len(CHANGES), dtype=torch.float64)
+            for name in names
+        }
         self.by_square = torch.zeros(len(threat.epsilons), dtype=torch.int64)
         self.by_noise = dict.fromkeys(names, 0)
         self.stages = {
@@ -107,7 +114,7 @@ class Campaign:
         self._n_done, self._n_images = 0, n_images
         self._told = told
         self._labels = ["clean"]
-        self._first: list[Tensor] = []  # [N, 3] each: label, place of the radius, size
+        self._first: list[Tensor] = []  # [N, 6] each: label, place of the radius, its change
 
     def run(self, scorer: ModelQueries, batch: Batch, wrong: Tensor) -> None:
         """Attack a batch; `wrong` says which images are misclassified as they are, bool, [B]."""
@@ -127,7 +134,10 @@ class Campaign:
 
     def _attack(self, attempt: AttackedBatch, first: _First) -> None:
         noise = self._noise(attempt)
-        known = first.nothing
+        known, change = (
+            first.nothing,
+            attempt.image.new_zeros((*first.nothing.shape, len(CHANGES))),
+        )
         trail = Trail(attempt, len(self.threat.epsilons)) if self._cascade else None
         break_images: Breaker = break_in_cascade if self._cascade else break_each
         for name, stages in self.stages.items():
@@ -137,11 +147,13 @@ class Campaign:
                 team = [attack.with_epsilon(epsilon) for epsilon in self.threat.epsilons]
                 outcome = break_images(attempt, team, known, trail)
                 known = known | outcome.broken
+                change = torch.where(outcome.broken.unsqueeze(2), outcome.change, change)
                 first.note(outcome, self._code(label))
                 self._tell(label, known)
                 if isinstance(attack, Square):
                     self.by_square += outcome.broken.sum(0).cpu()
             self.broken[name] += known.sum(0).cpu()
+            self.change[name] += (change * known.unsqueeze(2)).double().sum(0).cpu()
             self.correct[name][-1][first.rows.cpu()] = ~known.cpu()
             self.by_noise[name] += int((noise & ~known[:, -1]).sum())
 
@@ -160,18 +172,23 @@ class Campaign:
             )
         )
 
-    def columns(self) -> dict[str, list[str | float | None]]:
-        """Return what broke each image: attack, radius and size, or nulls."""
+    def columns(self) -> Mapping[str, Sequence[str | float | None]]:
+        """Return what broke each image: attack, radius and change, or nulls."""
+        table = torch.cat(self._first)
+        found = table[:, 0] >= 0
         epsilons = (0.0, *self.threat.epsilons)
-        attack: list[str | float | None] = []
-        epsilon: list[str | float | None] = []
-        size: list[str | float | None] = []
-        for code, place, length in torch.cat(self._first).tolist():
-            stands = code < 0
-            attack.append(None if stands else self._labels[int(code)])
-            epsilon.append(None if stands else epsilons[int(place)])
-            size.append(None if stands else length)
-        return {"attack": attack, "epsilon": epsilon, "perturbation_norm": size}
+        labels = [self._labels[int(code)] if code >= 0 else None for code in table[:, 0].tolist()]
+        radii = [epsilons[int(place)] if place >= 0 else None for place in table[:, 1].tolist()]
+        changes = {
+            name: [value if known else None for value, known in zip(column, found, strict=True)]
+            for name, column in zip(CHANGES, table[:, 2:].T.tolist(), strict=True)
+        }
+        return {
+            "attack": labels,
+            "epsilon": radii,
+            "perturbation_norm": changes[self.threat.norm],
+            **changes,
+        }
 
     def _code(self, label: str) -> int:
         if label not in self._labels:
@@ -200,22 +217,30 @@ class _First:
         self.rows = rows
         self._place = torch.full_like(rows, n_radii)
         self._code = torch.full_like(rows, -1)
-        self._size = torch.full_like(rows, torch.inf, dtype=torch.float64)
+        self._change = rows.new_zeros((len(rows), len(CHANGES)), dtype=torch.float64)
 
     def note(self, outcome: Outcome, code: int) -> None:
         """Take over what is broken at a smaller radius than before."""
         n_radii = outcome.broken.shape[1]
         place = torch.where(outcome.broken.any(1), outcome.broken.int().argmax(1), n_radii)
-        size = outcome.size.gather(1, place.clamp(max=n_radii - 1).unsqueeze(1)).squeeze(1)
+        rows = torch.arange(len(place), device=place.device)
+        change = outcome.change[rows, place.clamp(max=n_radii - 1)].double()
         earlier = place < self._place
         self._place = torch.where(earlier, place, self._place)
-        self._size = torch.where(earlier, size.double(), self._size)
+        self._change = torch.where(earlier.unsqueeze(1), change, self._change)
         self._code = self._code.masked_fill(earlier, code)
 
     def spread(self, wrong: Tensor) -> Tensor:
-        """Return label code (-1 stands), place from 1 on and size of all B images, [B, 3]."""
-        table = torch.full((len(wrong), 3), -1.0, dtype=torch.float64, device=wrong.device)
-        table[wrong] = 0
-        found = [self._code.double(), self._place.double() + 1, self._size]
-        table[self.rows] = torch.stack(found, dim=1)
+        """Return of all B images the label's code, the place from 1 on and the change, [B, 6].
+
+        Code and place are -1 of images that stand, and all is 0 of those wrong as they are.
+        """
+        table = torch.zeros(
+            (len(wrong), 2 + len(CHANGES)), dtype=torch.float64, device=wrong.device
+        )
+        table[~wrong, :2] = -1
+        stands = self._code < 0
+        place = (self._place + 1).masked_fill(stands, -1)
+        head = torch.stack([self._code, place], dim=1).double()
+        table[self.rows] = torch.cat([head, self._change], dim=1)
         return table

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hsplid_core.attacks import Model, ModelQueries, frozen, refuse_training_mode, region_mask
+from hsplid_core.attacks.balls import CHANGES
 from hsplid_core.data.evaluation_batches import Images, choose_positions, read_batches
 from hsplid_core.evaluation.campaign import Campaign, Told
 from hsplid_core.evaluation.checks import Probe, find_in_campaigns, find_in_suite
@@ -125,11 +126,21 @@ def _cells(campaigns: Sequence[Campaign], n_correct: int, n_images: int) -> tupl
             epsilon=epsilon,
             robust=(n_correct - n_broken) / n_images,
             n_untouched=campaign.n_untouched,
+            **_mean_changes(campaign.change[attack][place], n_broken),
         )
         for campaign in campaigns
         for attack, broken in campaign.broken.items()
-        for epsilon, n_broken in zip(campaign.threat.epsilons, broken.tolist(), strict=True)
+        for place, (epsilon, n_broken) in enumerate(
+            zip(campaign.threat.epsilons, broken.tolist(), strict=True)
+        )
     )
+
+
+def _mean_changes(total: Tensor, n_broken: int) -> dict[str, float]:
+    if not n_broken:
+        return {}
+    means = dict(zip(CHANGES, (total / n_broken).tolist(), strict=True))
+    return {name: means[name] for name in ("l2", "l0", "mse")}
 
 
 def _correct(campaigns: Sequence[Campaign]) -> Tensor:

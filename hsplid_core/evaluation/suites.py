@@ -163,6 +163,10 @@ _STRONG_ATTACKS: tuple[tuple[str, Attack], ...] = (
 _STRONG_ATTACKS_L2: tuple[tuple[str, Attack], ...] = (
     ("aa_standard", AutoAttack(epsilon=_SMALLEST, norm="l2")),
 )
+_PLUS_ATTACKS: tuple[tuple[str, Attack], ...] = (
+    ("pgd", _STRONG_PGD),
+    ("aa_plus", AutoAttack(epsilon=_SMALLEST, version="plus")),
+)
 _BLOCK, _BACKGROUND, _FULL = _pixels(25, 128, 255), _pixels(1, 2, 3), _pixels(1, 2)
 
 
@@ -200,6 +204,11 @@ SUITES: dict[str, Suite] = {
             *_by_region(_STRONG_ATTACKS),
             Threat(region="full", epsilons=(0.25, 0.5), attacks=_STRONG_ATTACKS_L2),
         ),
+    ),
+    "plus": Suite(
+        name="plus",
+        summary="the same in L-infinity, by AutoAttack's larger team, for last doubts",
+        threats=_by_region(_PLUS_ATTACKS),
     ),
 }
 """All suites by name."""

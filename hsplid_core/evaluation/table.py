@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from hsplid_core.attacks import Norm
+from hsplid_core.attacks.balls import CHANGES
 from hsplid_core.errors import ConfigError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 WarningCode = Literal[
     "black_box_beats_white_box",
@@ -40,13 +41,15 @@ LOG_SCHEMA = pa.schema(
         pa.field("attack", pa.string()),
         pa.field("epsilon", pa.float64()),
         pa.field("perturbation_norm", pa.float64()),
+        *(pa.field(name, pa.float64()) for name in CHANGES),
     ],
     metadata={"schema_version": str(SCHEMA_VERSION)},
 )
 """Columns of `RobustnessTable.log`, a row for each image and threat.
 
 `attack` is what broke the image at the smallest radius, `epsilon` that radius, and
-`perturbation_norm` the size of the change that did it, in the norm of the threat. An image
+`perturbation_norm` the size of the change that did it, in the norm of the threat; what it is in
+other norms stands beside it (`attacks.balls.changes`). An image
 misclassified as it is has the attack "clean" and zeros; one that stands has nulls.
 """
 
@@ -78,6 +81,9 @@ class Cell:
         epsilon: Radius in pixel units.
         robust: Share of all images that are classified correctly under attack.
         n_untouched: Images without a single pixel in the region, which stay as they are.
+        l2: Mean Euclidean length of the changes that broke images; None where none was broken.
+        l0: Mean number of changed values, each channel of a pixel one.
+        mse: Mean of the changes' mean squares.
     """
 
     region: str
@@ -86,6 +92,9 @@ class Cell:
     epsilon: float
     robust: float
     n_untouched: int
+    l2: float | None = None
+    l0: float | None = None
+    mse: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,5 +179,9 @@ class RobustnessTable:
             "robust": [cell.robust for cell in self.cells],
             "n_images": [self.n_images for _ in self.cells],
             "n_untouched": [cell.n_untouched for cell in self.cells],
+            **{
+                name: pa.array([getattr(cell, name) for cell in self.cells], pa.float64())
+                for name in ("l2", "l0", "mse")
+            },
         }
         return pa.table(columns).replace_schema_metadata(metadata)

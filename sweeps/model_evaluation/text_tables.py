@@ -113,6 +113,7 @@ def robustness_table(found: RobustnessTable) -> Table:
     for header in ("region", "attack"):
         table.add_column(header)
     table.add_column("accuracy under attack at epsilon", overflow="fold")
+    table.add_column("mean change that fools at the last", overflow="fold")
     rows: dict[tuple[str, str, Norm], list[Cell]] = {}
     for cell in found.cells:
         rows.setdefault((cell.region, cell.attack, cell.norm), []).append(cell)
@@ -120,8 +121,15 @@ def robustness_table(found: RobustnessTable) -> Table:
         curve = ", ".join(
             f"{radius_text(norm, cell.epsilon)}: {cell.robust:.1%}" for cell in cells
         )
-        table.add_row(region, attack if norm == "linf" else f"{attack} (L2)", curve)
+        name = attack if norm == "linf" else f"{attack} (L2)"
+        table.add_row(region, name, curve, _change_text(cells[-1]))
     return table
+
+
+def _change_text(cell: Cell) -> str:
+    if cell.l2 is None or cell.l0 is None or cell.mse is None:
+        return "-"
+    return f"L2 {cell.l2:.2g}, L0 {cell.l0:.0f}, MSE {cell.mse:.1e}"
 
 
 def notes(verdict: Verdict) -> Iterator[str]:

@@ -26,12 +26,13 @@ from hsplid_core.attacks import (
     fgsm,
     user_region,
 )
-from hsplid_core.attacks.balls import sizes
+from hsplid_core.attacks.balls import CHANGES, changes, sizes
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError, DataError, TrainingDivergedError
 from hsplid_core.evaluation import (
     LOG_SCHEMA,
     SUITES,
+    Cell,
     Progress,
     RobustnessTable,
     Suite,
@@ -103,6 +104,11 @@ LABELLED = labelled(SMOOTH)
 L2_THREAT = Threat(region="full", epsilons=(0.5,), attacks=(("pgd", PGD(epsilon=0.5, norm="l2")),))
 
 
+def counted(cell: Cell, **changes: Any) -> Cell:
+    """A cell without its means."""
+    return replace(cell, **{"l2": None, "l0": None, "mse": None, **changes})
+
+
 def codes(table: RobustnessTable) -> list[str]:
     return [finding.code for finding in table.warnings]
 
@@ -113,7 +119,7 @@ def test_a_cascade_is_monotone_and_nowhere_above_single_cells() -> None:
     assert not each.cascade
     assert [c.epsilon for c in found.cells] == [0.02, 0.04, 0.08] * 2 + [0.01, 0.03] * 2
     for here, there in zip(found.cells, each.cells, strict=True):
-        assert replace(here, robust=0) == replace(there, robust=0)
+        assert counted(here, robust=0) == counted(there, robust=0)
         assert here.robust <= there.robust
     for left, right in zip(found.cells, found.cells[1:], strict=False):
         if (left.region, left.attack) == (right.region, right.attack):
@@ -147,6 +153,14 @@ def test_the_log_agrees_with_the_table(cascade: bool) -> None:
                 assert 0 < row["perturbation_norm"] <= row["epsilon"] * (1 + 1e-4)
             if row["attack"] is None:
                 assert row["epsilon"] is row["perturbation_norm"] is None
+                assert {row[name] for name in CHANGES} == {None}
+        n_values = unseen_batch(1).image.numel()
+        broken = [row for row in here if row["attack"] not in (None, "clean")]
+        for row in broken:
+            assert row["linf"] == row["perturbation_norm"]
+            assert row["mse"] == pytest.approx(row["l2"] ** 2 / n_values, rel=1e-4)
+            assert 1 <= row["l0"] <= n_values
+            assert row["linf"] <= row["l2"] <= row["linf"] * row["l0"] ** 0.5 * (1 + 1e-4)
         if cascade:  # broken once means broken at every larger radius
             for epsilon in threat.epsilons:
                 broken = sum(r["epsilon"] is not None and r["epsilon"] <= epsilon for r in here)
@@ -184,7 +198,9 @@ def test_ignores_batch_size_and_order(order: list[int], batch_size: int, cascade
     whole = evaluate(net, MemoryImages(wide), suite, cascade=cascade)
     shuffled = MemoryImages(pick(wide, torch.tensor(order)))
     again = evaluate(net, shuffled, suite, batch_size=batch_size, cascade=cascade)
-    assert again.cells == whole.cells
+    assert [counted(cell) for cell in again.cells] == [counted(cell) for cell in whole.cells]
+    means = [[cell.l2, cell.l0, cell.mse] for cell in (*again.cells, *whole.cells)]
+    assert means[:2] == [pytest.approx(own) for own in means[2:]]
     assert again.clean == whole.clean
     columns = ["index", "label", "prediction", "attack", "epsilon"]
     assert again.log.sort_by("index").select(columns) == whole.log.select(columns)
@@ -469,6 +485,43 @@ def test_refuses_impossible_suites() -> None:
         Suite(name="x", summary="x", threats=(), max_images=0)
     with pytest.raises(ConfigError, match="use each pair once"):
         replace(SMALL, threats=SMALL.threats[:1] * 2)
+
+
+def test_changes_are_measured_in_all_norms() -> None:
+    change = torch.zeros(2, 3, 2, 2, dtype=torch.float64)
+    change[0, 0, 0, 0], change[0, 2, 0, 0] = -0.3, 0.4
+    expected = [[0.4, 0.5, 2, 0.25 / 12], [0, 0, 0, 0]]
+    torch.testing.assert_close(
+        changes(
+            change,
+        ),
+        torch.tensor(expected, dtype=torch.float64),
+    )
+
+
+@pytest.mark.parametrize("cascade", [True, False])
+def test_a_cell_has_the_means_of_the_changes_that_broke(cascade: bool) -> None:
+    table = evaluate(suite=one(PGD_3, 0.03, 0.2), cascade=cascade)
+    broken = [row for row in table.log.to_pylist() if row["epsilon"] == 0.03]
+    first, last = table.cells
+    assert len(broken) == round((table.clean - first.robust) * ROWS) > 2
+    for name in ("l2", "l0", "mse"):
+        mean = sum(row[name] for row in broken) / len(broken)
+        assert getattr(first, name) == pytest.approx(mean, rel=1e-5)
+    # A larger ball is left by larger changes; a cascade keeps what fooled in a smaller one.
+    assert (last.l2 or 0) > (first.l2 or 0) > 0
+    assert table.to_arrow()["l2"].to_pylist() == [first.l2, last.l2]
+    assert [each.l2 for each in evaluate(suite=one(PGD_3, 1e-9)).cells] == [None]
+
+
+def test_the_larger_team_restarts_and_adds_an_untargeted_loss() -> None:
+    team = AutoAttack(epsilon=0.01, version="plus", n_targets=4).members(5)
+    assert [name for name, _ in team] == ["apgd-ce", "apgd-dlr", "square", "apgd-t", "fab-t"]
+    found = {name: attack for name, attack in team}
+    assert [getattr(found[name], "restarts", 1) for name in found] == [5, 5, 1, 1, 5]
+    assert [name for name, _ in AutoAttack(epsilon=0.01, version="plus").members(2)] == [
+        *("apgd-ce", "square", "fab-t")
+    ]
 
 
 def test_l2_threats_are_measured_in_l2() -> None:

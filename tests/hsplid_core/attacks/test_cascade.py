@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hsplid_core.attacks import APGD, FAB, PGD, Attack, AttackedBatch, Model, ModelQueries, Square
 from hsplid_core.attacks._survivors import Survivors, Trail
+from hsplid_core.attacks.balls import CHANGES
 from hsplid_core.attacks.cascade import break_each, break_in_cascade
 from tests.hsplid_core.attacks.problems import pick
 from tests.hsplid_core.attacks.trained import trained_net, unseen_batch
@@ -50,13 +51,14 @@ def test_a_cascade_is_monotone_and_breaks_what_single_attacks_break(name: str) -
     assert (found.broken[:, 1:] >= found.broken[:, :-1]).all()
     assert found.broken.any()
     for outcome in (each, found):
-        assert torch.equal(outcome.broken, outcome.size < torch.inf)
-        limit = torch.tensor(RADII).expand_as(outcome.size)
-        assert (outcome.size <= limit * (1 + 1e-4))[outcome.broken].all()
+        size = outcome.change[..., CHANGES.index(ATTACKS[name].norm)]
+        assert torch.equal(outcome.broken, size < torch.inf)
+        limit = torch.tensor(RADII).expand_as(size)
+        assert (size <= limit * (1 + 1e-4))[outcome.broken].all()
     # The first change that broke an image is noted at all larger radii too.
     if name != "fab":
         twice = found.broken[:, :-1]
-        assert torch.equal(found.size[:, 1:][twice], found.size[:, :-1][twice])
+        assert torch.equal(found.change[:, 1:][twice], found.change[:, :-1][twice])
 
 
 @pytest.mark.parametrize("name", sorted(ATTACKS))

@@ -44,6 +44,7 @@ ATTACKS: dict[str, Any] = {
     "aa-standard-to": AutoAttack(epsilon=0.1, steps=3, queries=8, targeted=True),
     "square": Square(epsilon=0.1, queries=12, restarts=2),
     "aa-standard": AutoAttack(epsilon=0.1, steps=3, queries=8),
+    "aa-plus": AutoAttack(epsilon=0.1, version="plus", steps=3, queries=4),
     "aa-rand": AutoAttack(epsilon=0.1, version="rand", steps=3, samples=3),
 }
 NORMS = ("linf", "l2")
@@ -221,7 +222,7 @@ def test_refuses_bad_input_and_bad_models(name: str) -> None:
         (FAB, {"overshoot": 0.9, "bias": 2.0}, "overshoot is 0.9.*bias is 2.0"),
         (Square, {"queries": 0}, "queries is 0"),
         (Square, {"first_share": 0.0}, "first_share is 0.0"),
-        (AutoAttack, {"version": "plus"}, "version is 'plus'"),
+        (AutoAttack, {"version": "more"}, "version is 'more'"),
         (APGD, {"loss": "targeted_dlr", "targeted": True}, "goals of its own: use 'ce' or 'dlr'"),
     ],
 )

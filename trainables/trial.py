@@ -70,7 +70,7 @@ class Trial:
         return done >= self.config.training.epochs or self.best.is_over(done)
 
     def epoch(self) -> dict[str, float]:
-        """Train one epoch and evaluate on the validation images.
+        """Train one epoch and evaluate on the validation images; with no epochs, evaluate alone.
 
         Returns:
             The epoch's metrics; ``val/robust_accuracy`` only in epochs that measure it. In the
@@ -81,6 +81,9 @@ class Trial:
             TrainingDivergedError: The loss became NaN or infinite.
             ConfigError: Nothing measures what ``training.monitor`` names.
         """
+        if self.config.training.epochs == 0:
+            measured_only = {"epoch": 0.0, **self.evaluate()}
+            return {**measured_only, "memory_mib": _peak_memory_mib(self.run.device)}
         metrics = self.run.train_epoch()
         metrics.update(self._accuracy())
         # Before anything dear is measured, which may be another epoch's to tell.

@@ -220,7 +220,7 @@ class TrainingConfig(Section):
     """How the parameters are optimised (defaults: H-SPLID on COCO, 2510.20627, Table 9).
 
     Attributes:
-        epochs: Passes over the training images.
+        epochs: Passes over the training images; 0 measures the model that a trial starts from.
         batch_size: Images per step.
         accumulation: Parts that a batch is computed in, one after the other, to save memory. Loss
             and gradient stay those of the whole batch, also of terms such as HSIC; only batch
@@ -273,7 +273,7 @@ class TrainingConfig(Section):
     def __post_init__(self) -> None:
         check(
             [
-                *within(self, 1, MOST_EPOCHS, "epochs"),
+                *within(self, 0, MOST_EPOCHS, "epochs"),
                 *within(self, 2, MOST_IN_BATCH, "batch_size"),
                 (
                     1 <= self.accumulation <= max(1, self.batch_size // 2),

@@ -207,7 +207,7 @@ def _without_search(
     evaluation = dataclasses.replace(
         # At the end only: nothing on the way is looked at.
         spec.evaluation,
-        every=spec.training.epochs,
+        every=max(1, spec.training.epochs),
         confirmation=suite,
     )
     return spec.model_copy(

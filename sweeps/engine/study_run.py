@@ -88,7 +88,8 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
     view = ProgressView(
         total=spec.trials,
         objectives=spec.objectives,
-        epochs=spec.training.epochs,
+        # A trial that only measures does so in one go.
+        epochs=max(1, spec.training.epochs),
         concurrency=check_resources(spec.resources),
         json_lines=context.json_lines,
         is_pretraining=context.is_pretraining,

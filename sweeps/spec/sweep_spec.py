@@ -318,7 +318,7 @@ class SweepSpec(SpecSection):
                 f"search.scheduler is {search.scheduler}: it compares one objective, and there "
                 f"are {len(self.objectives)}; use mo_asha"
             )
-        if search.grace_epochs is not None and search.grace_epochs > self.training.epochs:
+        if search.grace_epochs is not None and search.grace_epochs > max(1, self.training.epochs):
             raise ConfigError(
                 f"search.grace_epochs is {search.grace_epochs}: a trial has training.epochs, "
                 f"{self.training.epochs}; use at most as many"
@@ -343,6 +343,13 @@ class SweepSpec(SpecSection):
     @rule
     def _metrics_exist(self) -> Self:
         check_metrics(self.named_metrics, self.method, self.data, self.evaluation)
+        trained = [each for each in self.named_metrics.items() if not each[1].startswith("val/")]
+        if self.training.epochs == 0 and trained:
+            field, metric = trained[0]
+            raise ConfigError(
+                f"{field} is {metric}: it is measured in training, and training.epochs is 0; name "
+                "one of val/, or take it out, as ~search.constraints does"
+            )
         return self
 
     @property

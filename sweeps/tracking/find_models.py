@@ -174,6 +174,8 @@ def log_evaluation(
         client = connect(tracking_uri)
         run = KnownRun.of(client.get_run(run_id))
         now = int(1000 * time.time())
-        write(client, run, make_metrics(metrics, step=run.last_epoch, time_ms=now), tags=tags)
+        write(
+            client, run, make_metrics(metrics, step=max(0, run.last_epoch), time_ms=now), tags=tags
+        )
         for path in artifacts:
             client.log_artifact(run_id, str(path), "evaluations")

@@ -93,8 +93,8 @@ class KnownRun:
 
     @property
     def last_epoch(self) -> int:
-        """The last epoch whose metrics are logged; 0 before the first."""
-        return int(self.metrics.get(EPOCH, 0))
+        """The last epoch whose metrics are logged; -1 before the first, 0 of what trains none."""
+        return int(self.metrics.get(EPOCH, -1))
 
     @property
     def state(self) -> str | None:

@@ -114,7 +114,7 @@ def draft(run: KnownRun, entries: Sequence[Entry]) -> Draft:
                 made.files.append(entry)
             case Closed():
                 add_epoch(entry.epoch, entry.metrics, entry.time_ms)
-                add_news(entry.results, step=last, time_ms=entry.time_ms)
+                add_news(entry.results, step=max(0, last), time_ms=entry.time_ms)
                 made.status, made.ended_ms = _STATUS[entry.state], entry.time_ms
                 made.tags |= {**entry.tags, STATE: entry.state}
                 if entry.traceback is not None:

@@ -100,6 +100,24 @@ def test_mistakes_in_a_method_stop_the_sweep_and_are_in_mlflow(sweep: Sweep) -> 
     assert "KeyError" in text
 
 
+def test_a_sweep_that_only_measures(sweep: Sweep) -> None:
+    sweep.write(training={"epochs": 0, "batch_size": 32}, trials=2)
+    code, output = sweep.run()
+    assert code == 0, output
+    first, second = sweep.trials()
+    # The same start, whatever the search would have trained it with.
+    assert first.values == second.values
+    assert first.user_attrs["metrics"]["epoch"] == 0
+    runs = [run for run in sweep.runs() if "sweep.trial" in run.data.tags]
+    for run in runs:
+        assert sweep.steps(run, "val/accuracy") == [0]
+        assert run.data.metrics["val/accuracy"] == first.values[0]
+    assert len(sweep.checkpoints(0)) == 1
+    code, output = sweep.run("trials=3")
+    assert code == 0, output
+    assert len(sweep.trials()) == 3
+
+
 def test_multi_objective_early_stopping(sweep: Sweep) -> None:
     sweep.write(
         training={"epochs": 5, "batch_size": 32},

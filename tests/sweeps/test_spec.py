@@ -346,7 +346,11 @@ def test_anchors_may_be_merged_and_replaced() -> None:
             "training.device is gpu: use auto, cpu, cuda, cuda:0 and so on, or mps",
         ),
         # ranges
-        ("training.epochs=0", "training.epochs is 0: use at least 1"),
+        ("training.epochs=-1", "training.epochs is -1: use 0 or more"),
+        (
+            "training.epochs=0",
+            "salient_dims: it is measured in training, and training.epochs is 0",
+        ),
         ("training.learning_rate=11", "training.learning_rate is 11.0: use a value in (0, 10]"),
         ("method.hsplid.rho_s=-1", "method.hsplid.rho_s is -1.0: use 0 or more"),
         ("trials=0", "trials is 0: use 1 or more"),

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from hsplid_core.config import DataConfig, TrainingConfig
+from hsplid_core.config import DataConfig, ScheduleConfig, TrainingConfig
 from hsplid_core.errors import CheckpointError, ConfigError, TrainingDivergedError
 from hsplid_core.evaluation import SUITES, Cell
+from hsplid_core.evaluation.accuracy import accuracy
 from hsplid_core.methods import CrossEntropyConfig
 from hsplid_core.models.state_files import read_state, write_state
 from hsplid_core.models.trained import rebuild
@@ -57,6 +58,26 @@ def test_metrics_of_an_epoch(data: DataConfig) -> None:
     weighted += 0.05 * metrics.get("train/hsplid/hsic_salient_input", 0)
     weighted += 0.5 * metrics.get("train/hsplid/hsic_nonsalient_label", 0)
     assert metrics["train/loss"] == pytest.approx(weighted, rel=1e-4)
+
+
+@pytest.mark.parametrize("training", [{}, {"keep": "best", "patience": 1}])
+def test_no_epochs_measure_the_model_that_it_starts_from(
+    data: DataConfig, training: dict[str, Any]
+) -> None:
+    schedule = ScheduleConfig(kind="cosine")
+    config = TrainingConfig(epochs=0, batch_size=32, schedule=schedule, **training)
+    trial = Trial(tiny_trial(data, training=config))
+    before = {name: value.clone() for name, value in trial.run.model.state_dict().items()}
+    metrics = trial.epoch()
+    assert trial.finished
+    assert metrics["epoch"] == 0
+    assert metrics["val/accuracy"] == accuracy(trial.run.model, trial.validation, batch_size=9)
+    assert 0 <= metrics["val/robust_accuracy"] <= 1
+    assert not any(name.startswith("train/") for name in metrics)
+    assert equal(before, trial.run.model.state_dict())
+    again = Trial(tiny_trial(data, training=config))
+    again.load_state_dict(trial.state_dict())
+    assert again.finished
 
 
 def test_robustness_leaves_a_table_and_reasons_to_distrust_it(data: DataConfig) -> None:

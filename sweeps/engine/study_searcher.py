@@ -202,7 +202,8 @@ class StudySearcher(Searcher):
             # A worker that would only tell of the losses did not come that far either.
             self.stop_reason = (
                 f"workers cannot be started: trial {self._handed_out[trial_id].number} lost "
-                f"{losses} in a row, the last ones before they had anything to do"
+                f"{losses} in a row, the last ones before they had anything to do, as when memory "
+                "is short (then lower resources.max_concurrent or data.workers)"
             )
         return losses if losses > self._plan.failures.max_losses else None
 

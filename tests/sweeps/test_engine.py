@@ -56,10 +56,17 @@ def test_a_sweep_from_pretraining_to_results_and_on(sweep: Sweep) -> None:
     assert [bool(sweep.checkpoints(number)) for number in range(2)] == front
 
     # Once more with other values: that is asked about, and nothing is touched.
+    moved = 'search.space: "hsplid", now "pretrain"'
     changes = ["training.learning_rate=9", "training.clip_norm=1e9", "trials=3"]
+    changes.append("search.space=pretrain")
     code, output = sweep.run(*changes)
     assert code == 2, output
-    for text in ("learning_rate: 0.0005, now 9.0", "searched, now fixed", "--allow-changed"):
+    for text in (
+        "learning_rate: 0.0005, now 9.0",
+        "searched, now fixed",
+        "--allow-changed",
+        moved,
+    ):
         assert text in output
     # Then only the new trial runs, from the same weights; it diverges.
     code, output = sweep.run(*changes, "--allow-changed")
@@ -74,6 +81,18 @@ def test_a_sweep_from_pretraining_to_results_and_on(sweep: Sweep) -> None:
     (failed,) = [run for run in sweep.runs() if run.data.tags.get("sweep.trial") == "2"]
     assert failed.info.status == "FAILED"
     assert list((sweep.folder / "runs" / "pretrained").glob("*.pt")) == weights
+    assert not [path for path in later[2].params if path.startswith("method.hsplid.")]
+
+    # A space that no study can hold beside its trials is refused, whatever is allowed.
+    (sweep.folder / "own_space.py").write_text(
+        "def space(trial):\n"
+        "    name = 'method.hsplid.rho_s'\n"
+        "    return {name: trial.suggest_int(name, 1, 2)}\n"
+    )
+    code, output = sweep.run("search.space=own_space.py:space", "trials=4", "--allow-changed")
+    assert code == 2, output
+    assert "method.hsplid.rho_s was a float, now an integer" in output
+    assert len(sweep.trials()) == 3
 
 
 def test_mistakes_in_a_method_stop_the_sweep_and_are_in_mlflow(sweep: Sweep) -> None:

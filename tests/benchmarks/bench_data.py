@@ -34,10 +34,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
+from hsplid_core.config import DataConfig
+from hsplid_core.data import DATA_SETS
 from hsplid_core.data.batch import Batch
 from hsplid_core.data.cache.build import build_or_open
 from hsplid_core.data.cache.image_set import ImageSet
+from hsplid_core.data.check_files import check_sources
 from hsplid_core.data.demo.coco import write_coco_demo
 from hsplid_core.data.readers.coco import coco_animals
 from hsplid_core.data.source import Sample, Skipped, Source
@@ -51,6 +55,7 @@ BATCH_SIZE = 32
 MEMORY_ROWS, MEMORY_SIZE = 19_000, 64  # times 4 bytes a pixel with its mask: 311 MB
 # A build's pictures: small ones would measure the start of the workers.
 BUILD_IMAGES, BUILD_STORED, BUILD_SIZE = 512, 480, 224
+SMALL_FILES, SMALL_SIZE = 1_000, 32
 FEW_ROWS, MANY_ROWS, GROWTH_SIZE = 2_000, 20_000, 96
 PRIVATE = ("Private_Clean:", "Private_Dirty:")
 
@@ -169,6 +174,45 @@ def verifying_ratio(folder: Path) -> Ratio:
     return Ratio(name, cost_s / build_s, 0.05, False)
 
 
+def small_file_ratios(folder: Path) -> list[Ratio]:
+    """CPU seconds of Pillow alone, which opens and decodes, over those of a check and of a build.
+
+    Small files are the hardest: of photographs, nearly all the time is decoding.
+    """
+    root = folder / "small"
+    for number in range(SMALL_FILES):
+        path = root / ("even", "odd")[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (SMALL_SIZE, SMALL_SIZE, 3))
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+    files = sorted(root.rglob("*.jpg"))
+    data = DataConfig(name="folder", image_size=SMALL_SIZE)
+    entry = DATA_SETS["folder"]
+    assert entry.training is not None
+    openers = [partial(entry.training, root, data), partial(entry.testing, root, data)]
+    one = Workers(count=1)
+
+    def plain() -> None:
+        for path in files:
+            with Image.open(path) as picture:
+                picture.load()
+
+    def check() -> None:
+        check_sources(openers, progress=lambda *_: None, workers=one)
+
+    def build() -> None:
+        with tempfile.TemporaryDirectory(dir=folder) as cache:
+            for opener in openers:
+                build_or_open(opener(), Path(cache), workers=one)
+
+    ratios = []
+    for name, ours in (("check", check), ("build", build)):
+        pillow_s, ours_s = compare(plain, ours, rounds=ROUNDS, clock=time.process_time)
+        title = f"{name}: Pillow alone / ours, {SMALL_FILES} JPEGs of {SMALL_SIZE} pixels"
+        ratios.append(Ratio(title, pillow_s / ours_s, 1.0, True))
+    return ratios
+
+
 def delivery_ratio(folder: Path, *, size: int, n_rows: int) -> Ratio:
     """Images a second from the cache to the device, relative to a tensor of bytes in memory."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -271,6 +315,7 @@ def run() -> list[Ratio]:
             epoch_ratio("480x480 to 224", folder, stored=480, size=224, n_images=128),
             build_ratio(folder),
             verifying_ratio(folder),
+            *small_file_ratios(folder),
             delivery_ratio(folder, size=64, n_rows=8000),
             delivery_ratio(folder, size=224, n_rows=1000),
             growth_ratio(folder),

@@ -183,7 +183,7 @@ class Services:
             env=self.environment(made),
             text=True,
             capture_output=True,
-            timeout=240,
+            timeout=480,
             check=False,
             **options,
         )

@@ -16,6 +16,7 @@ from sweeps.study.stored_sweep import StoredSweep, open_sweep
 from sweeps.study.sweep_info import SweepInfo, write_info
 from sweeps.tracking.names import SWEEP_ID, TRIAL
 from sweeps.trials.checkpoint_files import attempts_folder, trial_folder
+from tests.sweeps.mlflow_database import put_mlflow_database
 from tests.sweeps.records import GOALS
 from tests.sweeps.studies import complete_trial, write_study
 from tests.tiny import tiny_trial
@@ -58,6 +59,7 @@ def recorded_sweep(storage: Path, data: DataConfig, values: Sequence[Sequence[fl
         tags={},
     )
     write_info(folder, info)
+    put_mlflow_database(storage)
     _record(open_sweep(str(folder)))
     for number in range(len(values)):
         place = attempts_folder(folder) / "attempt_001" / trial_folder(number)

@@ -24,6 +24,7 @@ from sweeps.spec.loading import load_spec
 from sweeps.study.stored_sweep import open_sweep
 from sweeps.study.study import load_study
 from sweeps.study.sweep_info import SweepInfo, write_info
+from tests.sweeps.mlflow_database import put_mlflow_database
 from tests.sweeps.studies import complete_trial, write_study
 from trainables.confirmation import suite_for
 
@@ -53,7 +54,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory, small_coco: Path, ray_addr
         "training": {"epochs": 1, "batch_size": 32},
         "evaluation": {"epsilons_255": [2], "steps": 2, "max_images": 16},
         "trials": 3,
-        "resources": {"max_concurrent": 2},
+        "resources": {"max_concurrent": 1},
         "cluster": {"address": ray_address},
         "storage": str(top / "runs"),
     }
@@ -74,6 +75,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory, small_coco: Path, ray_addr
     folder = top / "runs" / "tiny"
     trials = [trial((0.9, 0.3), 0.1), trial((0.5, 0.2), 0.2), trial((0.8, 0.6), 0.3)]
     write_study(folder, trials)
+    put_mlflow_database(top / "runs")
     info = SweepInfo(
         spec=load_spec(str(top / "tiny.yaml")),
         fixed={},

@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial
 
 from sweeps.run import main
 from sweeps.study.study import load_study
+from tests.sweeps.mlflow_database import put_mlflow_database
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -133,6 +134,7 @@ class Sweep:
 def written_sweep(folder: Path, coco: Path, **cluster: Any) -> Iterator[Sweep]:
     """Write a sweep into a folder; the processes that it started end with the block."""
     (folder / "coco").symlink_to(coco)
+    put_mlflow_database(folder / "runs")
     sweep = Sweep(folder, cluster)
     sweep.write()
     try:

@@ -25,7 +25,7 @@ from hsplid_core.saliency.single_pixel import (
 )
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
-SIZE, N, STEPS = 16, 24, 5
+SIZE, N, STEPS = 16, 12, 5
 
 
 class Made:
@@ -170,7 +170,7 @@ def test_there_is_a_row_for_every_variant_and_a_column_for_every_name(
 
 
 def test_batches_do_not_change_the_result(model: nn.Module, fast: dict[Variant, PixelRow]) -> None:
-    assert analyse(model, pixels(position_sd=1.0, colour_sd=5.0), batch_size=7) == fast
+    assert analyse(model, pixels(position_sd=1.0, colour_sd=5.0), batch_size=5) == fast
 
 
 def test_a_linear_reader_is_attributed_to_its_pixel() -> None:

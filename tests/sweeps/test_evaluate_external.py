@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, resnet18
 
 from hsplid_core.config import DataConfig
+from hsplid_core.corruptions import CORRUPTIONS
 from hsplid_core.data import ImageSet, load
 from hsplid_core.models.state_files import write_state
 from sweeps.evaluate import main
@@ -109,6 +110,22 @@ def test_a_suite_margins_and_saliency(
     assert analyses["val/margin/smallest"] > 0
     assert "val/saliency/probe/salient_accuracy" not in analyses
     assert pq.read_table(next((tmp_path / "evaluations").glob("*-margins.parquet"))).num_rows > 6
+
+
+def test_single_pixels_and_all_corruptions(
+    network: nn.Module, data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(network.state_dict(), tmp_path / "theirs.pt")
+    places = (f"root={data.root}", f"storage={tmp_path}", "--data", "coco_animals")
+    wanted = ("--max-images", 6, "--analyses", "single_pixel,corruptions", "--pixel-seed", 2)
+    found = judged(capsys, tmp_path / "theirs.pt", *places, *wanted, *SAID, "normalise=half")
+    (verdict,) = found["verdicts"]
+    analyses = verdict["analyses"]
+    for name in ("accuracy_same", "accuracy_diff", "accuracy_nopix", "attribution_correct"):
+        assert 0 <= analyses[f"val/single_pixel/{name}"] <= 1
+    kinds = {name.partition("/")[0] for name in verdict["accuracies"]}
+    assert kinds == {"clean", *CORRUPTIONS}
+    assert all(0 <= share <= 1 for share in verdict["accuracies"].values())
 
 
 def test_several_models_and_seeds_are_summed_up(

@@ -24,7 +24,7 @@ from hsplid_core.config.rules import (
 )
 
 # A test compares them with hsplid_core.evaluation.suites.
-CONFIRMATION_SUITES = ("search", "fgsm", "paper", "standard", "objective")
+CONFIRMATION_SUITES = ("search", "fgsm", "paper", "standard", "plus", "objective")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,7 +109,10 @@ class DataConfig(Section):
                 *within(self, 8, MOST_SIDE, "image_size"),
                 *within(self, 1, MOST_SIDE, "resize_size", null="image_size"),
                 (
-                    self.resize_size is None or self.resize_size >= self.image_size,
+                    # One below 1 is told above.
+                    self.resize_size is None
+                    or self.resize_size < 1
+                    or self.resize_size >= self.image_size,
                     f"resize_size is {self.resize_size}: {self.image_size} pixels are cut out of "
                     "it, use as many or more, or null",
                 ),

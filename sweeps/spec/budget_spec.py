@@ -21,7 +21,7 @@ class NoImprovementSpec(SpecSection):
             is an improvement. With one objective its best value counts.
     """
 
-    trials: int = Field(ge=1, le=MOST_TRIALS)
+    trials: int = Field(default=20, ge=1, le=MOST_TRIALS)
     share: float = Field(default=0.01, ge=0, le=1)
 
 
@@ -46,6 +46,6 @@ class BudgetSpec(SpecSection):
     gpu_hours: float | None = Field(default=None, gt=0, le=_MOST_HOURS)
     trials: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
     epochs: int | None = Field(default=None, ge=1, le=MOST_TRIALS * MOST_EPOCHS)
-    hypervolume: float | None = None
+    hypervolume: float | None = Field(default=None, ge=0, le=1_000_000)
     no_improvement: NoImprovementSpec | None = None
     at_end: Literal["finish", "stop"] = "finish"

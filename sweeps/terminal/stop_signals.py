@@ -7,6 +7,7 @@ may be waiting inside a library, where no handler runs.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import select
@@ -61,6 +62,7 @@ def orderly_stop() -> Iterator[None]:
         yield
         return
     _received, _passed_on = None, False
+    atexit.register(_ignore_what_comes_late)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     before = {
@@ -82,6 +84,13 @@ def orderly_stop() -> Iterator[None]:
             os.close(writer)
             watcher.join()
             os.close(reader)
+
+
+def _ignore_what_comes_late() -> None:
+    """Let no later signal change the exit code: an ending interpreter forgets its handlers."""
+    if _received is not None:
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

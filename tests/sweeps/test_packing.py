@@ -56,5 +56,5 @@ def test_a_given_share_stays_and_auto_without_gpus_is_none() -> None:
     half = ResourcesSpec(gpu=0.5)
     assert list(rounds(study, half, 4, gpus=1)) == [({"cpu": 1.0, "gpu": 0.5}, 4)]
     assert list(rounds(study, AUTO, 4, gpus=0)) == [({"cpu": 2.0, "gpu": 0.0}, 4)]
-    with pytest.raises(ValueError, match=r"gpu is -1: use 0\.0001 to 1, a whole number from"):
+    with pytest.raises(ValueError, match=r"gpu is -1: use 0, 0\.0001 to 1, or auto"):
         ResourcesSpec(gpu=-1)

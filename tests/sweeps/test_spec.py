@@ -340,7 +340,7 @@ def test_anchors_may_be_merged_and_replaced() -> None:
             "data.name is imagenet9/original, which has images to test on only: train on another "
             "data set and evaluate on this one",
         ),
-        ("data.name=coco", f"data.name is coco: use {' or '.join(sorted(DATA_SETS))}"),
+        ("data.name=zzz", f"data.name is zzz: use {' or '.join(sorted(DATA_SETS))}"),
         (
             "training.device=gpu",
             "training.device is gpu: use auto, cpu, cuda, cuda:0 and so on, or mps",
@@ -349,7 +349,8 @@ def test_anchors_may_be_merged_and_replaced() -> None:
         ("training.epochs=-1", "training.epochs is -1: use 0 or more"),
         (
             "training.epochs=0",
-            "salient_dims: it is measured in training, and training.epochs is 0",
+            "search.constraints.0.metric is hsplid/salient_dims: it is measured in training, and "
+            "training.epochs is 0",
         ),
         ("training.learning_rate=11", "training.learning_rate is 11.0: use a value in (0, 10]"),
         ("method.hsplid.rho_s=-1", "method.hsplid.rho_s is -1.0: use 0 or more"),
@@ -435,7 +436,7 @@ def test_all_faults_are_told_at_once(write: WriteSpec) -> None:
     name = write(
         trials=0,
         learning_rate=1,
-        training={"epochs": 0, "batch_size": "x", "learning_rat": 1, "clip_norm": True},
+        training={"epochs": -1, "batch_size": "x", "learning_rat": 1, "clip_norm": True},
         evaluation={"epsilons_255": [1, "x", True], "steps": 0, "region": "backgroud"},
         method={"hsplid": {"rho_s": "x", "rho_n": -1, "sigmma": 1}, "nope": None},
         search={"space": "hslpid", "sampler": "x"},
@@ -467,7 +468,7 @@ def test_all_faults_are_told_at_once(write: WriteSpec) -> None:
 
 
 def test_faults_follow_the_order_of_the_file(write: WriteSpec) -> None:
-    name = write(trials=0, training={"epochs": 0}, data={"image_size": "x"})
+    name = write(trials=0, training={"epochs": -1}, data={"image_size": "x"})
     keys = [line.split(" ")[0] for line in faults(name)]
     assert keys == ["trials", "training.epochs", "data.image_size"]
 
@@ -501,7 +502,7 @@ def wrong_field(trial):
     return {"training.epoch": trial.suggest_int("training.epoch", 1, 3)}
 
 def wrong_range(trial):
-    return {"training.epochs": trial.suggest_int("training.epochs", -5, 0)}
+    return {"training.epochs": trial.suggest_int("training.epochs", -5, -1)}
 
 def broken(trial):
     return {"training.epochs": 1 / 0}
@@ -542,7 +543,7 @@ def test_an_unknown_space_is_named(space: str, says: str) -> None:
     ("function", "says"),
     [
         ("wrong_field", "parameter training.epoch: there is no epoch"),
-        ("wrong_range", "use at least 1"),
+        ("wrong_range", "epochs is -[1-5]: use 0 or more"),
         ("broken", "fails: ZeroDivisionError: division by zero"),
     ],
 )

@@ -350,7 +350,7 @@ def test_anchors_may_be_merged_and_replaced() -> None:
         (
             "training.epochs=0",
             "search.constraints.0.metric is hsplid/salient_dims: it is measured in training, and "
-            "training.epochs is 0",
+            "training.epochs is 0; name one of val/, or take it out, as ~search.constraints does",
         ),
         ("training.learning_rate=11", "training.learning_rate is 11.0: use a value in (0, 10]"),
         ("method.hsplid.rho_s=-1", "method.hsplid.rho_s is -1.0: use 0 or more"),

@@ -30,7 +30,7 @@ class Finding(NamedTuple):
 
     Attributes:
         kind: `damaged` is also a mask of another size than its image, or a table that can't be
-            read; `duplicate` images show the same in two splits or under two labels; `unusable`
+            read; `duplicate` images show the same under two labels; `unusable`
             says that most images are of no use, and why.
         text: Names the file, what is wrong and what to do.
     """
@@ -232,7 +232,7 @@ def _everything(listings: Sequence[Listing]) -> list[Found]:
 def _duplicates(
     sources: Sequence[Source], seen: Sequence[_Seen]
 ) -> tuple[list[Finding], list[str]]:
-    """Find equal images in two splits or under two labels; repetitions in one are a note."""
+    """Find equal images under two labels; those of one label are notes, in one split or two."""
     findings: list[Finding] = []
     notes: list[str] = []
     families: dict[tuple[str, ...], list[int]] = {}
@@ -243,7 +243,7 @@ def _duplicates(
             Images(np.array(seen[n].prints, np.uint64), np.array(seen[n].labels, np.int64))
             for n in numbers
         ]
-        repeated = 0
+        repeated, leaked = 0, []
         for group in equal_images(images):
             splits = {member.split for member in group}
             labels = {member.label for member in group}
@@ -251,14 +251,22 @@ def _duplicates(
                 repeated += len(group) - 1
                 continue
             where = "in training and test" if len(splits) > 1 else "in one split"
-            how = "under different labels" if len(labels) > 1 else "of the same label"
             names = " and ".join(
                 f"{_id(sources[numbers[m.split]], seen[numbers[m.split]].rows[m.row])} "
                 f"({class_names[m.label]})"
                 for m in group[:3]
             )
             more = f" and {len(group) - 3} more" if len(group) > 3 else ""
-            findings.append(Finding("duplicate", f"{names}{more} show the same, {where}, {how}"))
+            if len(labels) == 1:
+                leaked.append(f"{names}{more}")
+                continue
+            text = f"{names}{more} show the same, {where}, under different labels"
+            findings.append(Finding("duplicate", text))
+        if leaked:
+            notes.append(
+                f"{len(leaked)} images are in training and test (first: {leaked[0]}); "
+                "data.duplicates=drop leaves them out of training"
+            )
         if repeated:
             notes.append(f"{repeated} images repeat others of their class")
     return findings, notes

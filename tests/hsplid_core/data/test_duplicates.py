@@ -36,11 +36,14 @@ def test_equal_images_are_findings_and_repetitions_a_note(root: Path) -> None:
     assert sorted(finding.text for finding in report.findings) == [
         "train/cat/0.jpg (cat) and test/dog/0.jpg (dog) show the same, in training and test, "
         "under different labels",
-        "train/cat/1.jpg (cat) and test/cat/1.jpg (cat) show the same, in training and test, of "
-        "the same label",
         "train/cat/2.jpg (cat) and train/dog/2.jpg (dog) show the same, in one split, under "
         "different labels",
     ]
+    assert (
+        "1 images are in training and test "
+        "(first: train/cat/1.jpg (cat) and test/cat/1.jpg (cat)); "
+        "data.duplicates=drop leaves them out of training"
+    ) in report.notes
     assert "1 images repeat others of their class" in report.notes
 
 

@@ -12,7 +12,7 @@ from search_spaces.search_space import ParameterValue, SearchSpace
 if TYPE_CHECKING:
     import optuna
 
-_IN_ORDER = 10
+_IN_ORDER = 5
 _MOST = 9_999
 
 

@@ -37,6 +37,11 @@ class ClaimResult:
         return "undecided" if self.notes else overall(self.findings)
 
     @property
+    def says_something(self) -> bool:
+        """Whether a number that decides has a value."""
+        return any(finding.by_seed for finding in self.findings if finding.verdict is not None)
+
+    @property
     def seeds(self) -> list[int]:
         """Seeds of all its trials."""
         return sorted({seed for run in self.runs.values() for seed in (*run.metrics, *run.failed)})
@@ -59,7 +64,7 @@ def result_of(name: str, claim: Claim, scale: ScaleName, storage: AnyPath) -> Cl
     Raises:
         ConfigError: A study cannot be read.
     """
-    found = {run: stored_run(name, claim, scale, run, storage) for run in claim.runs}
+    found = {run: stored_run(name, claim, scale, run, storage) for run in claim.needed_runs}
     runs = {run: stored for run, stored in found.items() if stored is not None}
     if not runs:
         return None
@@ -76,7 +81,7 @@ def result_of(name: str, claim: Claim, scale: ScaleName, storage: AnyPath) -> Cl
 
 
 def _notes(claim: Claim, runs: Mapping[str, StoredRun]) -> list[str]:
-    notes = [f"{run} has not run" for run in claim.runs if run not in runs]
+    notes = [f"{run} has not run" for run in claim.needed_runs if run not in runs]
     for run, stored in runs.items():
         if not stored.is_current:
             notes.append(f"{run} was run with other values than the row has now; --fresh runs it")
@@ -89,7 +94,7 @@ def _notes(claim: Claim, runs: Mapping[str, StoredRun]) -> list[str]:
 
 
 def results_in(claims: Mapping[str, Claim], storage: AnyPath) -> list[ClaimResult]:
-    """Read all claims that have trials in a storage, at all scales.
+    """Read all claims of which a storage can say something, at all scales.
 
     Raises:
         ConfigError: A study cannot be read.
@@ -99,4 +104,4 @@ def results_in(claims: Mapping[str, Claim], storage: AnyPath) -> list[ClaimResul
         for name, claim in claims.items()
         for scale in SCALES
     )
-    return [result for result in found if result is not None]
+    return [result for result in found if result is not None and result.says_something]

@@ -42,7 +42,7 @@ class Number(SpecSection):
         metric: The metric.
         minus: What is taken off it; None for nothing.
         over: What it is divided by; None for nothing.
-        percent: Whether it is shown in percent.
+        percent: Whether it is a share of one, or a difference of two, and shown in percent.
         paper: The paper's value, as it would be computed here; None where it gives none.
         place: Where the paper or its release says so.
         above: Reproduced where the interval lies above this; or None.
@@ -101,6 +101,8 @@ class Claim(SpecSection):
         claim: What it says, a sentence.
         data: What ``data.root`` has to hold.
         sweep: Name of the sweep, or its YAML file.
+        runs_of: Name of the row whose runs these are, too, so that they are trained once; None
+            for the claim's own.
         runs: What is trained: a name for each, and its values by dotted path. All else is the
             same in all of them.
         scales: ``paper`` and ``small``.
@@ -113,6 +115,7 @@ class Claim(SpecSection):
     claim: str = Field(min_length=1)
     data: str = Field(min_length=1)
     sweep: str
+    runs_of: str | None = None
     runs: dict[str, dict[str, Any]] = Field(min_length=1)
     scales: dict[ScaleName, Scale]
     numbers: tuple[Number, ...] = Field(min_length=1)
@@ -141,6 +144,12 @@ class Claim(SpecSection):
             raise ConfigError("numbers has none with above or below: nothing would decide")
         return self
 
+    @property
+    def needed_runs(self) -> list[str]:
+        """The runs that its numbers are computed from."""
+        asked = {part.run for number in self.numbers for part in number.parts}
+        return [run for run in self.runs if run in asked]
+
 
 class _Rows(SpecSection):
     claims: dict[_ClaimName, Claim] = Field(min_length=1)
@@ -161,7 +170,28 @@ def read_claims(file: Path) -> Mapping[str, Claim]:
     except ValidationError as error:
         faults = [_line(each["loc"], each["msg"]) for each in error.errors()]
         raise ConfigError(f"{file}: " + "\n  ".join(faults)) from error
+    for name, claim in claims.items():
+        _check_shared(name, claim, claims)
     return claims
+
+
+def _check_shared(name: str, claim: Claim, claims: Mapping[str, Claim]) -> None:
+    """Refuse a row that shares the runs of one that has others, or that has none of its own."""
+    if claim.runs_of is None:
+        return
+    owner = claims.get(claim.runs_of)
+    if owner is None or owner.runs_of is not None:
+        own = [each for each, row in claims.items() if row.runs_of is None]
+        raise ConfigError(
+            f"claim {name}: runs_of is {claim.runs_of}: use a claim with runs of its own"
+            f"{did_you_mean(claim.runs_of, own)}"
+        )
+    for field in ("sweep", "runs", "scales"):
+        if getattr(claim, field) != getattr(owner, field):
+            raise ConfigError(
+                f"claim {name}: runs_of is {claim.runs_of}, but {field} differs: take it over "
+                "with a YAML anchor, or leave runs_of out"
+            )
 
 
 def _line(place: tuple[int | str, ...], text: str) -> str:

@@ -59,7 +59,7 @@ def planned(
         )
     runs = {
         run: checked_run(name, claim, scale, run, n_seeds=n_seeds, given=given)
-        for run in claim.runs
+        for run in claim.needed_runs
     }
     return ClaimPlan(name=name, claim=claim, scale=scale, n_seeds=n_seeds, runs=runs)
 

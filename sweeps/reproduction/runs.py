@@ -17,7 +17,7 @@ from sweeps.storage.bucket_mirror import fetch_sweep, local_folder
 from sweeps.study.location import holds_sweep
 from sweeps.study.resume_check import spec_values
 from sweeps.study.stored_sweep import StoredSweep, open_sweep
-from sweeps.study.study import load_study, sweep_folder
+from sweeps.study.study import has_started, load_study, sweep_folder
 
 # Every trial is a measurement, whatever it finds: none is searched, ended early or left out.
 _ONLY_SEEDS: Mapping[str, Any] = {
@@ -30,9 +30,9 @@ _ONLY_SEEDS: Mapping[str, Any] = {
 _SOME_ROOT = "data"
 
 
-def sweep_name(claim: str, scale: ScaleName, run: str) -> str:
+def sweep_name(name: str, claim: Claim, scale: ScaleName, run: str) -> str:
     """Name the sweep of a claim's run."""
-    return f"claim-{claim}-{scale}-{run}"
+    return f"claim-{claim.runs_of or name}-{scale}-{run}"
 
 
 def checked_run(
@@ -84,7 +84,7 @@ def checked_run(
 def _values(name: str, claim: Claim, scale: ScaleName, run: str) -> dict[str, Any]:
     values = claim.scales[scale]
     return {
-        "name": sweep_name(name, scale, run),
+        "name": sweep_name(name, claim, scale, run),
         "description": f"{claim.paper}, {claim.section}: {run}",
         **_ONLY_SEEDS,
         **values.overrides,
@@ -145,8 +145,8 @@ def stored_run(
     Raises:
         ConfigError: Its study or its spec cannot be read.
     """
-    folder = _folder(sweep_name(name, scale, run), storage)
-    if folder is None or not load_study(folder).get_trials(deepcopy=False):
+    folder = _folder(sweep_name(name, claim, scale, run), storage)
+    if folder is None or not has_started(load_study(folder)):
         return None
     sweep = open_sweep(str(folder))
     expected = checked_run(name, claim, scale, run, n_seeds=1).spec

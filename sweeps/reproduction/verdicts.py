@@ -8,6 +8,7 @@ reproduces the number, one wholly without does not, and any other leaves it open
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -86,7 +87,7 @@ def _finding(number: Number, metrics: Metrics) -> Finding:
                 continue
             value /= below
         by_seed[seed] = value
-    found = spread(list(by_seed.values())) if by_seed else None
+    found = spread(list(by_seed.values()), bounds=_bounds(number)) if by_seed else None
     lacking = "; ".join(missing)
     if len(by_seed) < LEAST_SEEDS and not lacking:
         lacking = f"{len(by_seed)} of at least {LEAST_SEEDS} seeds"
@@ -99,6 +100,13 @@ def _finding(number: Number, metrics: Metrics) -> Finding:
     )
 
 
+def _bounds(number: Number) -> tuple[float, float]:
+    """Where an interval ends at the latest: shares and their differences have ends."""
+    if not number.percent or number.over is not None:
+        return -math.inf, math.inf
+    return (0.0, 1.0) if number.minus is None else (-1.0, 1.0)
+
+
 def _value(part: Measured, seed: int, metrics: Metrics) -> float | None:
     return metrics[part.run][seed].get(part.metric)
 
@@ -108,8 +116,8 @@ def _verdict(number: Number, found: Spread | None, *, is_whole: bool) -> Verdict
         return None
     if found is None or found.low is None or found.high is None or not is_whole:
         return "undecided"
-    low = float("-inf") if number.above is None else number.above
-    high = float("inf") if number.below is None else number.below
+    low = -math.inf if number.above is None else number.above
+    high = math.inf if number.below is None else number.below
     if low < found.low and found.high < high:
         return "reproduced"
     return "not reproduced" if found.high <= low or found.low >= high else "undecided"

@@ -106,6 +106,19 @@ def test_a_wrong_row_is_told_with_its_place(
     assert "toy" in str(error.value)
 
 
+def test_rows_that_share_runs_are_the_same_but_for_their_numbers(tmp_path: Path) -> None:
+    other = row(runs_of="toy", numbers=[number(minus=None)])
+    claims = read_claims(written(tmp_path, toy=row(), other=other))
+    assert claims["other"].needed_runs == ["one"]
+    assert claims["toy"].needed_runs == ["one", "two"]
+    shared = checked_run("other", claims["other"], "small", "one", n_seeds=3).spec
+    assert shared == checked_run("toy", claims["toy"], "small", "one", n_seeds=3).spec
+    with pytest.raises(ConfigError, match="runs_of is toi"):
+        read_claims(written(tmp_path, toy=row(), other={**other, "runs_of": "toi"}))
+    with pytest.raises(ConfigError, match="runs_of is toy, but sweep differs"):
+        read_claims(written(tmp_path, toy=row(), other={**other, "sweep": "coco_pretrain"}))
+
+
 @pytest.mark.parametrize(
     ("changes", "given", "told"),
     [

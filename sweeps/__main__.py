@@ -11,6 +11,7 @@ from hsplid_core.errors import did_you_mean
 # What each does; the command is the module of its name.
 COMMANDS = {
     "run": "run a sweep, or go on with it",
+    "control": "steer a running sweep: add points, stop trials, pause, finish",
     "submit": "send a sweep to a Ray cluster",
     "jobs": "list, follow and stop sweeps that run as Ray jobs",
     "pareto": "choose among a sweep's trials: front, hypervolume, knee",

@@ -31,6 +31,11 @@ def _parser() -> argparse.ArgumentParser:
         help="address of MLflow's UI that trials are linked to; by default that of the tracking "
         "server, or http://127.0.0.1:5000 for a local file",
     )
+    parser.add_argument(
+        "--running",
+        action="store_true",
+        help="mark the sweep as running; the page reloads itself each minute",
+    )
     return parser
 
 
@@ -53,7 +58,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from sweeps.storage.bucket_mirror import publish
 
     sweep = open_named(arguments)
-    path = write_report(sweep, output=arguments.output, ui=arguments.ui)
+    path = write_report(sweep, output=arguments.output, ui=arguments.ui, running=arguments.running)
     publish(sweep.folder)
     sys.stdout.write(f"{path}\n")
     return 0

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from search_spaces import SWITCH_PREFIX
 from sweeps._command_line import add_debug, report_errors, run_resumable
 from sweeps.spec.registry import SWEEPS
+from sweeps.storage.file_names import REPORT_FILE
 from sweeps.terminal.restart import restarts
 from sweeps.terminal.stop_signals import GOES_ON, is_hurried, stopped_exit_code
 
@@ -20,6 +21,7 @@ examples:
   python -m sweeps.run coco_hsplid trials=30 training.epochs=12
   python -m sweeps.run coco_hsplid method.hsplid.rho_n=0.1    fixed, no longer searched
   python -m sweeps.run coco_hsplid data.root=/data/coco resources.gpu=0.5
+  python -m sweeps.run coco_hsplid data.root=/data/coco --small
   python -m sweeps.run my_sweep.yaml --dry-run
 
 The same command again continues a sweep that was interrupted.
@@ -48,6 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="check and print the resolved spec, run nothing"
+    )
+    parser.add_argument(
+        "--small",
+        action="store_true",
+        help="take the sizes of the demo section with real data, too, for a first try",
     )
     parser.add_argument(
         "--fresh", action="store_true", help="start a new study beside the old one"
@@ -101,33 +108,48 @@ def _run(arguments: argparse.Namespace) -> int:
     from sweeps.search.checks import check_sweep
     from sweeps.spec.overrides import parse_overrides
 
-    checked = check_sweep(arguments.sweep, parse_overrides(arguments.overrides))
+    overrides = parse_overrides(arguments.overrides)
+    checked = check_sweep(arguments.sweep, overrides, small=arguments.small)
     spec, fixed = checked.spec, checked.fixed
     if arguments.dry_run:
         if arguments.json:
             sys.stdout.write(json.dumps(spec.resolved(), indent=2) + "\n")
         else:
+            from sweeps.spec.loading import load_pretrain_spec
+            from sweeps.study.forecast import forecast
+
             sys.stdout.write(_as_yaml(spec.resolved()) + _search_notes(checked.space.names, fixed))
+            lines = "".join(f"#   {line}\n" for line in forecast(spec, load_pretrain_spec(spec)))
+            sys.stdout.write(f"# Takes:\n{lines}")
         return 0
     from sweeps.terminal.phase_lines import say_phase
 
     say_phase("Sweep", f"{spec.name}; loads PyTorch, Ray and MLflow", json_lines=arguments.json)
     from sweeps.engine import run_sweep
+    from sweeps.outputs.live_report import LiveOutputs
     from sweeps.outputs.registered_models import register_or_warn
-    from sweeps.outputs.write_all import write_all
     from sweeps.terminal.closing_lines import print_closing_lines
+    from sweeps.terminal.notice import check_notice, send_notice
     from sweeps.terminal.plain_console import plain_console
     from sweeps.tracking import ui_command
 
-    outcome = run_sweep(
-        spec,
-        fixed=fixed,
-        fresh=arguments.fresh and not restarts(),
-        json_lines=arguments.json,
-        allow_changed=arguments.allow_changed,
-        write_outputs=write_all,
-        on_complete=register_or_warn,
-    )
+    check_notice(spec.notify)
+    outputs = LiveOutputs()
+    try:
+        outcome = run_sweep(
+            spec,
+            fixed=fixed,
+            fresh=arguments.fresh and not restarts(),
+            json_lines=arguments.json,
+            allow_changed=arguments.allow_changed,
+            write_outputs=outputs.write,
+            make_listener=outputs.listener,
+            on_complete=register_or_warn,
+        )
+    except Exception as error:
+        told = str(error).strip() or type(error).__name__
+        send_notice(spec.notify, sweep=spec.name, state="failed", text=told)
+        raise
     if outcome is None or (outcome.interrupted and is_hurried()):
         sys.stderr.write(f"{GOES_ON}\n")
         return stopped_exit_code()
@@ -145,6 +167,15 @@ def _run(arguments: argparse.Namespace) -> int:
         interrupted=outcome.interrupted,
         ended_by=outcome.ended_by,
         masks=context.masks,
+    )
+    front = sum(record.on_front for record in outcome.records)
+    complete = sum(record.state == "complete" for record in outcome.records)
+    send_notice(
+        spec.notify,
+        sweep=context.folder.name,
+        state="stopped" if outcome.interrupted else "finished",
+        text=f"{complete} of {len(outcome.records)} trials complete, {front} on the front; "
+        f"{context.folder / REPORT_FILE}",
     )
     return stopped_exit_code() if outcome.interrupted else 0
 

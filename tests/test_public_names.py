@@ -18,6 +18,9 @@ FOR_USERS: set[Name] = {
     ("hsplid_core.hsic.estimators", "hsic_normalised"),
     ("hsplid_core.hsic.estimators", "hsic_regular"),
     ("hsplid_core.methods.objective", "MethodConfig"),
+    ("sweeps.api", "Sweep"),
+    ("sweeps.api", "load"),
+    ("sweeps.api", "open_results"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from search_spaces import ParameterValue
 from sweeps.cluster.shared_storage import SharedStorage
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.tracking import default_uri
+from sweeps.trials.listener import SweepListener
 from sweeps.trials.record import TrialRecord
 
 Baseline = tuple[float, ...] | None
@@ -42,6 +43,7 @@ class SweepContext:
         is_pretraining: Train what another sweep starts from.
         nodes: Looks at nodes that join the cluster on the way; None does not.
         write_outputs: Writes what the sweep leaves for people; None writes nothing.
+        make_listener: Makes who else is told what happens, of the sweep's folder; None nobody.
     """
 
     spec: SweepSpec
@@ -55,6 +57,7 @@ class SweepContext:
     is_pretraining: bool = False
     nodes: SharedStorage | None = None
     write_outputs: WriteOutputs | None = None
+    make_listener: Callable[[Path], SweepListener] | None = None
 
     @property
     def is_demo(self) -> bool:
@@ -91,7 +94,7 @@ class SweepOutcome:
         records: All trials of the study.
         interrupted: Whether the user stopped before they were done.
         experiment_id: MLflow's id of the experiment.
-        ended_by: Which part of the budget ended it before all trials ran; None where none did.
+        ended_by: What ended it before all trials ran: its budget, or a wish; None where neither.
     """
 
     context: SweepContext

@@ -50,7 +50,7 @@ def fit(
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
-            num_samples=searcher.remaining,
+            num_samples=-1,  # the searcher says when there are no more
             max_concurrent_trials=spec.resources.max_concurrent,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial_folder(trial.config[ASSIGNMENT]["number"]),

@@ -15,6 +15,7 @@ from sweeps.engine.context import SweepContext, SweepFailedError, SweepOutcome
 from sweeps.engine.front_keeper import FrontKeeper
 from sweeps.engine.gpu_sharing import rounds
 from sweeps.engine.ray_tuner import fit
+from sweeps.engine.request_desk import RequestDesk
 from sweeps.engine.steering import Steering
 from sweeps.engine.study_searcher import StudySearcher, TrialPlan
 from sweeps.search.first_trials import first_trials
@@ -32,7 +33,9 @@ from sweeps.study.resume_check import (
     default_items,
     origin_of,
 )
+from sweeps.study.steered import total_trials
 from sweeps.study.study import (
+    find_place,
     has_started,
     interrupted_trials,
     missing_trials,
@@ -40,6 +43,8 @@ from sweeps.study.study import (
     reopened_trials,
 )
 from sweeps.study.sweep_info import SweepInfo, write_info
+from sweeps.study.warm_start import warm_trials
+from sweeps.terminal.phase_lines import say_phase
 from sweeps.terminal.progress import ProgressView
 from sweeps.terminal.stop_signals import is_hurried, last_words, stopped_by
 from sweeps.tracking import MlflowTracker
@@ -65,7 +70,13 @@ def open_context_study(context: SweepContext) -> optuna.Study:
         StorageError: Its database does not answer.
     """
     spec, fixed = context.spec, context.fixed
-    study = open_study(context.folder, spec, fixed, first_trials(spec, fixed))
+    first = first_trials(spec, fixed)
+    if spec.search.warm_start and find_place(context.folder) is None:
+        warm, lines = warm_trials(spec, fixed, probe_space(spec, fixed))
+        for line in lines:
+            say_phase("Warm start", line, json_lines=context.json_lines)
+        first = [*warm, *first]
+    study = open_study(context.folder, spec, fixed, first)
     origin = origin_of(spec, fixed, context.images["train"].key)
     if has_started(study):
         check_distributions(study, probe_space(spec))
@@ -86,7 +97,7 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
     publish(folder)
     tracker = _tracker(context, study)
     view = ProgressView(
-        total=spec.trials,
+        total=total_trials(study, spec),
         objectives=spec.objectives,
         # A trial that only measures does so in one go.
         epochs=max(1, spec.training.epochs),
@@ -98,19 +109,31 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
     listeners: list[SweepListener] = [tracker, view, StudyBackup(folder, place)]
     budget = Budget(spec.budget, study, spec.objectives)
     listeners.append(budget)
+    if context.make_listener is not None:
+        listeners.append(context.make_listener(folder))
     keeper = FrontKeeper(study, spec.objectives, folder, listeners)
+    desk = RequestDesk(
+        folder,
+        spec,
+        context.fixed,
+        study,
+        on_told=keeper.trial_ended,
+        on_total=view.set_total,
+        say=view.say,
+    )
+    steering = Steering(study, budget, desk, view.say)
     try:
         keeper.start()
         with last_words(lambda: tracker.sweep_finished(records_of(study), interrupted=True)):
             stop_reason = run_trials(
-                context, study, keeper, listeners, budget=budget, say=view.say
+                context, study, keeper, listeners, steering=steering, say=view.say
             )
         if stop_reason is not None:
             _check(disk)
         budget.close()
         records = records_of(study)
-        missing = missing_trials(study, spec.trials) > 0
-        ended_by = budget.used_up() if missing and stopped_by() is None else None
+        missing = missing_trials(study, total_trials(study, spec)) > 0
+        ended_by = steering.ended_by() if missing and stopped_by() is None else None
         interrupted = missing and ended_by is None
         checkpoints_of(folder, study).collect_garbage(records)
         # Whoever sent SIGTERM will not wait for pictures, which the next run draws anyway.
@@ -150,7 +173,7 @@ def run_trials(
     listeners: Sequence[SweepListener],
     trainable: type[tune.Trainable] = SweepTrainable,
     *,
-    budget: Budget | None = None,
+    steering: Steering | None = None,
     say: Callable[[str], None] = logger.info,
 ) -> str | None:
     """Run the trials that a study lacks.
@@ -161,7 +184,7 @@ def run_trials(
         keeper: Is told of trials that ended.
         listeners: Are told what happens on the way.
         trainable: Runs a trial.
-        budget: Ends the sweep before it has all its trials; None has no limits.
+        steering: Ends the sweep before it has all its trials, or changes them; None does not.
         say: Tells people why.
 
     Returns:
@@ -169,8 +192,11 @@ def run_trials(
     """
     spec, checkpoints = context.spec, checkpoints_of(context.folder, study)
     gpus = ray.cluster_resources().get("GPU", 0.0)
-    budget = budget or Budget(spec.budget, study, spec.objectives)
-    for resources, total in rounds(study, spec.resources, spec.trials, gpus):
+    reason = None if steering is None else steering.reason_to_end()
+    asked = total_trials(study, spec)
+    for resources, upto in rounds(study, spec.resources, asked, gpus):
+        # The last round has what was asked for meanwhile, too.
+        total = total_trials(study, spec) if upto == asked else upto
         plan = TrialPlan(
             space=space_of(spec),
             objectives=[objective.metric for objective in spec.objectives],
@@ -186,12 +212,13 @@ def run_trials(
             find_checkpoint=checkpoints.find,
             on_told=keeper.trial_ended,
         )
-        if searcher.remaining and (reason := budget.used_up()) is not None:
+        if searcher.remaining and reason is not None:
             say(f"{reason}: no further trial starts")
             return None
         if searcher.remaining:
             scheduler = build_scheduler(spec, study, searcher.note_rungs)
-            steering = Steering(searcher, scheduler, budget, say)
+            if steering is not None:
+                steering.hold(searcher, scheduler)
             fit(
                 context,
                 searcher,
@@ -200,9 +227,11 @@ def run_trials(
                 resources,
                 listeners,
                 trainable,
-                steering.step,
+                None if steering is None else steering.step,
             )
-        if searcher.stop_reason is not None or interrupted_trials(study):
+        if searcher.stop_reason is not None or searcher.closed is not None:
+            return searcher.stop_reason
+        if interrupted_trials(study):
             return searcher.stop_reason
     return None
 

@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 from hsplid_core.bucket_path import AnyPath
 from search_spaces import ParameterValue, SearchSpace
 from sweeps.spec.sweep_spec import ConstraintSpec, FailuresSpec
+from sweeps.terminal.stop_signals import stopped_by
 from sweeps.trials.attributes import (
     ATTEMPTS,
     CAUSE,
@@ -62,6 +63,10 @@ class TrialPlan:
     failures: FailuresSpec = field(default_factory=FailuresSpec)
 
 
+def _do_nothing() -> None:
+    pass
+
+
 class StudySearcher(Searcher):
     """Hands out a study's trials and tells it how they ended.
 
@@ -78,6 +83,8 @@ class StudySearcher(Searcher):
         stop_reason: Why no more trials are handed out, where too many of the first ones failed.
         closed: Why no more trials are handed out, where that is as it should be.
         leaves_running: Whether the trials that run end then, too, and go on in a later run.
+        paused: Whether no trial is handed out for now.
+        on_ask: Called when Ray asks for a trial, which it also does while nothing runs.
     """
 
     def __init__(
@@ -108,6 +115,9 @@ class StudySearcher(Searcher):
         self.stop_reason: str | None = None
         self.closed: str | None = None
         self.leaves_running = False
+        self.paused = False
+        self.on_ask: Callable[[], None] = _do_nothing
+        self._ending: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave nothing to Ray's experiment snapshots: the study is the state."""
@@ -126,7 +136,16 @@ class StudySearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Hand out an interrupted trial, else a new one, else say that the sweep is complete."""
+        self.on_ask()
+        if self.paused and self.closed is None and self.stop_reason is None:
+            # Ray hears of Control-C only after it has got a trial, or that there are no more.
+            if stopped_by() is not None:
+                return cast(dict[str, Any], Searcher.FINISHED)
+            return None
         if self.stop_reason is not None or self.closed is not None or not self.remaining:
+            # While trials run, more of them may be asked for.
+            if self.stop_reason is None and self.closed is None and self._handed_out:
+                return None
             return cast(dict[str, Any], Searcher.FINISHED)  # a string, by Ray's convention
         return {ASSIGNMENT: self._hand_out(trial_id)}
 
@@ -178,6 +197,31 @@ class StudySearcher(Searcher):
         attempt = int(trial.user_attrs.get(ATTEMPTS, 0)) + 1
         trial.set_user_attr(ATTEMPTS, attempt)
         return attempt
+
+    @property
+    def handed_out(self) -> dict[int, str]:
+        """Ray's name of each trial that is with Ray now, by its number."""
+        return {trial.number: trial_id for trial_id, trial in self._handed_out.items()}
+
+    def forget_interrupted(self, number: int) -> None:
+        """Hand a trial of an earlier driver out no more."""
+        self._interrupted = deque(t for t in self._interrupted if t.number != number)
+
+    def set_total(self, total: int) -> None:
+        """Change how many trials the study shall hold in all."""
+        self._total = total
+
+    def end_early(self, trial_id: str) -> None:
+        """Let a trial end with its epoch, as a scheduler ends one.
+
+        Args:
+            trial_id: Ray's name of the trial.
+        """
+        self._ending.add(trial_id)
+
+    def ends_early(self, trial_id: str) -> bool:
+        """Tell whether a trial shall end with its epoch."""
+        return trial_id in self._ending
 
     def has_begun(self, trial_id: str) -> bool:
         """Tell whether a trial ever got a worker in this run.
@@ -242,6 +286,7 @@ class StudySearcher(Searcher):
         elif result is not None:
             outcome = outcome_of(result, self._plan.objectives, self._plan.constraints)
         else:
+            self._interrupted.append(trial)
             return
         self._tell(trial, outcome)
         self._on_told(trial.number)

@@ -25,6 +25,7 @@ from sweeps.study.location import check_owner
 from sweeps.study.study import check_study, sole_driver, sweep_folder
 from sweeps.terminal.phase_lines import say_phase
 from sweeps.tracking import check_recordable, default_uri, loading
+from sweeps.trials.listener import SweepListener
 from trainables.trial import initial_model
 
 
@@ -36,6 +37,7 @@ def run_sweep(
     json_lines: bool = False,
     allow_changed: bool = False,
     write_outputs: WriteOutputs | None = None,
+    make_listener: Callable[[Path], SweepListener] | None = None,
     on_complete: Callable[[Path], None] | None = None,
 ) -> SweepOutcome | None:
     """Run a sweep to its end, or go on with it.
@@ -47,6 +49,7 @@ def run_sweep(
         json_lines: Report progress as JSON lines instead of text.
         allow_changed: Go on with a study that was begun with another spec, data or code.
         write_outputs: Writes what the sweep leaves for people.
+        make_listener: Makes who else is told what happens, of the sweep's folder.
         on_complete: Called with the sweep's folder when all trials have run, while it is held.
 
     Returns:
@@ -82,6 +85,7 @@ def run_sweep(
             json_lines=json_lines,
             allow_changed=allow_changed,
             write_outputs=write_outputs,
+            make_listener=make_listener,
         )
         study = open_context_study(context)
         address = spec.cluster.address

@@ -143,8 +143,8 @@ class StopAll(tune.Stopper):
         return {"_searcher": None}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Stop no trial for what it reports."""
-        return False
+        """Stop a trial that somebody has asked to stop."""
+        return self._searcher is not None and self._searcher.ends_early(trial_id)
 
     def stop_all(self) -> bool:
         """Tell whether to stop."""

@@ -85,6 +85,7 @@ class Page:
         summary: The few numbers to see first.
         sections: Everything else, in order.
         written: When the page was written.
+        running: How far the sweep is, while it runs; the page reloads itself then.
     """
 
     title: str
@@ -93,6 +94,7 @@ class Page:
     summary: Mapping[str, str]
     sections: Sequence[Section]
     written: str
+    running: str | None = None
 
 
 def render(page: Page) -> str:

@@ -12,17 +12,25 @@ from sweeps.outputs.page import Page, render
 from sweeps.outputs.sections import sections_of, summary_of
 from sweeps.storage.file_names import REPORT_FILE
 from sweeps.study.stored_sweep import StoredSweep, open_sweep
+from sweeps.trials.record import ENDED_STATES
 
 logger = logging.getLogger(__name__)
 
 
-def write_report(sweep: StoredSweep, *, output: Path | None = None, ui: str | None = None) -> Path:
+def write_report(
+    sweep: StoredSweep,
+    *,
+    output: Path | None = None,
+    ui: str | None = None,
+    running: bool = False,
+) -> Path:
     """Write the report of a sweep.
 
     Args:
         sweep: The sweep.
         output: Where to write; None takes ``report.html`` in the sweep's folder.
         ui: Address of MLflow's UI; None takes the tracking server's, or the local default.
+        running: Mark the sweep as running, and let the page reload itself.
 
     Returns:
         The file.
@@ -34,12 +42,19 @@ def write_report(sweep: StoredSweep, *, output: Path | None = None, ui: str | No
         is_demo=sweep.info is not None and sweep.info.is_demo,
         summary=summary_of(selection),
         sections=sections_of(sweep, selection, ui=ui),
+        running=_standing(sweep) if running else None,
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     )
     path = output or sweep.folder / REPORT_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, render(page))
     return path
+
+
+def _standing(sweep: StoredSweep) -> str:
+    ended = sum(record.state in ENDED_STATES for record in sweep.records)
+    total = sweep.info.spec.trials if sweep.info else len(sweep.records)
+    return f"{ended} of {max(total, len(sweep.records))} trials have ended"
 
 
 def report_or_warn(folder: Path) -> None:

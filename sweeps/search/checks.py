@@ -32,20 +32,23 @@ class CheckedSweep:
     fixed: Mapping[str, ParameterValue]
 
 
-def check_sweep(name_or_file: str, overrides: Sequence[Override]) -> CheckedSweep:
+def check_sweep(
+    name_or_file: str, overrides: Sequence[Override], *, small: bool = False
+) -> CheckedSweep:
     """Load a sweep, and check that its weights, space and sampler fit it.
 
     Args:
         name_or_file: A registered name, or the path of a YAML file.
         overrides: Values that win over the file's.
+        small: See :func:`load_spec`.
 
     Raises:
         ConfigError: Something is wrong.
     """
-    spec = load_spec(name_or_file, overrides)
+    spec = load_spec(name_or_file, overrides, small=small)
     load_pretrain_spec(spec)
     # A slip is told without Optuna.
-    from sweeps.search.samplers import grid_of
+    from sweeps.search.samplers import grid_of, outside_sampler
     from sweeps.search.space_probe import probe_space
 
     fixed = fixed_parameters(spec.resolved(), overrides)
@@ -54,6 +57,8 @@ def check_sweep(name_or_file: str, overrides: Sequence[Override]) -> CheckedSwee
         _refuse_unused_settings(spec, fixed)
     if spec.search.sampler == "grid":
         grid_of(spec, fixed, space)
+    elif ":" in spec.search.sampler:
+        outside_sampler(spec.search.sampler, spec.search.seed)
     return CheckedSweep(spec, space, fixed)
 
 

@@ -20,6 +20,7 @@ from hsplid_core.errors import ConfigError
 from search_spaces import SWITCH_PREFIX, ParameterValue, optuna_parameters
 from sweeps.search.ranged_space import described, space_of
 from sweeps.search.space_probe import SpaceProbe, probe_space
+from sweeps.spec.outside import find_outside
 from sweeps.spec.sweep_spec import SearchSpec, SweepSpec
 
 _TRIES = 20
@@ -176,9 +177,35 @@ def build_sampler(
             published = space_of(spec).first_trial(fixed) if search.paper_first else {}
             grid = grid_of(spec, fixed, probe_space(spec))
             sampler: BaseSampler = _Grid(grid, published, search.seed)
-        else:
+        elif search.sampler in _SAMPLERS:
             sampler = _SAMPLERS[search.sampler](search, search.seed + n_trials)
+        else:
+            sampler = outside_sampler(search.sampler, search.seed + n_trials)
         return PartialFixedSampler(optuna_parameters(fixed), sampler) if fixed else sampler
+
+
+def outside_sampler(text: str, seed: int) -> BaseSampler:
+    """Make a sampler that is not of this package.
+
+    Args:
+        text: ``package.module:factory`` or ``path/to/file.py:factory``.
+        seed: What the factory is called with.
+
+    Raises:
+        ConfigError: It is not there, cannot be called so, or makes something else.
+    """
+    factory = find_outside("search.sampler", text)
+    try:
+        made = factory(seed=seed)
+    except (Exception, SystemExit) as error:
+        # A person's own function: whatever it raises is an answer for that person.
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"search.sampler {text} fails: {reason}") from error
+    if not isinstance(made, BaseSampler):
+        raise ConfigError(
+            f"search.sampler {text} makes a {type(made).__name__}: return a sampler of Optuna's"
+        )
+    return made
 
 
 def grid_of(

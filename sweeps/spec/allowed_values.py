@@ -16,7 +16,7 @@ from hsplid_core.config.method_classes import method_class
 from hsplid_core.config.methods import METHODS
 from hsplid_core.errors import ConfigError
 from sweeps.spec.range_spec import RangeSpec
-from sweeps.spec.sweep_spec import SweepSpec
+from sweeps.spec.sweep_spec import OutsideName, SweepSpec
 
 Place = tuple[str | int, ...]
 
@@ -28,6 +28,7 @@ _WORDS: dict[object, str] = {
     Path: "a path",
     BucketPath: "s3://bucket/folder",
     NoneType: "null",
+    OutsideName: "package.module:factory",
     RangeSpec: "a list of choices, or {low: ..., high: ...}",
 }
 

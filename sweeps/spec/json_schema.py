@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from hsplid_core.config.methods import METHODS
 from search_spaces import SPACES
 from sweeps.spec.allowed_values import fields_of
-from sweeps.spec.sweep_spec import SweepSpec
+from sweeps.spec.sweep_spec import PRETRAINING_SECTIONS, SweepSpec
 
 _ENTRY = re.compile(
     r"^    (?P<name>\w+): (?P<text>.*?)(?=^    \w+: |\Z)", re.MULTILINE | re.DOTALL
@@ -48,6 +48,8 @@ def spec_schema() -> dict[str, Any]:
     root["properties"]["method"] = _methods(
         {name: references[str(i + 1), "validation"] for i, name in enumerate(METHODS)}
     )
+    own = {name: root["properties"][name] for name in PRETRAINING_SECTIONS}
+    root["properties"]["pretraining"] |= {"properties": own, "additionalProperties": False}
     search = sections["SearchSpec"]["properties"]
     search["space"]["anyOf"] = [{"enum": sorted(SPACES)}, {"pattern": ":"}, {"type": "null"}]
     ranges = sections["RangeSpec"]

@@ -23,6 +23,8 @@ _BEGINS_OTHER_THAN_PLAIN_TEXT = "'\"[{&*!|>"
 _RANGE = re.compile(
     r"search\.ranges\.(?P<field>.+?)(\.(?P<part>low|high|log|step|or_off|choices|when(\..+)?))?"
 )
+# What pretrain names is another spec, whose values stand in a section of their own.
+_PRETRAIN = "pretrain."
 _MOST_SHOWN = 60  # characters of an override, in an error
 SEARCHABLE = ("data.pixel", "model", "method", "recipe", "training", "evaluation", "seed")
 
@@ -107,6 +109,8 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[Override]) ->
 
 
 def _keys(override: Override) -> list[str]:
+    if override.path.startswith(_PRETRAIN):
+        return ["pretraining", *split_path(override.path.removeprefix(_PRETRAIN))]
     found = _RANGE.fullmatch(override.path)
     if found is None:
         return split_path(override.path)

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
+    StringConstraints,
     field_validator,
     model_validator,
 )
@@ -24,7 +25,7 @@ from pydantic_core import PydanticKnownError
 from hsplid_core.bucket_path import AnyPath, BucketPath, any_path
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from hsplid_core.config.rules import MOST_EPOCHS, MOST_SEED, as_stored, rule
-from hsplid_core.errors import ConfigError
+from hsplid_core.errors import ConfigError, did_you_mean
 from sweeps.spec.addresses import check_tracking_uri
 from sweeps.spec.budget_spec import BudgetSpec
 from sweeps.spec.cluster_spec import MOST_TRIALS, ClusterSpec, ResourcesSpec, SpecSection
@@ -32,6 +33,7 @@ from sweeps.spec.find_space import find_space
 from sweeps.spec.method_settings import configured_methods
 from sweeps.spec.metric_names import check_metrics, only_when_due
 from sweeps.spec.name_checks import check_names
+from sweeps.spec.notify_spec import NotifySpec
 from sweeps.spec.objective import Objective
 from sweeps.spec.range_spec import RangeSpec
 from sweeps.spec.study_url import check_storage, is_same_database
@@ -41,7 +43,12 @@ from trainables.config import TrialConfig, check_recipe
 
 # What they stand for is in sweeps.search: samplers and schedulers.
 SamplerName = Literal["tpe", "nsga2", "nsga3", "gp", "random", "qmc", "grid"]
+# One's own, which is called with a seed.
+OutsideName = Annotated[str, StringConstraints(pattern=r".:.")]
 SchedulerName = Literal["none", "mo_asha", "asha", "median"]
+
+PRETRAINING_SECTIONS = ("method", "recipe", "training", "evaluation")
+"""What a sweep may change of the one that trains its initial weights."""
 
 
 def absolute(path: Path) -> Path:
@@ -84,11 +91,14 @@ class SearchSpec(SpecSection):
         ranges: Where the values of fields come from, by dotted path: further fields than the
             space's, or other ranges of its own.
         sampler: Optuna's sampler; ``grid`` goes through every combination of a space whose
-            parameters are all choices.
+            parameters are all choices. ``package.module:factory`` or ``path/to/file.py:factory``
+            is called with ``seed`` and returns one, as OptunaHub's or ``optuna.samplers:NAME``.
         seed: Seed of the sampler.
         startup_trials: Random trials before the sampler trusts its model; the population of
             NSGA-II and NSGA-III.
         paper_first: Run the published values first; the spec's own come next in any case.
+        warm_start: Names or folders of earlier sweeps, whose fronts a new one tries before all
+            else, as far as they are points of its search; they are trained anew.
         constraints: Limits of usable trials, for instance against collapsed models.
         scheduler: What ends unpromising trials early: ``mo_asha`` for any number of objectives,
             Ray's ``asha`` and ``median`` for one, or nothing.
@@ -101,10 +111,11 @@ class SearchSpec(SpecSection):
 
     space: str | None = None
     ranges: dict[str, RangeSpec] = Field(default_factory=dict)
-    sampler: SamplerName = "tpe"
+    sampler: SamplerName | OutsideName = "tpe"
     seed: int = Field(default=0, ge=0, le=MOST_SEED)
     startup_trials: int = Field(default=10, ge=0, le=MOST_TRIALS)
     paper_first: bool = True
+    warm_start: tuple[str, ...] = ()
     constraints: tuple[ConstraintSpec, ...] = ()
     scheduler: SchedulerName = "none"
     grace_epochs: int | None = Field(default=None, ge=1, le=MOST_EPOCHS)
@@ -219,6 +230,8 @@ class SweepSpec(SpecSection):
         evaluation: How robustness is measured.
         seed: Seed of every trial.
         pretrain: Sweep (name or YAML file) whose trial gives all trials their initial weights.
+        pretraining: What replaces values of that spec: its ``method``, ``recipe``, ``training``
+            and ``evaluation``, for all else is this sweep's own.
         objectives: What the study optimises, in this order.
         search: How parameters are chosen.
         trials: Trials of the study in all, over every resumption.
@@ -230,6 +243,7 @@ class SweepSpec(SpecSection):
         tracking: Where MLflow records.
         study: Where the study is kept.
         failures: What is done about trials that fail.
+        notify: Who hears of the sweep's end.
     """
 
     # The folder's name, which file systems end at 255 bytes and to which numbers are added.
@@ -243,6 +257,7 @@ class SweepSpec(SpecSection):
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: int = Field(default=0, ge=0, le=MOST_SEED)
     pretrain: str | None = None
+    pretraining: dict[str, Any] = Field(default_factory=dict)
     objectives: tuple[Objective, ...] = _DEFAULT_OBJECTIVES
     search: SearchSpec
     trials: int = Field(ge=1, le=MOST_TRIALS)
@@ -253,6 +268,7 @@ class SweepSpec(SpecSection):
     tracking: TrackingSpec = TrackingSpec()
     study: StudySpec = StudySpec()
     failures: FailuresSpec = FailuresSpec()
+    notify: NotifySpec = NotifySpec()
 
     @field_validator("name")
     @classmethod
@@ -330,6 +346,20 @@ class SweepSpec(SpecSection):
                 f"{self.evaluation.every} epochs only: lower evaluation.every to at most "
                 f"search.grace_epochs, which is {self.grace_epochs}"
             )
+        return self
+
+    @model_validator(mode="after")
+    @rule
+    def _pretraining_is_its_own(self) -> Self:
+        for name in self.pretraining:
+            if name not in PRETRAINING_SECTIONS:
+                raise ConfigError(
+                    f"pretraining.{name} is given: of the sweep that pretrain names only "
+                    f"{', '.join(PRETRAINING_SECTIONS)} can be changed, for all else is this "
+                    f"sweep's own{did_you_mean(name, PRETRAINING_SECTIONS)}"
+                )
+        if self.pretraining and self.pretrain is None:
+            raise ConfigError("pretraining is given, but pretrain is null: leave it out")
         return self
 
     @model_validator(mode="after")

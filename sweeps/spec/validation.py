@@ -190,7 +190,13 @@ def _text_fault(text: str, place: Place, kind: object) -> str | None:
 
 
 def _translate(errors: Sequence[ErrorDetails], values: Mapping[str, Any]) -> Iterator[_Fault]:
+    of_unions: set[Place] = set()
     for error in errors:
+        place = _existing(error["loc"], values)
+        if place in of_unions:
+            continue  # of the next member of a union: one line tells what all of them take
+        if len(place) < len(error["loc"]) and error["type"] not in (*_UNKNOWN_KEY, "missing"):
+            of_unions.add(place)
         cause = error.get("ctx", {}).get("error")
         if isinstance(cause, MethodFaultsError):
             nested: list[ErrorDetails] = [

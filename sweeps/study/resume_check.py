@@ -51,6 +51,7 @@ _INDIFFERENT = (
     "study",
     "tracking",
     "failures",
+    "notify",
 )
 
 _CODE = (hsplid_core, trainables, search_spaces)

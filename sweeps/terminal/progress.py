@@ -192,6 +192,10 @@ class ProgressView:
         if self._minute_lines:
             self._minute_lines.stop()
 
+    def set_total(self, total: int) -> None:
+        """Hear that the sweep has another number of trials now."""
+        self._standing.total = total
+
     def say(self, line: str) -> None:
         """Say what else happens to the sweep, such as the end of its budget."""
         self._tell("notice", line, text=line)

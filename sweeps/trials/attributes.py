@@ -27,6 +27,12 @@ INFEASIBLE = "infeasible"
 TAGS = "tags"
 # Of the study itself: which sweep it is, in MLflow too.
 SWEEP_ID = "sweep_id"
+# Which request added it to the sweep.
+ADDED = "added"
+# Of the study itself: all requests to its sweep, with their answers.
+HISTORY = "requests"
+# Of the study itself: what of them outlives the driver.
+STEERED = "steered"
 # Of the study itself: what its budget does not learn from ended trials.
 SPENT = "spent"
 # Of the study itself: all its checkpoints say whose they are, for it began when they did so.
@@ -35,11 +41,13 @@ NAMED_CHECKPOINTS = "named_checkpoints"
 CONFIGURATION = "configuration"
 
 __all__ = [
+    "ADDED",
     "ATTEMPTS",
     "CAUSE",
     "CONFIGURATION",
     "FAILURE",
     "GPU_MEMORY",
+    "HISTORY",
     "HOST",
     "INFEASIBLE",
     "METRICS",
@@ -49,6 +57,7 @@ __all__ = [
     "RUNGS",
     "SECONDS",
     "SPENT",
+    "STEERED",
     "SWEEP_ID",
     "TABLES",
     "TAGS",

@@ -107,19 +107,20 @@ def test_a_single_objective_has_its_best_value() -> None:
 @pytest.mark.cluster
 @pytest.mark.filterwarnings("default")
 def test_a_budget_ends_a_sweep_and_more_of_it_lets_it_go_on(sweep: Sweep) -> None:
+    sweep.write(trials=2)
     code, output = sweep.run("budget={epochs: 1, at_end: stop}")
     assert code == 0, output
     assert "budget.epochs is 1, and 1 are spent: no further trial starts, those that" in output
-    assert "Budget  budget.epochs is 1, and " in output
+    assert "Ended   budget.epochs is 1, and " in output
     assert {trial.state for trial in sweep.trials()} == {TrialState.RUNNING}
-    # Two run at a time, and both go on to their ends.
+    # The trial that runs goes on to its end, from where it was.
     code, output = sweep.run("budget.trials=1")
     assert code == 0, output
     assert "budget.trials is 1, and" in output
-    states = [trial.state for trial in sweep.trials()]
-    assert states[:2] == [TrialState.COMPLETE] * 2
-    assert TrialState.COMPLETE not in states[2:]
+    first, *others = sweep.trials()
+    assert (first.state, first.user_attrs["attempts"]) == (TrialState.COMPLETE, 2)
+    assert all("attempts" not in trial.user_attrs for trial in others)
     code, output = sweep.run()
     assert code == 0, output
-    assert "Budget" not in output
-    assert [trial.state for trial in sweep.trials()] == [TrialState.COMPLETE] * 3
+    assert "Ended" not in output
+    assert [trial.state for trial in sweep.trials()] == [TrialState.COMPLETE] * 2

@@ -20,9 +20,10 @@ from sweeps.fronts.indicators import hypervolume, points_of
 from sweeps.fronts.selection import select
 from sweeps.outputs import figures, front_section, sections, write_report
 from sweeps.outputs.cost import hypervolume_history
+from sweeps.outputs.live_report import LiveReport
 from sweeps.outputs.robust_curves import robust_curves
 from sweeps.report import main
-from sweeps.study.stored_sweep import StoredSweep
+from sweeps.study.stored_sweep import StoredSweep, open_sweep
 from sweeps.study.sweep_info import command_again
 from sweeps.trials.table_file import write_table
 from tests.sweeps.records import GOALS
@@ -295,6 +296,22 @@ def test_the_command_writes_where_it_is_told(
     assert "too few trials: importances ask" in text
     assert "Importance of the searched parameters" not in text
     assert [file.name for file in output.parent.iterdir()] == ["sweep.html"]
+
+
+def test_a_running_sweep_is_marked_and_reloads_and_its_last_page_is_not(tmp_path: Path) -> None:
+    write_study(tmp_path / "cloud", cloud_study(5).trials)
+    live = LiveReport(tmp_path / "cloud")
+    live.trial_finished(record := open_sweep(str(tmp_path / "cloud")).records[-1])
+    assert live.wait() == 0
+    text = (tmp_path / "cloud" / "report.html").read_text()
+    assert '<meta http-equiv="refresh" content="60">' in text
+    assert "<strong>Running.</strong> 5 of 5 trials have ended." in text
+    live.trial_finished(record)  # a moment later: not again
+    assert live.wait() is None
+    live.stop()
+    last = write_report(open_sweep(str(tmp_path / "cloud"))).read_text()
+    assert "refresh" not in last.partition("<script")[0]
+    assert "Running." not in last
 
 
 def test_a_sweep_without_a_complete_trial_is_told(

@@ -35,9 +35,11 @@ class FakeEngine:
         json_lines: bool,
         allow_changed: bool,
         write_outputs: object,
+        make_listener: object,
         on_complete: object,
     ) -> None:
         assert callable(write_outputs)
+        assert callable(make_listener)
         assert callable(on_complete)
         if self.error is not None:
             raise self.error
@@ -117,7 +119,7 @@ def test_a_dry_run_says_what_is_searched_and_what_is_fixed(
 ) -> None:
     arguments = ["method.hsplid.rho_s=0", "training.learning_rate=1e-3", "training.epochs=3"]
     assert main(["coco_hsplid", "--dry-run", *arguments]) == 0
-    notes = capsys.readouterr().out.split("# Searched:\n")[1].splitlines()
+    notes = capsys.readouterr().out.split("# Searched:\n")[1].split("# Takes:\n")[0].splitlines()
     assert notes[0] == "#   method.hsplid.lambda_s (or off)"
     assert "#   method.hsplid.rho_s: fixed at 0.0" in notes
     assert "#   training.learning_rate: fixed at 0.001" in notes

@@ -129,6 +129,37 @@ def test_pretraining_takes_over_what_must_fit_the_sweep() -> None:
     assert list(pretrain.method) == ["cross_entropy"]
 
 
+def test_a_small_run_has_the_demos_sizes_and_its_own_images() -> None:
+    real = parse_overrides(["data.root=/data/coco"])
+    small, demo = load_spec("coco_hsplid", real, small=True), load_spec("coco_hsplid")
+    assert small.training == demo.training
+    assert (small.model, small.evaluation, small.trials) == (demo.model, demo.evaluation, 5)
+    assert small.data == dataclasses.replace(
+        load_spec("coco_hsplid", real).data, image_size=demo.data.image_size
+    )
+    pretrain, of_demo = load_pretrain_spec(small), load_pretrain_spec(demo)
+    assert pretrain is not None
+    assert of_demo is not None
+    assert pretrain.training == of_demo.training
+    assert pretrain.data == small.data
+    again = validated(small.resolved(), source="spec.yaml")  # as a sweep goes on by its folder
+    assert load_pretrain_spec(again) == pretrain
+
+
+def test_what_is_pretrained_can_be_changed_and_nothing_that_must_fit() -> None:
+    spec = load_spec("coco_hsplid", parse_overrides(["pretrain.training.epochs=1"]))
+    pretrain = load_pretrain_spec(spec)
+    assert pretrain is not None
+    assert (pretrain.training.epochs, spec.training.epochs) == (1, 20)
+    (line,) = faults("coco_hsplid", "pretrain.data.image_size=3")
+    assert line.startswith("pretraining.data is given: of the sweep that pretrain names only")
+    (line,) = faults("coco_hsplid", "pretrain=null", "pretrain.training.epochs=1")
+    assert line == "pretraining is given, but pretrain is null: leave it out"
+    slip = load_spec("coco_hsplid", parse_overrides(["pretrain.training.epoch=1"]))
+    with pytest.raises(ConfigError, match=r"training\.epoch \(1\) is no key.*training\.epochs\?"):
+        load_pretrain_spec(slip)
+
+
 @pytest.mark.parametrize(
     ("pretrain", "says"),
     [
@@ -292,8 +323,8 @@ def test_anchors_may_be_merged_and_replaced() -> None:
         ),
         (
             "search.sampler=tpa",
-            'search.sampler is "tpa": use tpe or nsga2 or nsga3 or gp or random or qmc or grid; '
-            "did you mean tpe?",
+            'search.sampler is "tpa": use tpe or nsga2 or nsga3 or gp or random or qmc or grid or '
+            "package.module:factory; did you mean tpe?",
         ),
         (
             "method.hsplid.hsic_warmup=hard_splt",

@@ -26,10 +26,11 @@ from hsplid_core.errors import ConfigError
 from search_spaces import SearchSpace
 from sweeps.engine.study_searcher import FindCheckpoint, StudySearcher, TrialPlan
 from sweeps.search import samplers
+from sweeps.search.checks import check_sweep
 from sweeps.search.samplers import build_sampler, experimental, grid_of
 from sweeps.search.schedulers import build_scheduler
 from sweeps.search.space_probe import SpaceProbe, probe_space
-from sweeps.spec.loading import load_spec
+from sweeps.spec.loading import load_pretrain_spec, load_spec
 from sweeps.spec.overrides import fixed_parameters, parse_overrides
 from sweeps.spec.study_url import check_storage
 from sweeps.spec.sweep_spec import (
@@ -40,6 +41,7 @@ from sweeps.spec.sweep_spec import (
     SweepSpec,
 )
 from sweeps.study.database import open_storage
+from sweeps.study.forecast import forecast
 from sweeps.study.location import StudyPlace
 from sweeps.study.resume_check import (
     ORIGIN,
@@ -60,6 +62,7 @@ from sweeps.study.study import (
     study_folders,
     sweep_folder,
 )
+from sweeps.study.sweep_info import SweepInfo, write_info
 from trainables.result_keys import ASSIGNMENT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,6 +75,73 @@ def spec_of(*overrides: str) -> SweepSpec:
 def opened(folder: Path, *overrides: str) -> optuna.Study:
     folder.mkdir(exist_ok=True)
     return open_study(folder, spec_of(*overrides), {}, [])
+
+
+# -- a sampler from outside -----------------------------------------------------------------------
+
+
+def test_a_sampler_from_a_file_suggests_trials(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(
+        "import optuna\n\n\ndef make(seed):\n    return optuna.samplers.RandomSampler(seed)\n"
+    )
+    own, same = (
+        optuna.create_study(
+            sampler=build_sampler(spec_of(f"search.sampler={name}"), {}, n_trials=0)
+        )
+        for name in (f"{file}:make", "random")
+    )
+    rates = [each.ask().suggest_float("rate", 0, 1) for each in (own, same)]
+    assert rates[0] == rates[1]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "says"),
+    [
+        ("optuna.samplers:CmaEs", "'optuna.samplers:CmaEs': optuna.samplers has no CmaEs"),
+        ("nowhere:make", "'nowhere:make': cannot import nowhere"),
+        ("os:getcwd", "os:getcwd fails: TypeError"),
+        ("builtins:dict", "builtins:dict makes a dict: return a sampler of Optuna's"),
+    ],
+)
+def test_what_makes_no_sampler_is_told(sampler: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        check_sweep("coco_hsplid", parse_overrides([f"search.sampler={sampler}"]))
+
+
+# -- what a sweep will take -----------------------------------------------------------------------
+
+
+def test_what_a_sweep_takes_is_told_by_trials_of_its_kind(tmp_path: Path) -> None:
+    spec = spec_of(f"storage={tmp_path}", "trials=30", "pretrain.training.epochs=4")
+    first, unknown = forecast(spec, load_pretrain_spec(spec))
+    assert first.startswith("30 trials of 20 epochs, at most 600 in all, after 4 of pretraining")
+    assert "lies in" in unknown
+    for name, changes, paces in [("before", (), (1.0, 2.0, 6.0)), ("other", ("seed=1",), (99.0,))]:
+        changed = [*changes, "data.image_size=32"] if name == "other" else changes
+        other = spec_of(f"storage={tmp_path}", f"name={name}", *changed)
+        study = opened(tmp_path / name, f"storage={tmp_path}", f"name={name}")
+        write_info(tmp_path / name, info_of(other))
+        for pace in paces:
+            trial = study.ask()
+            trial.set_user_attr("metrics", {"epoch": 20.0})
+            trial.set_user_attr("seconds", 20 * pace)
+            study.tell(trial, [0.9, 0.5])
+    _, hours = forecast(spec, None)
+    assert hours.startswith("about 20 min of trials (10 min to 1 h), by 3 of this kind in before;")
+
+
+def info_of(spec: SweepSpec) -> SweepInfo:
+    return SweepInfo(
+        spec=spec,
+        fixed={},
+        is_demo=True,
+        data_key="",
+        weights=None,
+        baseline=None,
+        tracking_uri="sqlite:///mlflow.db",
+        tags={},
+    )
 
 
 # -- storage --------------------------------------------------------------------------------------

@@ -151,14 +151,17 @@ def _table(arguments: argparse.Namespace, settings: Sequence[str]) -> int:
     from sweeps.reproduction.results import results_in
     from sweeps.reproduction.text import as_json, write_results
 
-    results = results_in(claims, storage)
+    found = results_in(claims, storage)
+    # What was written before stays where nothing is known of a row as it is now.
+    results = [result for result in found if result.says_something]
     file = write_results(results, arguments.results)
     page = write_page(results, storage)
     if arguments.json:
         sys.stdout.writelines(as_json(result) for result in results)
         return 0
-    for result in results:
-        sys.stdout.write(f"{result.name}, {result.scale} scale: {result.verdict}\n")
+    for result in found:
+        told = result.verdict if result in results else f"not written: {'; '.join(result.notes)}"
+        sys.stdout.write(f"{result.name}, {result.scale} scale: {told}\n")
     sys.stdout.write(f"Table  {file}\nPage   {page}\n")
     return 0
 

@@ -94,7 +94,7 @@ def _notes(claim: Claim, runs: Mapping[str, StoredRun]) -> list[str]:
 
 
 def results_in(claims: Mapping[str, Claim], storage: AnyPath) -> list[ClaimResult]:
-    """Read all claims of which a storage can say something, at all scales.
+    """Read all claims that have trials in a storage, at all scales.
 
     Raises:
         ConfigError: A study cannot be read.
@@ -104,4 +104,4 @@ def results_in(claims: Mapping[str, Claim], storage: AnyPath) -> list[ClaimResul
         for name, claim in claims.items()
         for scale in SCALES
     )
-    return [result for result in found if result is not None and result.says_something]
+    return [result for result in found if result is not None]

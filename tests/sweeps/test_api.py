@@ -73,7 +73,7 @@ def test_a_script_runs_a_sweep_and_reads_it(sweep: Sweep) -> None:
 
 
 def test_what_is_wrong_is_told_before_anything_starts() -> None:
-    with pytest.raises(ConfigError, match=r"training\.epochs is 0: use at least 1"):
-        api.load("coco_hsplid", {"training.epochs": 0})
+    with pytest.raises(ConfigError, match=r"training\.epochs is -1: use 0 or more"):
+        api.load("coco_hsplid", {"training.epochs": -1})
     with pytest.raises(ConfigError, match="sweep nowhere is not in"):
         api.open_results("nowhere")

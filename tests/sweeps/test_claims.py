@@ -310,7 +310,8 @@ def test_a_claim_is_run_once_and_its_table_keeps_what_others_wrote(
     toy.write_text(changed)
     capsys.readouterr()
     assert main(table) == 0
-    assert "toy, small scale: undecided" in capsys.readouterr().out
-    assert "one was run with other values than the row has now" in results.read_text()
+    told = capsys.readouterr().out
+    assert "toy, small scale: not written: one was run with other values than the row has" in told
+    assert results.read_text() == once
     assert main(run) == 2
     assert "training.epochs" in capsys.readouterr().err

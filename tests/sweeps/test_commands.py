@@ -73,7 +73,9 @@ def test_the_first_word_may_name_the_command(capsys: pytest.CaptureFixture[str])
     assert run.main(["--list"]) == 0
     assert capsys.readouterr().out == by_name
     assert __main__.main(["rum", "--list"]) == 2
-    assert "error: rum is no command: use run, submit, " in (told := capsys.readouterr().err)
+    assert "error: rum is no command: use run, control, submit, " in (
+        told := capsys.readouterr().err
+    )
     assert told.endswith("did you mean run?\n")
     assert __main__.main([]) == 2
     usage = capsys.readouterr().out

@@ -585,7 +585,7 @@ def test_trials_are_handed_out_told_and_handed_out_again() -> None:
     assert [first.note_start(name) for name in "aab"] == [1, 2, 1]
     first.on_trial_complete("a", done())
     first.on_trial_complete("b")  # the user stopped the sweep
-    assert (told, first.remaining) == ([0], 1)
+    assert (told, first.remaining) == ([0], 2)  # b itself, and one more
     # In memory a trial's id is its number.
     second = searcher_of(study, 3, told, interrupted=[optuna.Trial(study, 1)])
     assert second.remaining == 2
@@ -595,9 +595,10 @@ def test_trials_are_handed_out_told_and_handed_out_again() -> None:
     assert second.note_start("x") == 2
     new = handed(second, "y")
     assert (new["number"], new["resume_from"]) == (2, None)
-    assert is_over(second)
+    assert second.suggest("z") is None  # while some run, more may be asked for
     second.on_trial_complete("x", done(0.7))
     second.on_trial_complete("y", error=True)
+    assert is_over(second)
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.FAIL]
     assert study.trials[0].user_attrs["attempts"] == 2

@@ -46,7 +46,20 @@ def load_spec(
         values = merged(values, demo)
     elif small:
         values = merged(values, _sizes_of(demo, values, sweep.spec))
-    return validated(apply_overrides(values, overrides), source=str(name_or_file))
+    scaled = _scaled_resizing(values, overrides)
+    return validated(apply_overrides(values, [*scaled, *overrides]), source=str(name_or_file))
+
+
+def _scaled_resizing(values: Mapping[str, Any], overrides: Sequence[Override]) -> list[Override]:
+    """Let another image size alone cut out as much of a picture as before, not a small corner."""
+    sizes = [o.value for o in overrides if o.path == "data.image_size"]
+    data = values.get("data")
+    if not sizes or not isinstance(data, Mapping):
+        return []
+    size, before, resized = sizes[-1], data.get("image_size"), data.get("resize_size")
+    if not all(type(number) is int and number > 0 for number in (size, before, resized)):
+        return []
+    return [Override("data.resize_size", round(resized * size / before))]
 
 
 def _demo_of(values: dict[str, Any], file: Path) -> Mapping[str, Any]:

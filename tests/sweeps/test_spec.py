@@ -655,3 +655,19 @@ def test_a_key_of_an_earlier_version_is_told_and_read_where_it_is_stored() -> No
     del stored["failures"]["max_losses"]
     read = validated(renamed({**stored, "max_failures": 7}), source="spec.yaml")
     assert read.failures.max_losses == 7
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["data.image_size=112"], (112, 128)),
+        (["data.image_size=112", "data.resize_size=120"], (112, 120)),
+        (["data.resize_size=300"], (224, 300)),
+        ([], (224, 256)),
+    ],
+)
+def test_smaller_images_show_as_much_of_a_picture(
+    overrides: list[str], expected: tuple[int, int]
+) -> None:
+    spec = load_spec("imagenet_hsplid", parse_overrides(["data.root=/x", *overrides]))
+    assert (spec.data.image_size, spec.data.resize_size) == expected

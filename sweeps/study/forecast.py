@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
 from optuna.trial import TrialState
 
+from hsplid_core.data.workers import n_cores
 from hsplid_core.errors import SaliencyError
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.storage.bucket_mirror import CHECKPOINTS
@@ -90,7 +90,7 @@ def _at_once(spec: SweepSpec) -> int | None:
     """Return how many trials this machine runs at a time; None where GPUs or a cluster decide."""
     if spec.cluster.address is not None or spec.resources.gpu != 0:
         return None
-    cores = spec.cluster.num_cpus or os.cpu_count() or 1
+    cores = spec.cluster.num_cpus or n_cores()
     fitting = max(1, int(cores / spec.resources.cpu))
     return min(fitting, spec.resources.max_concurrent or fitting, spec.trials)
 

@@ -8,7 +8,6 @@ brightest value of all such pictures of a data set: white is the largest value o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from hsplid_core.data.workers import n_cores
 from hsplid_core.errors import DataError
 from hsplid_core.files import map_in_threads
 
@@ -99,7 +99,7 @@ def survey_depth(paths: Iterable[Path]) -> Depth | None:
     Returns:
         None where all pictures have 8 bits.
     """
-    looked = map_in_threads(_brightest, paths, os.cpu_count() or 1)
+    looked = map_in_threads(_brightest, paths, n_cores())
     found = [brightest for brightest in looked if brightest is not None]
     if not found:
         return None

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,6 +53,7 @@ from hsplid_core.data.readers.labelme import read_labelme
 from hsplid_core.data.readers.pictures import read_file, read_picture
 from hsplid_core.data.readers.squaring import Fit, resizing, square_mask, square_pixels
 from hsplid_core.data.source import Listing, Sample, Skipped
+from hsplid_core.data.workers import n_cores
 from hsplid_core.errors import DataError
 from hsplid_core.files import map_in_threads
 
@@ -141,7 +141,7 @@ class CocoImages:
         digest = hashlib.sha256(self._transform.encode())
         self._check_complete()
         digest.update(json.dumps(self.class_names).encode())
-        n_threads = os.cpu_count() or 1
+        n_threads = n_cores()
         for image_digest in map_in_threads(self._image_digest, self._images, n_threads):
             digest.update(image_digest)
         return digest.hexdigest()

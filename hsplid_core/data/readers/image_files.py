@@ -36,6 +36,7 @@ from hsplid_core.data.readers.squaring import (
     square_pixels,
 )
 from hsplid_core.data.source import Listing, Sample
+from hsplid_core.data.workers import n_cores
 from hsplid_core.errors import DataError
 from hsplid_core.files import map_in_threads
 
@@ -150,7 +151,7 @@ class ListedImages:
             digest.update(f" {known.depth}".encode())
         if known.masks is not None and not known.masks.as_ever:
             digest.update(f" {known.masks.rule}".encode())
-        n_threads = os.cpu_count() or 1
+        n_threads = n_cores()
         for part in map_in_threads(self._entry_digest, self._contents.entries, n_threads):
             digest.update(part)
         return digest.hexdigest()

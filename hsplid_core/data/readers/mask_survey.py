@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from hsplid_core.config.mask_values import MaskValues
 from hsplid_core.data.readers.mask_layers import layers_of
 from hsplid_core.data.readers.mask_rule import Look, MaskRule, decide, look_at
 from hsplid_core.data.readers.pictures import must_fit, open_picture
+from hsplid_core.data.workers import n_cores
 from hsplid_core.errors import DataError
 from hsplid_core.files import map_in_threads
 
@@ -51,7 +51,7 @@ def survey_masks(paths: Iterable[Path], wanted: MaskValues | None) -> MaskSurvey
 def _survey(
     paths: tuple[Path, ...], wanted: MaskValues | None, times: tuple[int, ...]
 ) -> MaskSurvey:
-    looked = map_in_threads(partial(_look, wanted), paths, os.cpu_count() or 1)
+    looked = map_in_threads(partial(_look, wanted), paths, n_cores())
     looks = [look for look in looked if look is not None]
     if not looks:
         return MaskSurvey(MaskRule())

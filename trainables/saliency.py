@@ -33,6 +33,7 @@ def saliency(subject: Subject) -> Findings:
         settings=attribution_settings(config),
         target=config.target,
         patches=config.patches,
+        radius=config.radius,
         device=subject.device,
         max_images=config.max_images,
     )

@@ -48,6 +48,8 @@ class SaliencyConfig(Section):
         noise: Standard deviation of that noise, as a share of the pixel range.
         window: Side of the occluding square, as a share of the image's; it moves by half of it.
         patches: Patches along a side of the image, for the structure over patches.
+        radius: Most that a pixel changes under the noise of ``stability``, as a share of the
+            pixel range.
         ridge: Weight decay of the probes, relative to the number of images.
     """
 
@@ -72,6 +74,7 @@ class SaliencyConfig(Section):
     noise: float = 0.15
     window: float = 0.2
     patches: int = 8
+    radius: float = 0.05
     ridge: float = 1e-3
 
     def __post_init__(self) -> None:
@@ -89,6 +92,7 @@ class SaliencyConfig(Section):
                     f"noise is {self.noise}: use a share in (0, 1], such as 0.15",
                 ),
                 (0 < self.window <= 1, f"window is {self.window}: use a share in (0, 1]"),
+                (0 < self.radius <= 1, f"radius is {self.radius}: use a share in (0, 1]"),
                 *within(self, 2, MOST_SIDE, "patches"),
                 *positive(self, MOST_WEIGHT, "ridge"),
             ]

@@ -75,6 +75,8 @@ SCORES = (
     "deletion",
     "gini",
     "patch_gini",
+    "zero_patches",
+    "stability",
 )
 
 EPOCH_METRICS = (

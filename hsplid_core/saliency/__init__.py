@@ -20,7 +20,9 @@ from hsplid_core.saliency.scores import (
     mask_iou,
     patch_gini,
     pointing_game,
+    rank_correlation,
     revealing_curve,
+    zero_patches,
 )
 from hsplid_core.saliency.simple_gradient import agg_clip, simple_gradient
 
@@ -46,6 +48,8 @@ __all__ = [
     "patch_gini",
     "pointing_game",
     "probe_spaces",
+    "rank_correlation",
     "revealing_curve",
     "simple_gradient",
+    "zero_patches",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -39,6 +40,7 @@ def evaluate_saliency(
     settings: AttributionSettings | None = None,
     target: Literal["label", "predicted"] = "label",
     patches: int = 8,
+    radius: float = 0.05,
     device: torch.device | str = "cpu",
     max_images: int | None = None,
 ) -> SaliencyReport:
@@ -51,7 +53,8 @@ def evaluate_saliency(
         scores: Keys of `SCORES`.
         settings: Of the attributions; also batch size, and points of the curves (its `steps`).
         target: Attribute the score of the image's label or of the model's answer.
-        patches: Patches along a side, for `patch_gini`.
+        patches: Patches along a side, for `patch_gini` and `zero_patches`.
+        radius: Most that a pixel changes under the noise of `stability`.
         device: Where the batches are put.
         max_images: Most images, the same for every seed; None takes all.
 
@@ -83,16 +86,20 @@ def evaluate_saliency(
             with frozen(model), torch.no_grad():
                 attributed = model(batch.image).argmax(1)
         for row, method in enumerate(methods):
+            attribution = partial(
+                attribute, model, target=attributed, method=method, settings=settings
+            )
             explained = Explained(
                 model=model,
                 image=batch.image,
                 target=attributed,
-                attribution=attribute(
-                    model, batch.image, attributed, method=method, settings=settings
-                ),
+                attribution=attribution(batch.image),
                 mask=mask,
                 steps=settings.steps,
                 patches=patches,
+                attribute=attribution,
+                index=batch.index,
+                radius=radius,
             )
             for column, score in enumerate(scores):
                 values = SCORES[score](explained).double()

@@ -15,9 +15,13 @@ gini           Gini index of h (Hurley and Rickard, arXiv 0811.4706): 0 for a co
                1 - 1/N for a single pixel
 patch_gini     Gini index of the sums of h over the patches of a grid: how much the map keeps to
                few regions
+zero_patches   share of those patches that hold less than a thousandth of their mean
+stability      Spearman's rank correlation of h with the map of the same image under noise, as
+               Ghorbani et al. compare maps (arXiv 1710.10547); the noise is uniform
 =============  ================================================================================
 
-Every score is a number for each image, NaN where it has none: an empty mask, or a map of zeros.
+Every score is a number for each image, NaN where it has none: an empty mask, a map of zeros, or,
+for `stability`, a constant one.
 """
 
 from __future__ import annotations
@@ -31,9 +35,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
+from hsplid_core._noise import signed_uniform
 from hsplid_core.attacks import Model, frozen
 from hsplid_core.errors import ConfigError, did_you_mean
 
+_ZERO = 1e-3  # of the patches' mean: rounding leaves little that is exactly zero
+_NOISE_SEED = 1710_10547
 # Blur of the image that insertion starts from, as a share of its side: no object survives it.
 _BLUR = 0.1
 
@@ -50,6 +57,11 @@ class Explained:
         mask: True on the objects, bool, [B, 1, H, W]; None without masks.
         steps: Points of the insertion and deletion curves, besides the first.
         patches: Patches along a side.
+        attribute: Attributes other images' scores of the same classes as `attribution` was made,
+            [B, C, H, W] to [B, C or 1, H, W]; None where `stability` is not asked for.
+        index: Row of each image in its data set, int64, [B], which its noise is drawn for; None
+            likewise.
+        radius: Most that the noise changes a pixel.
     """
 
     model: Model
@@ -59,6 +71,9 @@ class Explained:
     mask: Tensor | None
     steps: int = 20
     patches: int = 8
+    attribute: Callable[[Tensor], Tensor] | None = None
+    index: Tensor | None = None
+    radius: float = 0.05
 
     @cached_property
     def heat(self) -> Tensor:
@@ -154,8 +169,63 @@ def patch_gini(heat: Tensor, patches: int) -> Tensor:
     Returns:
         The Gini index of the patches' mean heat, [B].
     """
+    return gini(_patch_means(heat, patches))
+
+
+def zero_patches(heat: Tensor, patches: int) -> Tensor:
+    """Measure the share of a grid's patches that a heat map leaves out.
+
+    Args:
+        heat: Not negative, [B, H, W].
+        patches: Patches along a side; no more than pixels are used.
+
+    Returns:
+        Shares of patches with less than a thousandth of the mean heat, [B]; NaN where a map is
+        zero.
+    """
+    means = _patch_means(heat, patches)
+    out = means < _ZERO * means.mean(1, keepdim=True)
+    return _unless(~means.any(1), out.to(means.dtype).mean(1))
+
+
+def _patch_means(heat: Tensor, patches: int) -> Tensor:
     grid = min(patches, heat.shape[1]), min(patches, heat.shape[2])
-    return gini(F.adaptive_avg_pool2d(heat[:, None], grid).flatten(1))
+    return F.adaptive_avg_pool2d(heat[:, None], grid).flatten(1)
+
+
+def rank_correlation(one: Tensor, other: Tensor) -> Tensor:
+    """Compute Spearman's rank correlation; equal values share their mean rank.
+
+    Args:
+        one: [B, N].
+        other: [B, N].
+
+    Returns:
+        Correlations in [-1, 1], [B]; NaN where one of the two is constant.
+    """
+    ranks = [_mean_ranks(values) for values in (one, other)]
+    first, second = (each - each.mean(1, keepdim=True) for each in ranks)
+    lengths: Tensor = torch.linalg.vector_norm(first, dim=1) * torch.linalg.vector_norm(
+        second, dim=1
+    )
+    return (first * second).sum(1) / lengths
+
+
+def _mean_ranks(values: Tensor) -> Tensor:
+    ascending = values.sort(1).values
+    below = torch.searchsorted(ascending, values)
+    not_above = torch.searchsorted(ascending, values, right=True)
+    return (below + not_above).double() / 2
+
+
+def stability(explained: Explained) -> Tensor:
+    """Rank correlation of each heat map with that of the image under noise, [B]."""
+    image, again, index = explained.image, explained.attribute, explained.index
+    assert again is not None, "given by evaluate_saliency"
+    assert index is not None, "given by evaluate_saliency"
+    noise = signed_uniform(_NOISE_SEED, 0, index, image[0].numel(), dtype=image.dtype)
+    noisy = (image + explained.radius * noise.view(image.shape)).clamp(0, 1)
+    return rank_correlation(explained.heat.flatten(1), heat_map(again(noisy)).flatten(1))
 
 
 def insertion(explained: Explained) -> Tensor:
@@ -236,6 +306,8 @@ SCORES: dict[str, Score] = {
     "deletion": deletion,
     "gini": lambda given: gini(given.heat.flatten(1)),
     "patch_gini": lambda given: patch_gini(given.heat, given.patches),
+    "zero_patches": lambda given: zero_patches(given.heat, given.patches),
+    "stability": stability,
 }
 NEEDS_MASK = ("energy_inside", "pointing_game", "mask_iou")
 

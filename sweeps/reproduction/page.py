@@ -16,7 +16,7 @@ from sweeps.outputs.page import Chart, Page, Section, render
 from sweeps.outputs.page_tables import Table, plain_table
 from sweeps.plots.front_points import FRONT_COLOUR, PAPER_COLOUR, WARNED_COLOUR
 from sweeps.reproduction.results import ClaimResult
-from sweeps.reproduction.text import HEADER, command_of, finding_cells
+from sweeps.reproduction.text import HEADER, code_text, command_of, finding_cells
 from sweeps.reproduction.verdicts import Finding
 from sweeps.storage.bucket_mirror import local_folder
 
@@ -64,7 +64,7 @@ def _section(result: ClaimResult) -> Section:
         title=f"{result.name}, {result.scale} scale: {result.verdict}",
         text=[
             f"{claim.paper}, {claim.section}. {claim.claim}",
-            claim.scales[result.scale].note,
+            f"{code_text(result)} {claim.scales[result.scale].note}",
             *([claim.seen] if claim.seen else []),
         ],
         warning="; ".join(result.notes) or None,

@@ -9,6 +9,7 @@ from hsplid_core.bucket_path import AnyPath
 from sweeps.reproduction.rows import SCALES, Claim, ScaleName
 from sweeps.reproduction.runs import StoredRun, stored_run
 from sweeps.reproduction.verdicts import Finding, Verdict, findings_of, overall
+from sweeps.study.resume_check import code_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,12 @@ class ClaimResult:
     def seeds(self) -> list[int]:
         """Seeds of all its trials."""
         return sorted({seed for run in self.runs.values() for seed in (*run.metrics, *run.failed)})
+
+    @property
+    def code(self) -> str | None:
+        """The state of the code that all its runs were trained with; None for several."""
+        states = {code_state(run.sweep.study) for run in self.runs.values()}
+        return states.pop() if len(states) == 1 else None
 
     @property
     def is_demo(self) -> bool:

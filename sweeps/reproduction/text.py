@@ -90,6 +90,7 @@ def as_json(result: ClaimResult) -> str:
                 "scale": result.scale,
                 "verdict": result.verdict,
                 "seeds": result.seeds,
+                "code": result.code,
                 "notes": list(result.notes),
                 "numbers": numbers,
             }
@@ -104,6 +105,13 @@ def command_of(result: ClaimResult) -> str:
     return shlex.join([*words, "--seeds", str(len(result.seeds))]) + " data.root=FOLDER"
 
 
+def code_text(result: ClaimResult) -> str:
+    """Say with which code a result came about: equal digits are equal files of code."""
+    if result.code is None:
+        return "Its runs were trained with several states of the code."
+    return f"Code {result.code}."
+
+
 def _part(result: ClaimResult) -> str:
     claim = result.claim
     table = [HEADER, ("---",) * len(HEADER), *map(finding_cells, result.findings)]
@@ -116,7 +124,7 @@ def _part(result: ClaimResult) -> str:
             f"    {command_of(result)}",
             "",
             f"FOLDER holds {claim.data}. Seeds {', '.join(map(str, result.seeds))}. "
-            f"{claim.scales[result.scale].note}",
+            f"{code_text(result)} {claim.scales[result.scale].note}",
             "",
             *(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in table),
             *(["", claim.seen] if claim.seen else []),

@@ -100,6 +100,22 @@ def spec_values(spec: SweepSpec) -> dict[str, str]:
     }
 
 
+def code_state(study: optuna.Study) -> str | None:
+    """Name the state of the code that all trials of a study were trained with.
+
+    Args:
+        study: The study.
+
+    Returns:
+        Eight digits, the same for equal files of code; None where the code changed on the way.
+    """
+    changed = [line for change in study.user_attrs.get(CHANGES, []) for line in change["changes"]]
+    if ORIGIN not in study.user_attrs or any(line.startswith("code ") for line in changed):
+        return None
+    files = [item for item in study.user_attrs[ORIGIN].items() if item[0].startswith("code ")]
+    return hashlib.sha256(json.dumps(sorted(files)).encode()).hexdigest()[:8]
+
+
 def default_items(spec: SweepSpec) -> set[str]:
     """Return the items of a spec's origin that hold the default of their field.
 

@@ -296,6 +296,7 @@ def test_a_claim_is_run_once_and_its_table_keeps_what_others_wrote(
     assert once.endswith("<!-- end of claim toy small -->\n\n## Other\n\nMore words.\n")
     assert "python -m sweeps.claims run toy --scale small --seeds 3 data.root=FOLDER" in once
     assert "| accuracy / is one |" in once
+    assert f"Seeds 0, 1, 2. Code {told['code']}. one epoch\n" in once
     assert main(table) == 0
     assert results.read_text() == once
     page = (toy.parent / "runs" / "claims.html").read_text()

@@ -48,6 +48,7 @@ from sweeps.study.resume_check import (
     StudyChangedError,
     check_distributions,
     check_origin,
+    code_state,
     default_items,
     origin_of,
 )
@@ -297,8 +298,12 @@ def test_changes_are_told_one_by_one_and_allowed_on_demand(tmp_path: Path) -> No
         "add --allow-changed",
     ):
         assert line in text
+    state = code_state(study)
+    assert state is not None
+    assert len(state) == 8
     study.ask()
     check_origin(study, now, allow_changed=True)
+    assert code_state(study) is None  # trials of two states of the code
     assert study.user_attrs[ORIGIN] == now
     assert study.user_attrs["origin_changes"][0]["from_trial"] == 1
     check_origin(study, now, allow_changed=False)  # what was allowed once is the new origin

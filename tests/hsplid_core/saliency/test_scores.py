@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from hsplid_core.attacks import Model
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError
 from hsplid_core.saliency import (
@@ -22,7 +23,9 @@ from hsplid_core.saliency import (
     mask_iou,
     patch_gini,
     pointing_game,
+    rank_correlation,
     revealing_curve,
+    zero_patches,
 )
 
 SIZE = 4
@@ -74,6 +77,48 @@ def test_structure_over_patches() -> None:
     heat[1, ::4, ::4] = 1  # one pixel in each
     equal(patch_gini(heat, 2), [0.75, 0])
     equal(gini(heat.flatten(1)), [1 - 16 / 64, 1 - 4 / 64])
+
+
+def test_patches_that_a_map_leaves_out() -> None:
+    heat = torch.zeros(4, 8, 8)
+    heat[0, :4, :4] = 1  # one of four patches
+    heat[1, ::4, ::4] = 1  # one pixel in each
+    heat[2, :, :4] = 1
+    heat[2, 0, 4:] = 1e-3  # little is none
+    equal(zero_patches(heat, 2), [0.75, 0, 0.5, math.nan])
+
+
+def test_rank_correlation() -> None:
+    values = torch.tensor([[1.0, 2.0, 3.0, 40.0]] * 4)
+    others = torch.tensor([[0.0, 1, 5, 6], [6, 5, 1, 0], [1, 0, 5, 6], [2, 2, 2, 2]])
+    # One exchange of neighbours: 1 - 6 (1 + 1) / (4 (16 - 1)).
+    equal(rank_correlation(values, others), [1, -1, 0.8, math.nan])
+    tied = rank_correlation(values[:1], torch.tensor([[0.0, 0, 1, 1]]))
+    equal(tied, [4 / math.sqrt(5 * 4)])  # ranks -1.5, -0.5, 0.5, 1.5 and -1, -1, 1, 1
+
+
+def test_stability_is_of_the_map_not_of_the_image() -> None:
+    def squared(image: Tensor) -> Tensor:  # its gradient is the image's own pixels
+        total = image.square().sum((1, 2, 3)) / 2
+        return torch.stack([total, -total], dim=1)
+
+    def under(model: Model, radius: float, batch_size: int = 1) -> float:
+        settings = AttributionSettings(batch_size=batch_size)
+        report = evaluate_saliency(
+            model,
+            Made(),
+            methods=["gradient"],
+            scores=["stability"],
+            settings=settings,
+            radius=radius,
+        )
+        return report.means["gradient", "stability"]
+
+    assert under(left_half, 0.5) == pytest.approx(1)
+    little, much = under(squared, 0.01), under(squared, 0.5)
+    assert 0.9 < little < 1
+    assert much < little - 0.1
+    assert under(squared, 0.5, batch_size=3) == pytest.approx(much)  # an image's noise is its own
 
 
 def seer(image: Tensor) -> Tensor:

@@ -100,8 +100,11 @@ def _list(arguments: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return 0
     for name, claim in claims.items():
+        held = {claim.data_at(scale): scale for scale in claim.scales}
+        told = "; ".join(f"{text} ({scale} scale)" for text, scale in held.items())
         sys.stdout.write(
-            f"{name}\n  {claim.paper}, {claim.section}: {claim.claim}\n  data.root: {claim.data}\n"
+            f"{name}\n  {claim.paper}, {claim.section}: {claim.claim}\n"
+            f"  data.root: {told if len(held) > 1 else claim.data}\n"
         )
     return 0
 

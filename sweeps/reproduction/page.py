@@ -21,7 +21,9 @@ from sweeps.reproduction.verdicts import Finding
 from sweeps.storage.bucket_mirror import local_folder
 
 PAGE_FILE = "claims.html"
-_ROW = 64  # pixels
+_ROW = 84  # pixels
+_GAP = 0.55  # of a row: what its ticks and the next one's title need
+_LETTER = 6.7  # pixels of a title's letter
 
 
 def write_page(results: Sequence[ClaimResult], storage: AnyPath) -> Path:
@@ -55,20 +57,17 @@ def write_page(results: Sequence[ClaimResult], storage: AnyPath) -> Path:
 def _section(result: ClaimResult) -> Section:
     claim = result.claim
     shown = [finding for finding in result.findings if finding.spread is not None]
-    caption = (
-        "Mean (circle) and 95% interval over the seeds, each seed (small), the paper's value "
-        "(diamond), and the limit beyond which a number counts as reproduced (dashed)."
-    )
     return Section(
         anchor=f"{result.name}-{result.scale}",
         title=f"{result.name}, {result.scale} scale: {result.verdict}",
         text=[
             f"{claim.paper}, {claim.section}. {claim.claim}",
-            f"{code_text(result)} {claim.scales[result.scale].note}",
+            claim.scales[result.scale].note,
+            f"Seeds {', '.join(map(str, result.seeds))}. {code_text(result)}",
             *([claim.seen] if claim.seen else []),
         ],
         warning="; ".join(result.notes) or None,
-        charts=[Chart(figure=_figure(shown), caption=caption)] if shown else (),
+        charts=[_chart(shown)] if shown else (),
         tables=[_table(result)],
         command=command_of(result),
     )
@@ -79,13 +78,25 @@ def _table(result: ClaimResult) -> Table:
     return plain_table(f"Numbers of {result.name}", HEADER, rows)
 
 
+def _chart(findings: Sequence[Finding]) -> Chart:
+    longest = max(len(finding.number.name) for finding in findings)
+    return Chart(
+        figure=_figure(findings),
+        caption=(
+            "Mean (circle) and 95% interval over the seeds, each seed (small), the paper's value "
+            "(diamond), and the limit beyond which a number counts as reproduced (dashed)."
+        ),
+        min_width=round(_LETTER * longest) + 92,  # with the margins
+    )
+
+
 def _figure(findings: Sequence[Finding]) -> go.Figure:
     """Draw numbers below each other, each on an axis of its own: they have different units."""
     figure = make_subplots(
         rows=len(findings),
         cols=1,
         subplot_titles=[finding.number.name for finding in findings],
-        vertical_spacing=0.45 / len(findings),
+        vertical_spacing=_GAP / len(findings),
     )
     for row, finding in enumerate(findings, start=1):
         factor = 100 if finding.number.percent else 1

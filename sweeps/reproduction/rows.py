@@ -83,11 +83,13 @@ class Scale(SpecSection):
 
     Attributes:
         note: What it changes of the paper's, in a sentence.
+        data: What ``data.root`` has to hold, where that is not what the claim says.
         overrides: Values of the sweep's spec by dotted path, in every run.
         runs: The same for single runs, by their names.
     """
 
     note: str = Field(min_length=1)
+    data: str = ""
     overrides: dict[str, Any] = Field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
@@ -143,6 +145,10 @@ class Claim(SpecSection):
         if all(number.above is None and number.below is None for number in self.numbers):
             raise ConfigError("numbers has none with above or below: nothing would decide")
         return self
+
+    def data_at(self, scale: ScaleName) -> str:
+        """What ``data.root`` has to hold at a scale."""
+        return self.scales[scale].data or self.data
 
     @property
     def needed_runs(self) -> list[str]:

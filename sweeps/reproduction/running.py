@@ -55,7 +55,8 @@ def planned(
     """
     if not any(each.path == "data.root" and isinstance(each.value, str) for each in given):
         raise ConfigError(
-            f"data.root is not given: claim {name} needs data.root=FOLDER with {claim.data}"
+            f"data.root is not given: claim {name} needs data.root=FOLDER with "
+            f"{claim.data_at(scale)}"
         )
     runs = {
         run: checked_run(name, claim, scale, run, n_seeds=n_seeds, given=given)

@@ -123,8 +123,9 @@ def _part(result: ClaimResult) -> str:
             "",
             f"    {command_of(result)}",
             "",
-            f"FOLDER holds {claim.data}. Seeds {', '.join(map(str, result.seeds))}. "
-            f"{code_text(result)} {claim.scales[result.scale].note}",
+            f"FOLDER holds {claim.data_at(result.scale)}. "
+            f"Seeds {', '.join(map(str, result.seeds))}. {code_text(result)} "
+            f"{claim.scales[result.scale].note}",
             "",
             *(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in table),
             *(["", claim.seen] if claim.seen else []),

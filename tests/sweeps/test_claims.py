@@ -113,6 +113,10 @@ def test_rows_that_share_runs_are_the_same_but_for_their_numbers(tmp_path: Path)
     assert claims["toy"].needed_runs == ["one", "two"]
     shared = checked_run("other", claims["other"], "small", "one", n_seeds=3).spec
     assert shared == checked_run("toy", claims["toy"], "small", "one", n_seeds=3).spec
+    assert claims["toy"].data_at("small") == "pictures"
+    scales = {"paper": {"note": "all"}, "small": {"note": "few", "data": "drawings"}}
+    few = read_claims(written(tmp_path, few=row(scales=scales)))["few"]
+    assert (few.data_at("paper"), few.data_at("small")) == ("pictures", "drawings")
     with pytest.raises(ConfigError, match="runs_of is toi"):
         read_claims(written(tmp_path, toy=row(), other={**other, "runs_of": "toi"}))
     with pytest.raises(ConfigError, match="runs_of is toy, but sweep differs"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, resnet18
 
-from hsplid_core.config import DataConfig
+from hsplid_core.config import DataConfig, SinglePixelConfig
 from hsplid_core.corruptions import CORRUPTIONS
 from hsplid_core.data import ImageSet, load
 from hsplid_core.models.state_files import write_state
@@ -113,8 +114,15 @@ def test_a_suite_margins_and_saliency(
 
 
 def test_single_pixels_and_all_corruptions(
-    network: nn.Module, data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    network: nn.Module,
+    data: DataConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # The defaults pass the network 4,000 times.
+    short = functools.partial(SinglePixelConfig, steps=3, jitters=((0, 0), (2, 2)))
+    monkeypatch.setattr("sweeps.model_evaluation.analyses.SinglePixelConfig", short)
     torch.save(network.state_dict(), tmp_path / "theirs.pt")
     places = (f"root={data.root}", f"storage={tmp_path}", "--data", "coco_animals")
     wanted = ("--max-images", 6, "--analyses", "single_pixel,corruptions", "--pixel-seed", 2)

@@ -16,9 +16,9 @@ READY_DEV := $(VENV)/.ready-dev
 demo: $(READY_RUN) ## run the sweep on the embedded demo data
 	$(RUN) -m sweeps.run coco_hsplid
 
-test: $(READY_DEV) ## run all tests, two files at a time: sweeps on a real Ray wait more than they work
+test: $(READY_DEV) ## run all tests, three files at a time: sweeps on a real Ray wait more than they work
 	@# In their order: the cluster's test is the longest, and would come last as a file of one test.
-	$(RUN) -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
+	$(RUN) -m pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 faults: $(READY_DEV) ## kill processes of sweeps at random, 100 times: up to three hours
 	$(RUN) -m tests.kill_series $(FAULTS_OPTIONS)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ray import tune
+    from ray.job_submission import JobSubmissionClient
     from ray.train._internal.storage import StorageContext
 
 # Name of a logger that tells of every upload.
@@ -102,3 +103,14 @@ def without_needless_processes() -> Iterator[None]:
 def storage_of(trainable: tune.Trainable) -> StorageContext | None:
     """Return where Ray Tune keeps a trial's checkpoints; None outside of Ray."""
     return trainable._storage
+
+
+def server_version(client: JobSubmissionClient) -> str | None:
+    """Return the version of Ray that a cluster runs, as its client learnt it when it connected.
+
+    Args:
+        client: Of the cluster's Jobs API.
+    """
+    # Its own get_version tells the API's version, which is 4 for all.
+    version: str | None = client._server_ray_version
+    return version

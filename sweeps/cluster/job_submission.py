@@ -13,6 +13,7 @@ from sweeps.cluster.job_client import JobError, explained
 from sweeps.search.checks import check_sweep
 from sweeps.spec.overrides import parse_overrides
 from sweeps.spec.registry import SWEEPS
+from trainables.internals import server_version
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
@@ -89,9 +90,11 @@ def submit_job(
         The job's id.
 
     Raises:
-        JobError: A job runs this sweep already, or the cluster refuses.
+        JobError: A job runs this sweep already, the cluster has another version of Ray, or it
+            refuses.
         ConfigError: The cluster does not answer any more.
     """
+    _check_version(client)
     metadata = {"sweep": job.name, "storage": job.storage}
     run = ["python", "-m", "sweeps.run", *job.arguments, "cluster.address=auto", *flags]
     opened = ["python", "-m", "sweeps.cluster.job_secrets"] if sealed else []
@@ -103,6 +106,17 @@ def submit_job(
             submission_id=_next_id(job.name, jobs),
             runtime_env=dict(environment),
             metadata=metadata,
+        )
+
+
+def _check_version(client: JobSubmissionClient) -> None:
+    import ray
+
+    there = server_version(client)
+    if there != ray.__version__:
+        raise JobError(
+            f"the cluster at {client.get_address()} runs Ray {there}, and this environment has "
+            f"{ray.__version__}: use one version for both, here pip install ray=={there}"
         )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import os
 import re
 import shlex
+import shutil
+import string
 import subprocess
 import sys
 from importlib.metadata import version
@@ -23,7 +27,7 @@ from tests.docker.compose import COMPOSE, resolved
 DOCKER = COMPOSE.parent
 ROOT = DOCKER.parent
 DOCKERFILE = DOCKER / "Dockerfile"
-KUBERAY_SCHEMA = Path(__file__).parent / "kuberay.schema.json"
+KUBERAY_SCHEMA = Path(__file__).parent / "kuberay-1.7.0.schema.json"
 KUBERNETES = "1.34"
 _PROGRAMS = Path(sys.executable).parent
 
@@ -180,19 +184,32 @@ def test_the_entrypoint_reads_secrets_from_files(tmp_path: Path) -> None:
     assert f"PGPASSWORD_FILE is {tmp_path / 'secret'}, which cannot be read" in done.stderr
 
 
-def manifests() -> list[dict[str, Any]]:
-    files = [DOCKER / "kuberay.yaml", DOCKER / "kuberay-job.yaml"]
-    return [document for file in files for document in yaml.safe_load_all(file.read_text())]
+# -- Kubernetes -----------------------------------------------------------------------------------
+
+
+@functools.cache
+def built(folder: str) -> tuple[dict[str, Any], ...]:
+    """Build a folder of docker/kubernetes as `kubectl apply --kustomize` does."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("needs kubectl")
+    done = run("kubectl", "kustomize", str(DOCKER / "kubernetes" / folder))
+    assert done.returncode == 0, done.stderr
+    return tuple(yaml.safe_load_all(done.stdout))
+
+
+def the(kind: str, folder: str) -> dict[str, Any]:
+    (found,) = [manifest for manifest in built(folder) if manifest["kind"] == kind]
+    return copy.deepcopy(found)
 
 
 def pods(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    spec = manifest["spec"]
-    groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]] if "headGroupSpec" in spec else []
-    return [group["template"] for group in groups]
+    """The pod templates of a cluster of Ray, the head's first."""
+    spec = manifest["spec"].get("rayClusterSpec", manifest["spec"])
+    return [group["template"] for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"])]
 
 
 def check_manifest(manifest: dict[str, Any]) -> None:
-    """Check against Kubernetes' schemas, and those fields of KubeRay's that we use."""
+    """Check against the schemas of Kubernetes and of KubeRay's CRDs."""
     if manifest["apiVersion"] == "ray.io/v1":
         jsonschema.validate(manifest, json.loads(KUBERAY_SCHEMA.read_text()))
         for pod in pods(manifest):
@@ -202,10 +219,22 @@ def check_manifest(manifest: dict[str, Any]) -> None:
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
 
 
-def test_the_manifests_follow_the_schemas() -> None:
-    kinds = [manifest["kind"] for manifest in manifests()]
-    assert kinds == ["PersistentVolumeClaim", "RayCluster", "RayJob"]
-    for manifest in manifests():
+@pytest.mark.parametrize(
+    ("folder", "kinds"),
+    [
+        ("base", ["PersistentVolumeClaim", "RayCluster"]),
+        ("gpu", ["PersistentVolumeClaim", "RayCluster"]),
+        ("bucket", ["RayCluster"]),
+        ("job", ["ConfigMap", "PersistentVolumeClaim", "RayJob"]),
+        (
+            "services",
+            ["ConfigMap", *["Service"] * 2, "PersistentVolumeClaim", "Deployment", "StatefulSet"],
+        ),
+    ],
+)
+def test_the_manifests_follow_the_schemas(folder: str, kinds: list[str]) -> None:
+    assert [manifest["kind"] for manifest in built(folder)] == kinds
+    for manifest in built(folder):
         check_manifest(manifest)
 
 
@@ -220,7 +249,7 @@ def test_the_manifests_follow_the_schemas() -> None:
     ],
 )
 def test_a_slip_in_a_manifest_is_found(path: tuple[str | int, ...], value: object) -> None:
-    cluster: Any = manifests()[1]
+    cluster: Any = the("RayCluster", "base")
     node = cluster
     for key in path[:-1]:
         node = node[key]
@@ -229,16 +258,59 @@ def test_a_slip_in_a_manifest_is_found(path: tuple[str | int, ...], value: objec
         check_manifest(cluster)
 
 
-def test_the_manifests_fit_the_project() -> None:
-    _, cluster, job = manifests()
-    assert cluster["spec"]["rayVersion"] == version("ray")
-    assert cluster["spec"]["authOptions"]["mode"] == "token"
-    assert job["spec"]["clusterSelector"] == {"ray.io/cluster": cluster["metadata"]["name"]}
-    python, _, module, *arguments = shlex.split(job["spec"]["entrypoint"])
-    assert (python, module) == ("python", "sweeps.run")
-    assert main([*arguments, "--dry-run"]) == 0
-    for pod in pods(cluster):
+@pytest.mark.parametrize(
+    ("folder", "kind", "shared"),
+    [
+        ("base", "RayCluster", True),
+        ("gpu", "RayCluster", True),
+        ("bucket", "RayCluster", False),
+        ("job", "RayJob", True),
+    ],
+)
+def test_the_clusters_fit_the_project(folder: str, kind: str, *, shared: bool) -> None:
+    manifest = the(kind, folder)
+    cluster = manifest["spec"].get("rayClusterSpec", manifest["spec"])
+    assert cluster["rayVersion"] == version("ray")
+    assert cluster["authOptions"]["mode"] == "token"
+    assert cluster["enableInTreeAutoscaling"] is True
+    (group,) = cluster["workerGroupSpecs"]
+    assert 1 <= group["minReplicas"] <= group["replicas"] < group["maxReplicas"]
+    for pod in pods(manifest):
         assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
         (container,) = pod["spec"]["containers"]
-        assert container["volumeMounts"][0]["mountPath"] == "/storage"
-        assert [given["secretRef"]["optional"] for given in container["envFrom"]] == [True]
+        mounted = [mount["mountPath"] for mount in container.get("volumeMounts", ())]
+        assert mounted == (["/storage"] if shared else [])
+        assert container["envFrom"][0]["secretRef"]["optional"] == shared
+    limits = pods(manifest)[1]["spec"]["containers"][0]["resources"]["limits"]
+    assert ("nvidia.com/gpu" in limits) == (folder == "gpu")
+
+
+def test_the_job_runs_the_sweep_of_its_file_and_goes_on() -> None:
+    job = the("RayJob", "job")["spec"]
+    assert job["shutdownAfterJobFinishes"] is True
+    assert job["backoffLimit"] == 3
+    entrypoint = string.Template(job["entrypoint"]).substitute(the("ConfigMap", "job")["data"])
+    python, _, module, *arguments = shlex.split(entrypoint)
+    assert (python, module) == ("python", "sweeps.run")
+    assert main([*arguments, "--dry-run"]) == 0
+    head = pods({"spec": job})[0]["spec"]["containers"][0]
+    assert head["envFrom"][1] == {"configMapRef": {"name": "saliency-sweep"}}
+
+
+def test_the_services_are_those_of_the_compose_file() -> None:
+    compose = resolved({})["services"]
+    names = [m["metadata"]["name"] for m in built("services") if m["kind"] == "Service"]
+    assert sorted(names) == ["mlflow", "postgres"]
+    sql = (DOCKER / "postgres-init.sql").read_text()
+    wanted = [line for line in sql.splitlines() if not line.startswith("--")]
+    assert the("ConfigMap", "services")["data"]["init.sql"] == " ".join(wanted)
+    for name, kind in (("postgres", "StatefulSet"), ("mlflow", "Deployment")):
+        (container,) = the(kind, "services")["spec"]["template"]["spec"]["containers"]
+        theirs = {given["name"] for given in container["env"]}
+        ours = {key.removesuffix("_FILE") for key in compose[name]["environment"]}
+        assert theirs == ours
+    allowed = [
+        part for part in container["args"] if part.startswith("--allowed-hosts=mlflow:5000,")
+    ]
+    assert len(allowed) == 1
+    assert container["args"][:2] == compose["mlflow"]["command"][:2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import os
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 import yaml
 from ray._private.runtime_env.packaging import create_package
 
@@ -189,10 +191,19 @@ def test_a_token_file_that_is_not_there_is_told(
 @pytest.fixture
 def web_page() -> Iterator[str]:
     """A server that is no Ray cluster."""
+    with served(b"", 404) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def served(answer: bytes, code: int) -> Iterator[str]:
+    """Answer every request alike, at an address of this machine."""
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_error(404)
+            self.send_response(code)
+            self.end_headers()
+            self.wfile.write(answer)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -201,6 +212,18 @@ def web_page() -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def test_a_cluster_with_another_version_of_ray_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with served(b'{"version": "4", "ray_version": "2.50.1"}', 200) as address:
+        assert submit.main(["coco_hsplid", f"storage={tmp_path}", "--address", address]) == 2
+    assert capsys.readouterr().err == (
+        f"error: the cluster at {address} runs Ray 2.50.1, and this environment has "
+        f"{ray.__version__}: use one version for both, here pip install ray==2.50.1\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["logs", "x-1"], ["stop", "x-1"]])

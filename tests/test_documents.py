@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from sweeps.search import samplers
-from sweeps.spec.sweep_spec import SamplerName
+from sweeps.spec.search_spec import SamplerName
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(

@@ -56,6 +56,7 @@ class Assignment(TypedDict):
         losses: How often the trial lost its worker without finishing an epoch in between, where
             that is too often: it then only tells so.
         sweep: Identity of the sweep, which its checkpoints carry; none, if left out.
+        replicate: Which of the trial's seeds it has, from 0; the first, if left out.
     """
 
     number: int
@@ -66,6 +67,7 @@ class Assignment(TypedDict):
     memory_share: NotRequired[float | None]
     losses: NotRequired[int]
     sweep: NotRequired[str | None]
+    replicate: NotRequired[int]
 
 
 class SweepTrainable(tune.Trainable):

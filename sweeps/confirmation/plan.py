@@ -14,6 +14,7 @@ from hsplid_core.methods import CrossEntropyConfig
 from sweeps.confirmation.statistics import CROSS_ENTROPY
 from sweeps.fronts.selection import select
 from sweeps.spec.moved_storage import CONFIRMATIONS_FOLDER, SPEC_FILE
+from sweeps.spec.search_spec import ReplicatesSpec
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.spec.validation import validated
 from sweeps.storage.bucket_mirror import shared_place
@@ -53,7 +54,7 @@ class Plan:
         spec: The sweep's spec, without search, with cross-entropy among its methods and with the
             test split's evaluation.
         configurations: What is trained under every seed.
-        seeds: The seeds; none of them is the sweep's own.
+        seeds: The seeds; none of them is one of the sweep's own.
     """
 
     sweep: StoredSweep
@@ -106,7 +107,8 @@ def make_plan(
     Args:
         sweep: The sweep; at least one of its trials is complete.
         n_seeds: Number of new seeds.
-        first_seed: The first of them; None takes the one after the sweep's own.
+        first_seed: The first of them; None takes the one after the sweep's own, all of its
+            replicates included.
         trials: Numbers of complete trials to confirm instead of the front.
         suite: How the test split is attacked.
 
@@ -115,12 +117,12 @@ def make_plan(
             which spec it was run with, or the spec has values that cannot be trained with now.
     """
     spec = validated(sweep.spec.resolved(), source=str(sweep.folder / SPEC_FILE))
-    first = spec.seed + 1 if first_seed is None else first_seed
+    first = spec.seeds[-1] + 1 if first_seed is None else first_seed
     seeds = tuple(range(first, first + n_seeds))
-    if n_seeds < 1 or spec.seed in seeds:
+    if n_seeds < 1 or not set(spec.seeds).isdisjoint(seeds):
         raise ConfigError(
             f"seeds are {', '.join(map(str, seeds)) or 'none'}: give one or more, without the "
-            f"sweep's own seed {spec.seed}"
+            f"sweep's own seed{'s' * (len(spec.seeds) > 1)} {', '.join(map(str, spec.seeds))}"
         )
     recipe = spec.recipe or "+".join(spec.method)
     chosen = [
@@ -204,6 +206,7 @@ def _chosen(sweep: StoredSweep, trials: Sequence[int]) -> list[Configuration]:
 def _without_search(
     sweep: StoredSweep, spec: SweepSpec, suite: ConfirmationConfig, *, n_trials: int
 ) -> SweepSpec:
+    search = {"constraints": (), "replicates": ReplicatesSpec()}
     evaluation = dataclasses.replace(
         # At the end only: nothing on the way is looked at.
         spec.evaluation,
@@ -217,7 +220,7 @@ def _without_search(
             "evaluation": evaluation,
             # A model that collapses under a new seed counts as it is; and cross-entropy may not
             # even have the metrics that the search's limits are about.
-            "search": spec.search.model_copy(update={"constraints": ()}),
+            "search": spec.search.model_copy(update=search),
             "trials": n_trials,
             "storage": shared_place(sweep.folder.parent),
             "tracking": spec.tracking.model_copy(

@@ -12,6 +12,7 @@ from sweeps.fronts.indicators import default_reference, hypervolume
 from sweeps.spec.budget_spec import BudgetSpec
 from sweeps.spec.objective import Objective
 from sweeps.trials.attributes import SPENT
+from sweeps.trials.labels import N_SEEDS
 from sweeps.trials.record import ENDED_STATES, TrialRecord
 from trainables.config import ParameterValue
 
@@ -138,7 +139,7 @@ class Budget:
     def _add(self, record: TrialRecord) -> None:
         self._running.pop(record.number, None)
         self._gpu_seconds += (record.seconds or 0.0) * record.resources.get("gpu", 0.0)
-        self._epochs += int(record.metrics.get("epoch", 0))
+        self._epochs += int(record.metrics.get("epoch", 0) * record.metrics.get(N_SEEDS, 1))
         self._complete += record.state == "complete"
         if record.state != "failed":
             self._values.append(record.values if record.infeasible is None else None)

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 
 from sweeps.fronts.ranking import Front
 from sweeps.spec.objective import Objective, minimised
+from sweeps.trials.attributes import REPLICATES
 from sweeps.trials.checkpoint_files import checkpoints_of
 from sweeps.trials.from_study import is_candidate, record_of, records_of
 from sweeps.trials.listener import SweepListener
@@ -58,9 +59,15 @@ class FrontKeeper:
         left = self._front_with(trial)
         for loser in [number] if left is None else left:
             self._remover.submit(self._checkpoints.remove, loser)
+        if REPLICATES in trial.user_attrs:
+            self._remover.submit(self._checkpoints.remove_further_seeds, number)
         record = record_of(trial, on_front=left is not None)
         for listener in self._listeners:
             listener.trial_finished(record, left or ())
+
+    def admits(self, values: Sequence[float]) -> bool:
+        """Tell whether no trial that has ended dominates a trial with these values."""
+        return self._front.admits(minimised(values, self._objectives))
 
     def _front_with(self, trial: FrozenTrial) -> list[int] | None:
         """Let a trial take its place on the front; returns who left, or None without a place."""

@@ -53,7 +53,7 @@ def fit(
             num_samples=-1,  # the searcher says when there are no more
             max_concurrent_trials=spec.resources.max_concurrent,
             reuse_actors=True,
-            trial_dirname_creator=lambda trial: trial_folder(trial.config[ASSIGNMENT]["number"]),
+            trial_dirname_creator=_folder_of,
         ),
         run_config=tune.RunConfig(
             name=checkpoints.next_attempt(),
@@ -83,3 +83,8 @@ def fit(
         ),
     )
     tuner.fit()
+
+
+def _folder_of(trial: RayTrial) -> str:
+    assignment = trial.config[ASSIGNMENT]
+    return trial_folder(assignment["number"], assignment["replicate"])

@@ -122,12 +122,13 @@ class RequestDesk:
         raise ConfigError(f"{request.action} is nothing that this version can do")
 
     def _stop(self, number: int, searcher: StudySearcher | None) -> str:
-        handed_out = {} if searcher is None else searcher.handed_out
-        if searcher is not None and number in handed_out:
-            searcher.end_early(handed_out[number])
-            return f"trial {number} ends with its epoch"
         if searcher is not None:
-            searcher.forget_interrupted(number)
+            running = searcher.handed_out(number)
+            for trial_id in running:
+                searcher.end_early(trial_id)
+            if running:
+                return f"trial {number} ends with its epoch"
+            searcher.forget(number)
         self._study.tell(number, state=TrialState.PRUNED)
         self._on_told(number)
         return f"trial {number} ends where it was"

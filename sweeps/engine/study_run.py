@@ -15,6 +15,7 @@ from sweeps.engine.context import SweepContext, SweepFailedError, SweepOutcome
 from sweeps.engine.front_keeper import FrontKeeper
 from sweeps.engine.gpu_sharing import rounds
 from sweeps.engine.ray_tuner import fit
+from sweeps.engine.replicates import Replicates
 from sweeps.engine.request_desk import RequestDesk
 from sweeps.engine.steering import Steering
 from sweeps.engine.study_searcher import StudySearcher, TrialPlan
@@ -22,6 +23,7 @@ from sweeps.search.first_trials import first_trials
 from sweeps.search.ranged_space import space_of
 from sweeps.search.schedulers import build_scheduler
 from sweeps.search.space_probe import probe_space
+from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.storage.bucket_mirror import publish
 from sweeps.storage.disk_watch import DiskWatch
 from sweeps.study.backup import StudyBackup
@@ -203,6 +205,7 @@ def run_trials(
             constraints=spec.search.constraints,
             resources=resources,
             failures=spec.failures,
+            replicates=_replicates(spec, keeper),
         )
         searcher = StudySearcher(
             study,
@@ -217,6 +220,7 @@ def run_trials(
             return None
         if searcher.remaining:
             scheduler = build_scheduler(spec, study, searcher.note_rungs)
+            searcher.on_end = scheduler.note_end
             if steering is not None:
                 steering.hold(searcher, scheduler)
             fit(
@@ -234,6 +238,18 @@ def run_trials(
         if interrupted_trials(study):
             return searcher.stop_reason
     return None
+
+
+def _replicates(spec: SweepSpec, keeper: FrontKeeper) -> Replicates:
+    if not spec.search.replicates.front_alone:
+        return Replicates(seeds=spec.seeds)
+    return Replicates(
+        seeds=spec.seeds,
+        is_worth=lambda first: (
+            all(excess <= 0 for excess in first.constraints.values())
+            and keeper.admits(first.values or ())
+        ),
+    )
 
 
 def _tracker(context: SweepContext, study: optuna.Study) -> MlflowTracker:

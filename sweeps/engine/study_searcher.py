@@ -7,18 +7,21 @@ trial is asked for once, told once, and an interrupted one is handed out again u
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
 from hsplid_core.bucket_path import AnyPath
 from search_spaces import ParameterValue, SearchSpace
-from sweeps.spec.sweep_spec import ConstraintSpec, FailuresSpec
+from sweeps.engine.replicates import Job, Replicates, combined, keep, results_of, seconds_of
+from sweeps.spec.search_spec import ConstraintSpec
+from sweeps.spec.sweep_spec import FailuresSpec
 from sweeps.terminal.stop_signals import stopped_by
 from sweeps.trials.attributes import (
     ATTEMPTS,
@@ -28,6 +31,7 @@ from sweeps.trials.attributes import (
     PARAMETERS,
     RESOURCES,
     RUNGS,
+    SECONDS,
     SWEEP_ID,
     TRACEBACK,
 )
@@ -38,7 +42,7 @@ from trainables.trainable import Assignment
 # Losses of a trial that was told to give up, after which no other can be expected to run.
 _LOSSES_WITHOUT_WORK = 3
 
-FindCheckpoint = Callable[[int, Mapping[str, ParameterValue]], AnyPath | None]
+FindCheckpoint = Callable[[int, Mapping[str, ParameterValue], int], AnyPath | None]
 
 # What only some ends leave in a trial.
 _OF_SOME_ENDS = (FAILURE, CAUSE, TRACEBACK, INFEASIBLE)
@@ -54,6 +58,7 @@ class TrialPlan:
         constraints: Limits of usable trials.
         resources: What a trial occupies: ``cpu`` and ``gpu``.
         failures: What is done about trials that fail.
+        replicates: Which of them run under several seeds.
     """
 
     space: SearchSpace
@@ -61,9 +66,10 @@ class TrialPlan:
     constraints: Sequence[ConstraintSpec] = ()
     resources: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1.0, "gpu": 0.0})
     failures: FailuresSpec = field(default_factory=FailuresSpec)
+    replicates: Replicates = field(default_factory=Replicates)
 
 
-def _do_nothing() -> None:
+def _do_nothing(*_: object) -> None:
     pass
 
 
@@ -75,8 +81,8 @@ class StudySearcher(Searcher):
         plan: What all trials have in common.
         total: Trials that the study shall hold in all.
         interrupted: Trials that an earlier driver never finished, handed out first.
-        find_checkpoint: Newest whole checkpoint file of a trial by its number and parameters,
-            None without.
+        find_checkpoint: Newest whole checkpoint file of a trial by its number, its parameters and
+            the place of its seed, None without.
         on_told: Called with a trial's number after the study knows its outcome.
 
     Attributes:
@@ -85,6 +91,7 @@ class StudySearcher(Searcher):
         leaves_running: Whether the trials that run end then, too, and go on in a later run.
         paused: Whether no trial is handed out for now.
         on_ask: Called when Ray asks for a trial, which it also does while nothing runs.
+        on_end: Called with a trial as the study knows it to have ended.
     """
 
     def __init__(
@@ -103,12 +110,14 @@ class StudySearcher(Searcher):
         self._total = total
         self._find_checkpoint = find_checkpoint
         self._on_told = on_told
-        self._interrupted = deque(interrupted)
+        lacking = [job for trial in interrupted for job in plan.replicates.lacking(trial)]
+        self._interrupted = deque(job for job in lacking if not job.replicate)
+        self._further = deque(job for job in lacking if job.replicate)
         # A waiting trial (an enqueued first one) is still to be asked for.
         self._n_asked = sum(
             trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)
         )
-        self._handed_out: dict[str, optuna.Trial] = {}
+        self._handed_out: dict[str, Job] = {}
         self._losses: Counter[str] = Counter()
         self._first: list[str | None] = []
         self._begun: set[str] = set()
@@ -117,7 +126,9 @@ class StudySearcher(Searcher):
         self.leaves_running = False
         self.paused = False
         self.on_ask: Callable[[], None] = _do_nothing
+        self.on_end: Callable[[FrozenTrial], None] = _do_nothing
         self._ending: set[str] = set()
+        self._ended_by_a_seed: set[int] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave nothing to Ray's experiment snapshots: the study is the state."""
@@ -131,35 +142,43 @@ class StudySearcher(Searcher):
 
     @property
     def remaining(self) -> int:
-        """Trials still to be handed out."""
-        return len(self._interrupted) + max(0, self._total - self._n_asked)
+        """Trials still to be handed out, each seed of one for itself."""
+        new = max(0, self._total - self._n_asked)
+        return len(self._further) + len(self._interrupted) + new
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Hand out an interrupted trial, else a new one, else say that the sweep is complete."""
+        """Hand out what is begun, else a new trial, else say that the sweep is complete."""
         self.on_ask()
         if self.paused and self.closed is None and self.stop_reason is None:
             # Ray hears of Control-C only after it has got a trial, or that there are no more.
             if stopped_by() is not None:
                 return cast(dict[str, Any], Searcher.FINISHED)
             return None
-        if self.stop_reason is not None or self.closed is not None or not self.remaining:
+        if self.stop_reason is None and not self.leaves_running:
+            # A trial that lacks seeds only is one of those that go on to their ends.
+            if self._further or (self.closed is None and self.remaining):
+                return {ASSIGNMENT: self._hand_out(trial_id)}
             # While trials run, more of them may be asked for.
-            if self.stop_reason is None and self.closed is None and self._handed_out:
+            if self._handed_out:
                 return None
-            return cast(dict[str, Any], Searcher.FINISHED)  # a string, by Ray's convention
-        return {ASSIGNMENT: self._hand_out(trial_id)}
+        return cast(dict[str, Any], Searcher.FINISHED)  # a string, by Ray's convention
 
     def _hand_out(self, trial_id: str) -> Assignment:
-        checkpoint: AnyPath | None = None
-        if self._interrupted:
-            trial = self._interrupted.popleft()
-            parameters = self._parameters(trial)
-            checkpoint = self._find_checkpoint(trial.number, parameters)
-        else:
-            trial = self._study.ask()
+        begun = self._further or self._interrupted
+        is_new = not begun
+        if is_new:
+            job = Job(self._study.ask())
             self._n_asked += 1
-            parameters = self._parameters(trial)
-        self._handed_out[trial_id] = trial
+        else:
+            job = begun.popleft()
+        trial, seed = job.trial, self._plan.replicates.seeds[job.replicate]
+        parameters = self._parameters(trial)
+        if job.replicate:
+            parameters = {**parameters, "seed": seed}
+        checkpoint: AnyPath | None = None
+        if not is_new:
+            checkpoint = self._find_checkpoint(trial.number, parameters, job.replicate)
+        self._handed_out[trial_id] = job
         resources = dict(self._plan.resources)
         if trial.user_attrs.get(RESOURCES) != resources:
             trial.set_user_attr(RESOURCES, resources)
@@ -171,6 +190,7 @@ class StudySearcher(Searcher):
             memory_retries=self._plan.failures.memory_retries,
             memory_share=resources["gpu"] if 0 < resources["gpu"] < 1 else None,
             sweep=self._study.user_attrs.get(SWEEP_ID),
+            replicate=job.replicate,
         )
 
     def _parameters(self, trial: optuna.Trial) -> dict[str, ParameterValue]:
@@ -190,22 +210,26 @@ class StudySearcher(Searcher):
             trial_id: Ray's name of the trial.
 
         Returns:
-            The number of this attempt, from 1, over all runs of the sweep.
+            The number of this attempt, from 1, over all runs of the sweep; those of its further
+            seeds do not count.
         """
         self._begun.add(trial_id)
-        trial = self._handed_out[trial_id]
+        trial, replicate = self._handed_out[trial_id].trial, self._handed_out[trial_id].replicate
+        if replicate:
+            return int(trial.user_attrs.get(ATTEMPTS, 1))
         attempt = int(trial.user_attrs.get(ATTEMPTS, 0)) + 1
         trial.set_user_attr(ATTEMPTS, attempt)
         return attempt
 
-    @property
-    def handed_out(self) -> dict[int, str]:
-        """Ray's name of each trial that is with Ray now, by its number."""
-        return {trial.number: trial_id for trial_id, trial in self._handed_out.items()}
+    def handed_out(self, number: int) -> list[str]:
+        """Return Ray's names of what is with Ray now of a trial."""
+        return [name for name, job in self._handed_out.items() if job.trial.number == number]
 
-    def forget_interrupted(self, number: int) -> None:
-        """Hand a trial of an earlier driver out no more."""
-        self._interrupted = deque(t for t in self._interrupted if t.number != number)
+    def forget(self, number: int) -> None:
+        """Hand out nothing more of a trial that was begun."""
+        for waiting in (self._interrupted, self._further):
+            for job in [job for job in waiting if job.trial.number == number]:
+                waiting.remove(job)
 
     def set_total(self, total: int) -> None:
         """Change how many trials the study shall hold in all."""
@@ -224,12 +248,13 @@ class StudySearcher(Searcher):
         return trial_id in self._ending
 
     def has_begun(self, trial_id: str) -> bool:
-        """Tell whether a trial ever got a worker in this run.
+        """Tell whether a trial ever got a worker in this run, if only for its first seed.
 
         Args:
             trial_id: Ray's name of the trial.
         """
-        return trial_id in self._begun
+        job = self._handed_out.get(trial_id)
+        return trial_id in self._begun or (job is not None and job.replicate > 0)
 
     def note_loss(self, trial_id: str) -> int | None:
         """Count that a trial lost its worker.
@@ -245,7 +270,7 @@ class StudySearcher(Searcher):
         if losses > self._plan.failures.max_losses + _LOSSES_WITHOUT_WORK:
             # A worker that would only tell of the losses did not come that far either.
             self.stop_reason = (
-                f"workers cannot be started: trial {self._handed_out[trial_id].number} lost "
+                f"workers cannot be started: trial {self._handed_out[trial_id].trial.number} lost "
                 f"{losses} in a row, the last ones before they had anything to do, as when memory "
                 "is short (then lower resources.max_concurrent or data.workers)"
             )
@@ -267,7 +292,7 @@ class StudySearcher(Searcher):
             reached: Values, to minimise, by epochs of the rung.
         """
         texts = {str(level): list(values) for level, values in reached.items()}
-        self._handed_out[trial_id].set_user_attr(RUNGS, texts)
+        self._handed_out[trial_id].trial.set_user_attr(RUNGS, texts)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Ignore results on the way: the last one counts."""
@@ -275,23 +300,52 @@ class StudySearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell the study how a trial ended.
+        """Tell the study how a trial ended, once none of its seeds is still to come.
 
         Without result and error the trial was merely stopped: it stays RUNNING in the study and
         is handed out again by the next run.
         """
-        trial = self._handed_out.pop(trial_id)
+        job = self._handed_out.pop(trial_id)
+        if job.trial.number in self._ended_by_a_seed:
+            return
         if error:
             outcome = lost_worker()
         elif result is not None:
             outcome = outcome_of(result, self._plan.objectives, self._plan.constraints)
         else:
-            self._interrupted.append(trial)
+            (self._further if job.replicate else self._interrupted).append(job)
             return
-        self._tell(trial, outcome)
-        self._on_told(trial.number)
+        whole = self._with_other_seeds(job, outcome)
+        if whole is not None:
+            self.on_end(self._tell(job.trial, whole))
+            self._on_told(job.trial.number)
 
-    def _tell(self, trial: optuna.Trial, outcome: TrialOutcome) -> None:
+    def _with_other_seeds(self, job: Job, outcome: TrialOutcome) -> TrialOutcome | None:
+        """Return how a trial ended by what one of its seeds brought, None while it goes on.
+
+        A seed that did not come to its end decides for all.
+        """
+        plan, trial = self._plan, job.trial
+        further = plan.replicates.further(job, outcome)
+        if not further and not job.replicate:
+            return outcome
+        seed = plan.replicates.seeds[job.replicate]
+        if outcome.state != TrialState.COMPLETE:
+            self._ended_by_a_seed.add(trial.number)
+            self.forget(trial.number)
+            self._ending |= {*self.handed_out(trial.number)}
+            before = seconds_of(results_of(trial)) + (outcome.attributes.get(SECONDS) or 0.0)
+            told: dict[str, Any] = {**outcome.attributes, SECONDS: before}
+            if FAILURE in told:
+                told[FAILURE] = f"with seed {seed}: {told[FAILURE]}"
+            return dataclasses.replace(outcome, attributes=told)
+        results = keep(job, outcome, seed)
+        self._further.extend(further)
+        if len(results) < len(plan.replicates.seeds):
+            return None
+        return combined(results, plan.objectives, plan.constraints)
+
+    def _tell(self, trial: optuna.Trial, outcome: TrialOutcome) -> FrozenTrial:
         # A driver that was killed here may have left part of another end.
         attributes = {key: None for key in _OF_SOME_ENDS if key in trial.user_attrs}
         # Before tell: a finished trial's attributes cannot be changed any more.
@@ -301,8 +355,9 @@ class StudySearcher(Searcher):
             # Optuna keeps the first value of a constraint and warns of a second.
             if name not in trial.constraints:
                 trial.set_constraint(name, excess)
-        self._study.tell(trial, outcome.values, state=outcome.state)
+        ended = self._study.tell(trial, outcome.values, state=outcome.state)
         self._judge_start(outcome.attributes.get(FAILURE) if outcome.counts_as_failure else None)
+        return ended
 
     def _judge_start(self, failure: str | None) -> None:
         """Stop a sweep whose first trials fail: the others would, too."""

@@ -71,6 +71,8 @@ class TuneEvents(tune.Callback):
             self._searcher.stop_reason = faults
         assignment = trial.config[ASSIGNMENT]
         resumed = self._searcher.note_start(trial.trial_id) > 1
+        if _is_further(trial):
+            return
         for listener in self._listeners:
             listener.trial_started(assignment["number"], assignment["parameters"], resumed=resumed)
 
@@ -82,9 +84,12 @@ class TuneEvents(tune.Callback):
         result: dict[str, Any],
         **info: Any,
     ) -> None:
-        """Tell an epoch's metrics, and what the trial has cost so far; a failure has none."""
+        """Tell an epoch's metrics, and what the trial has cost so far; a failure has none.
+
+        Of a trial's further seeds only its end tells, by what all of them come to.
+        """
         metrics = result.get(METRICS)
-        if metrics is None:
+        if metrics is None or _is_further(trial):
             return
         occupied = trial.placement_group_factory
         gpus = occupied.required_resources.get("GPU", 0.0) if occupied else 0.0
@@ -125,7 +130,12 @@ class TuneEvents(tune.Callback):
         self._searcher.forget_losses(trial.trial_id)
         assignment = trial.config[ASSIGNMENT]
         if assignment["resume_from"] is not None:
-            self._checkpoints.remove_superseded(assignment["number"])
+            self._checkpoints.remove_superseded(assignment["number"], assignment["replicate"])
+
+
+def _is_further(trial: RayTrial) -> bool:
+    """Tell whether a trial of Ray's is of another seed than its trial's first."""
+    return bool(trial.config[ASSIGNMENT].get("replicate"))
 
 
 class StopAll(tune.Stopper):

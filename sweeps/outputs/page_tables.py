@@ -12,6 +12,7 @@ from sweeps.outputs.robust_curves import RobustCurve
 from sweeps.terminal.trial_table import SALIENT_DIMS
 from sweeps.trials.labels import (
     START_LABEL,
+    deviation_text,
     differing_parameters,
     duration_text,
     metric_label,
@@ -85,7 +86,11 @@ def trials_table(
                 _trial_cell(record.number, links),
                 *(() if only_front else (Cell(record.state), _number(rank))),
                 *(
-                    Cell(metric_text(objective.metric, value), is_number=True)
+                    Cell(
+                        metric_text(objective.metric, value)
+                        + deviation_text(record.metrics, objective.metric),
+                        is_number=True,
+                    )
                     for objective, value in zip(selection.objectives, values, strict=True)
                 ),
                 *((_metric_cell(record, SALIENT_DIMS),) if has_dims else ()),

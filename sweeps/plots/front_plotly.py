@@ -21,9 +21,16 @@ from sweeps.plots.front_points import (
     SeedSpread,
 )
 from sweeps.spec.objective import Objective
-from sweeps.trials.labels import START_LABEL, metric_label, metric_text, value_text
+from sweeps.trials.labels import (
+    START_LABEL,
+    deviation_text,
+    metric_label,
+    metric_text,
+    value_text,
+)
 from sweeps.trials.record import TrialRecord
 
+_NONE: Mapping[str, float] = {}
 _DOMINATED_MARKER = {"color": DOMINATED_COLOUR, "size": 8, "opacity": 0.65}
 _FRONT_MARKER = {"color": FRONT_COLOUR, "size": 12, "line": {"color": "white", "width": 1}}
 _PAPER_MARKER = {
@@ -168,12 +175,27 @@ def _add_trials(
         name=name,
         hovertext=[_hover(point.record, objectives) for point in points],
         customdata=[links.get(point.record.number) for point in points],
+        **_error_bars(points),
         hovertemplate="%{hovertext}<extra></extra>",
     )
 
 
+def _error_bars(points: Sequence[Point]) -> dict[str, object]:
+    """Draw the deviations over the seeds of those trials that have several."""
+    if not any(any(point.sd) for point in points):
+        return {}
+    sds = zip(*(point.sd for point in points), strict=True)
+    return {
+        name: {"array": values, "thickness": 1.5}
+        for name, values in zip(("error_x", "error_y"), sds, strict=True)
+    }
+
+
 def _hover(record: TrialRecord, objectives: Sequence[Objective]) -> str:
-    lines = [f"<b>trial {record.number}</b>", *_objective_lines(record.values or (), objectives)]
+    lines = [
+        f"<b>trial {record.number}</b>",
+        *_objective_lines(record.values or (), objectives, record.metrics),
+    ]
     lines += [html.escape(f"warned: {message}") for message in record.warnings.values()]
     if record.seconds is not None:
         lines.append(f"{record.seconds:.0f} s")
@@ -184,8 +206,11 @@ def _hover(record: TrialRecord, objectives: Sequence[Objective]) -> str:
     return "<br>".join(lines)
 
 
-def _objective_lines(values: Sequence[float], objectives: Sequence[Objective]) -> list[str]:
+def _objective_lines(
+    values: Sequence[float], objectives: Sequence[Objective], metrics: Mapping[str, float] = _NONE
+) -> list[str]:
     return [
         f"{html.escape(metric_label(goal.metric))}: <b>{metric_text(goal.metric, value)}</b>"
+        f"{deviation_text(metrics, goal.metric)}"
         for goal, value in zip(objectives, values, strict=False)
     ]

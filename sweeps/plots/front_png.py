@@ -72,6 +72,7 @@ def front_figure(
         axes.set_title(DEMO_NOTE, loc="right", fontsize=10, color="#595959", style="italic")
     _dress_axes(axes, picture)
     _draw_front(axes, picture)
+    _draw_deviations(axes, picture)
     _draw_marks(axes, picture)
     _label_points(axes, picture.front, picture)
     if len(picture.dominated) <= _MAX_DOMINATED_LABELS:
@@ -159,6 +160,16 @@ def _draw_front(axes: Axes, picture: Picture) -> None:
             label=picture.front_label,
             zorder=4,
         )
+
+
+def _draw_deviations(axes: Axes, picture: Picture) -> None:
+    for points, colour in ((picture.dominated, DOMINATED_COLOUR), (picture.front, FRONT_COLOUR)):
+        several = [point for point in points if any(point.sd)]
+        if several:
+            x_sds, y_sds = zip(*(point.sd for point in several), strict=True)
+            axes.errorbar(
+                *_places(several), xerr=x_sds, yerr=y_sds, fmt="none", ecolor=colour, zorder=3
+            )
 
 
 def _draw_marks(axes: Axes, picture: Picture) -> None:

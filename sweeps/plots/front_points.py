@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sweeps.spec.objective import Objective
-from sweeps.trials.labels import is_share, metric_label
+from sweeps.trials.labels import DEVIATION, is_share, metric_label
 from sweeps.trials.record import TrialRecord
 
 # Okabe and Ito's palette: told apart with any colour vision, and in grey by its lightness.
@@ -45,11 +45,19 @@ class SeedSpread:
 
 @dataclass(frozen=True)
 class Point:
-    """A complete trial at its place in the picture."""
+    """A complete trial at its place in the picture.
+
+    Attributes:
+        x: Across.
+        y: Up.
+        record: The trial.
+        sd: Standard deviations of both over its seeds, 0 where it has one alone.
+    """
 
     x: float
     y: float
     record: TrialRecord
+    sd: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -117,13 +125,17 @@ def make_picture(
     single = len(objectives) == 1
     points = [
         Point(
-            float(record.number) if single else record.values[0], record.values[not single], record
+            float(record.number) if single else record.values[0],
+            record.values[not single],
+            record,
+            _deviations(record, objectives, single=single),
         )
         for record in records
         if record.values is not None
     ]
     start_place = None if start is None or single else (start[0], start[1])
     places = [(point.x, point.y) for point in points] + ([start_place] if start_place else [])
+    places += [(p.x + k * p.sd[0], p.y + k * p.sd[1]) for p in points for k in (-1, 1)]
     for spread in seeds:
         (x_mean, y_mean), (x_sd, y_sd) = spread.mean, spread.sd
         places += [(x_mean - x_sd, y_mean - y_sd), (x_mean + x_sd, y_mean + y_sd)]
@@ -146,6 +158,13 @@ def make_picture(
         x=x,
         y=y,
     )
+
+
+def _deviations(
+    record: TrialRecord, objectives: Sequence[Objective], *, single: bool
+) -> tuple[float, float]:
+    found = [record.metrics.get(DEVIATION.format(o.metric), 0.0) for o in objectives[:2]]
+    return (0.0, found[0]) if single else (found[0], found[1])
 
 
 def _axis(objective: Objective | None, values: Sequence[float]) -> Axis:

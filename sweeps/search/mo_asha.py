@@ -20,12 +20,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from sweeps.fronts.ranking import Front, Values, dominating, is_among_best
 from sweeps.spec.objective import Objective, minimised
-from sweeps.spec.sweep_spec import ConstraintSpec
 from sweeps.trials.attributes import RUNGS
-from sweeps.trials.feasibility import is_feasible
 from sweeps.trials.from_study import is_candidate
 from sweeps.trials.outcome import metrics_of
-from trainables.result_keys import ASSIGNMENT, ENDED, FAILURE
+from trainables.result_keys import ASSIGNMENT
 
 # Ray's name of a trial, and its values at each rung that it has reached.
 OnRung = Callable[[str, Mapping[int, tuple[float, ...]]], None]
@@ -73,9 +71,8 @@ class Rungs:
             for level, values in reached.items():
                 if level in self._entries:
                     self._entries[level].add(trial.number, values)
-            if is_candidate(trial):
-                self._final.add(trial.number, self._minimised(trial.values))
-            elif trial.state == TrialState.RUNNING and reached:
+            self.note_end(trial)
+            if trial.state == TrialState.RUNNING and reached:
                 self._running[trial.number] = reached[max(reached)]
 
     def reached(self, number: int) -> dict[int, tuple[float, ...]]:
@@ -121,17 +118,18 @@ class Rungs:
         turned = minimised(values, self._objectives)
         return tuple(value if math.isfinite(value) else math.inf for value in turned)
 
-    def finish(self, number: int, metrics: Mapping[str, float] | None) -> None:
-        """Note that a trial ended.
+    def forget(self, number: int) -> None:
+        """Forget the last values of a trial that does not run any more."""
+        self._running.pop(number, None)
+
+    def note_end(self, trial: FrozenTrial) -> None:
+        """Note a trial's final values; one that failed, was stopped or is infeasible has none.
 
         Args:
-            number: The trial's number.
-            metrics: Of its last epoch; None if it failed, was stopped or is infeasible, for such
-                values are of no front.
+            trial: The trial as the study knows it.
         """
-        self._running.pop(number, None)
-        if metrics is not None and self._are_known(metrics):
-            self._final.add(number, self._values_in(metrics))
+        if is_candidate(trial):
+            self._final.add(trial.number, self._minimised(trial.values))
 
 
 class _Entries:
@@ -186,6 +184,9 @@ class Fifo(FIFOScheduler):
         self.tune_controller = tune_controller
         super().on_trial_add(tune_controller, trial)
 
+    def note_end(self, trial: FrozenTrial) -> None:
+        """Hear of a trial that the study knows to have ended, as only some need to."""
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave Ray's loop out of its experiment snapshots."""
         return {key: value for key, value in vars(self).items() if key != "tune_controller"}
@@ -211,19 +212,12 @@ class MoAsha(Fifo):
         rungs: Loaded from the study.
         on_rung: Called with Ray's name of a trial and its values at all rungs, when it reaches
             one; writes them into the study.
-        constraints: Limits of usable trials; others are on no front.
     """
 
-    def __init__(
-        self,
-        rungs: Rungs,
-        on_rung: OnRung,
-        constraints: Sequence[ConstraintSpec] = (),
-    ) -> None:
+    def __init__(self, rungs: Rungs, on_rung: OnRung) -> None:
         super().__init__()
         self._rungs = rungs
         self._on_rung = on_rung
-        self._constraints = constraints
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave nothing to Ray's experiment snapshots: the study has the rungs."""
@@ -232,30 +226,33 @@ class MoAsha(Fifo):
     def on_trial_result(
         self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]
     ) -> str:
-        """Stop a trial that is not among the best of its rung."""
-        metrics = metrics_of(result)
-        if "epoch" not in metrics:
+        """Stop a trial that is not among the best of its rung.
+
+        What its first seed has passed holds for its further ones.
+        """
+        metrics, assignment = metrics_of(result), trial.config[ASSIGNMENT]
+        if "epoch" not in metrics or assignment.get("replicate"):
             return TrialScheduler.CONTINUE
-        number = trial.config[ASSIGNMENT]["number"]
+        number = assignment["number"]
         before = len(self._rungs.reached(number))
         goes_on = self._rungs.goes_on(number, int(metrics["epoch"]), metrics)
         reached = self._rungs.reached(number)
         if len(reached) > before:
             self._on_rung(trial.trial_id, reached)
         if not goes_on:
-            self._rungs.finish(number, None)
+            self._rungs.forget(number)
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_complete(
         self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]
     ) -> None:
-        """Note a finished trial's final values; one that failed, or was stopped, has none."""
-        whole = ENDED in result and FAILURE not in result
-        metrics = metrics_of(result) if whole else None
-        if metrics is not None and not is_feasible(metrics, self._constraints):
-            metrics = None
-        self._rungs.finish(trial.config[ASSIGNMENT]["number"], metrics)
+        """Forget a trial's last values: :meth:`note_end` hears of its final ones."""
+        self._rungs.forget(trial.config[ASSIGNMENT]["number"])
+
+    def note_end(self, trial: FrozenTrial) -> None:
+        """Note a trial's final values, which are on the front if nobody dominates them."""
+        self._rungs.note_end(trial)
 
     def on_trial_error(self, tune_controller: Any, trial: RayTrial) -> None:
         """Forget the last values of a trial that lost its worker; it will tell them again."""
-        self._rungs.finish(trial.config[ASSIGNMENT]["number"], None)
+        self._rungs.forget(trial.config[ASSIGNMENT]["number"])

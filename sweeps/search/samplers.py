@@ -21,7 +21,8 @@ from search_spaces import SWITCH_PREFIX, ParameterValue, optuna_parameters
 from sweeps.search.ranged_space import described, space_of
 from sweeps.search.space_probe import SpaceProbe, probe_space
 from sweeps.spec.outside import find_outside
-from sweeps.spec.sweep_spec import SearchSpec, SweepSpec
+from sweeps.spec.search_spec import SearchSpec
+from sweeps.spec.sweep_spec import SweepSpec
 
 _TRIES = 20
 

@@ -44,7 +44,7 @@ def build_scheduler(spec: SweepSpec, study: optuna.Study, on_rung: OnRung) -> Fi
             max_epochs=spec.training.epochs,
         )
         rungs.load(study.get_trials(deepcopy=False))
-        return MoAsha(rungs, on_rung, search.constraints)
+        return MoAsha(rungs, on_rung)
     (objective,) = spec.objectives
     compared: dict[str, Any] = {
         "time_attr": _EPOCH,

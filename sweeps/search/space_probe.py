@@ -75,6 +75,11 @@ def probe_space(
             raise ConfigError(f"{described(spec)} fails: {text}") from error
         found |= trial.distributions
     _refuse_other_networks(spec, found)
+    if "seed" in values and spec.search.replicates.most > 1:
+        raise ConfigError(
+            f"{described(spec)} searches seed, and search.replicates gives each trial "
+            f"{spec.search.replicates.most} of them: leave one of the two out"
+        )
     order = list(values)
     return SpaceProbe({name: found[name] for name in sorted(found, key=lambda n: _rank(order, n))})
 

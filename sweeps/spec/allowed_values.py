@@ -16,7 +16,8 @@ from hsplid_core.config.method_classes import method_class
 from hsplid_core.config.methods import METHODS
 from hsplid_core.errors import ConfigError
 from sweeps.spec.range_spec import RangeSpec
-from sweeps.spec.sweep_spec import OutsideName, SweepSpec
+from sweeps.spec.search_spec import OutsideName, ReplicatesSpec
+from sweeps.spec.sweep_spec import SweepSpec
 
 Place = tuple[str | int, ...]
 
@@ -29,6 +30,7 @@ _WORDS: dict[object, str] = {
     BucketPath: "s3://bucket/folder",
     NoneType: "null",
     OutsideName: "package.module:factory",
+    ReplicatesSpec: "a number of seeds, or {front: ...}",
     RangeSpec: "a list of choices, or {low: ..., high: ...}",
 }
 

@@ -28,7 +28,8 @@ class NoImprovementSpec(SpecSection):
 class BudgetSpec(SpecSection):
     """When a sweep ends before it has all its trials: as soon as one of these is reached.
 
-    What earlier runs of the sweep have spent counts; pretraining and the report do not.
+    What earlier runs of the sweep have spent counts; pretraining and the report do not. Further
+    seeds of a trial count when it ends, and are trained to the end where it has begun.
 
     Attributes:
         hours: Time that trials were run, whatever their number at a time.

@@ -54,6 +54,8 @@ def spec_schema() -> dict[str, Any]:
     search["space"]["anyOf"] = [{"enum": sorted(SPACES)}, {"pattern": ":"}, {"type": "null"}]
     ranges = sections["RangeSpec"]
     sections["RangeSpec"] = {"anyOf": [{"type": "array", "minItems": 1}, ranges]}
+    replicates = sections["ReplicatesSpec"]
+    sections["ReplicatesSpec"] = {"anyOf": [replicates["properties"]["every"], replicates]}
     # The same keys, of which it gives some; values that it replaces need not be whole.
     demo = {
         "type": "object",

@@ -10,13 +10,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
-    StringConstraints,
     field_validator,
     model_validator,
 )
@@ -24,28 +23,21 @@ from pydantic_core import PydanticKnownError
 
 from hsplid_core.bucket_path import AnyPath, BucketPath, any_path
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
-from hsplid_core.config.rules import MOST_EPOCHS, MOST_SEED, as_stored, rule
+from hsplid_core.config.rules import MOST_SEED, as_stored, rule
 from hsplid_core.errors import ConfigError, did_you_mean
 from sweeps.spec.addresses import check_tracking_uri
 from sweeps.spec.budget_spec import BudgetSpec
 from sweeps.spec.cluster_spec import MOST_TRIALS, ClusterSpec, ResourcesSpec, SpecSection
-from sweeps.spec.find_space import find_space
 from sweeps.spec.method_settings import configured_methods
 from sweeps.spec.metric_names import check_metrics, only_when_due
 from sweeps.spec.name_checks import check_names
 from sweeps.spec.notify_spec import NotifySpec
 from sweeps.spec.objective import Objective
-from sweeps.spec.range_spec import RangeSpec
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.study_url import check_storage, is_same_database
 from sweeps.storage.bucket_mirror import local_folder
 from sweeps.storage.file_names import RESERVED_NAMES
 from trainables.config import TrialConfig, check_recipe
-
-# What they stand for is in sweeps.search: samplers and schedulers.
-SamplerName = Literal["tpe", "nsga2", "nsga3", "gp", "random", "qmc", "grid"]
-# One's own, which is called with a seed.
-OutsideName = Annotated[str, StringConstraints(pattern=r".:.")]
-SchedulerName = Literal["none", "mo_asha", "asha", "median"]
 
 PRETRAINING_SECTIONS = ("method", "recipe", "training", "evaluation")
 """What a sweep may change of the one that trains its initial weights."""
@@ -54,88 +46,6 @@ PRETRAINING_SECTIONS = ("method", "recipe", "training", "evaluation")
 def absolute(path: Path) -> Path:
     """Return a path that means the same in every process; ``~`` is the user's home."""
     return path.expanduser().absolute()
-
-
-class ConstraintSpec(SpecSection):
-    """A limit that a usable trial keeps; one beyond it is infeasible and never on the front.
-
-    Attributes:
-        metric: Name of an epoch metric; its value in the last epoch counts.
-        minimum: Smallest value allowed; None for no limit.
-        maximum: Largest value allowed; None for no limit.
-    """
-
-    metric: str = Field(min_length=1)
-    minimum: float | None = None
-    maximum: float | None = None
-
-    @model_validator(mode="after")
-    @rule
-    def _limits(self) -> Self:
-        if self.minimum is None and self.maximum is None:
-            raise ConfigError(f"constraint on {self.metric}: give a minimum or a maximum")
-        low, high = self.minimum, self.maximum
-        if low is not None and high is not None and low > high:
-            raise ConfigError(
-                f"minimum is {low:g}, above the maximum, {high:g}: no trial is within"
-            )
-        return self
-
-
-class SearchSpec(SpecSection):
-    """How the parameters of trials are chosen, and which trials end early.
-
-    Attributes:
-        space: Name in ``search_spaces.SPACES``, ``package.module:function`` or
-            ``path/to/file.py:function``; None where ``ranges`` are all that is searched.
-        ranges: Where the values of fields come from, by dotted path: further fields than the
-            space's, or other ranges of its own.
-        sampler: Optuna's sampler; ``grid`` goes through every combination of a space whose
-            parameters are all choices. ``package.module:factory`` or ``path/to/file.py:factory``
-            is called with ``seed`` and returns one, as OptunaHub's or ``optuna.samplers:NAME``.
-        seed: Seed of the sampler.
-        startup_trials: Random trials before the sampler trusts its model; the population of
-            NSGA-II and NSGA-III.
-        paper_first: Run the published values first; the spec's own come next in any case.
-        warm_start: Names or folders of earlier sweeps, whose fronts a new one tries before all
-            else, as far as they are points of its search; they are trained anew.
-        constraints: Limits of usable trials, for instance against collapsed models.
-        scheduler: What ends unpromising trials early: ``mo_asha`` for any number of objectives,
-            Ray's ``asha`` and ``median`` for one, or nothing.
-        grace_epochs: Epochs that every trial gets; the first rung of the successive halving. By
-            default half of a trial's, divided by the reduction factor, so that a second rung is
-            at about the half: after fewer epochs trials' order says little about their ends.
-        reduction_factor: Of as many trials at a rung, one goes on; the next rung is at as many
-            times the epochs.
-    """
-
-    space: str | None = None
-    ranges: dict[str, RangeSpec] = Field(default_factory=dict)
-    sampler: SamplerName | OutsideName = "tpe"
-    seed: int = Field(default=0, ge=0, le=MOST_SEED)
-    startup_trials: int = Field(default=10, ge=0, le=MOST_TRIALS)
-    paper_first: bool = True
-    warm_start: tuple[str, ...] = ()
-    constraints: tuple[ConstraintSpec, ...] = ()
-    scheduler: SchedulerName = "none"
-    grace_epochs: int | None = Field(default=None, ge=1, le=MOST_EPOCHS)
-    # With more, not even the best of a rung of a hundred trials goes on.
-    reduction_factor: int = Field(default=3, ge=2, le=100)
-
-    @field_validator("space")
-    @classmethod
-    @rule
-    def _space_exists(cls, value: str | None) -> str | None:
-        if value is not None:
-            find_space(value)
-        return value
-
-    @model_validator(mode="after")
-    @rule
-    def _something_is_searched(self) -> Self:
-        if self.space is None and not self.ranges:
-            raise ConfigError("space is missing: name a search space, or give ranges")
-        return self
 
 
 class FailuresSpec(SpecSection):
@@ -350,6 +260,22 @@ class SweepSpec(SpecSection):
 
     @model_validator(mode="after")
     @rule
+    def _replicates_fit(self) -> Self:
+        search = self.search
+        if search.replicates.most > 1 and search.scheduler in ("asha", "median"):
+            raise ConfigError(
+                f"search.scheduler is {search.scheduler}: it would compare the seeds of one trial "
+                "with each other; with search.replicates use mo_asha or none"
+            )
+        if self.seeds[-1] > MOST_SEED:
+            raise ConfigError(
+                f"seed is {self.seed}: search.replicates takes those up to {self.seeds[-1]}, and "
+                f"the largest is {MOST_SEED}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    @rule
     def _pretraining_is_its_own(self) -> Self:
         for name in self.pretraining:
             if name not in PRETRAINING_SECTIONS:
@@ -391,6 +317,11 @@ class SweepSpec(SpecSection):
         if self.training.keep == "best" or self.training.patience is not None:
             goals["training.monitor"] = self.training.monitor
         return goals
+
+    @property
+    def seeds(self) -> range:
+        """Seeds that a trial may be trained under, the spec's own first."""
+        return range(self.seed, self.seed + self.search.replicates.most)
 
     @property
     def local_storage(self) -> Path:

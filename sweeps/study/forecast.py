@@ -15,6 +15,7 @@ from sweeps.storage.bucket_mirror import CHECKPOINTS
 from sweeps.study.study import load_study, study_folders
 from sweeps.study.sweep_info import read_info
 from sweeps.trials.attributes import METRICS, SECONDS
+from sweeps.trials.labels import N_SEEDS
 
 _HOUR_S = 3600.0
 _MIB = 2**20
@@ -28,12 +29,18 @@ def forecast(spec: SweepSpec, pretraining: SweepSpec | None) -> Iterator[str]:
         spec: The sweep.
         pretraining: The spec that trains its initial weights; None without.
     """
-    every_epoch = spec.trials * spec.training.epochs
+    search = spec.search
+    most = 1 if search.replicates.front_alone else search.replicates.most
+    every_epoch = spec.trials * spec.training.epochs * most
     before = ""
     if pretraining is not None:
         before = f", after {pretraining.training.epochs} of pretraining, where that is to be done"
     trials = f"{spec.trials} trials of {spec.training.epochs} epochs"
+    if most > 1:
+        trials += f" under {most} seeds"
     yield f"{trials}, at most {every_epoch:,} in all{before}"
+    if search.replicates.front_alone:
+        yield f"{search.replicates.most} times as many for each trial that reaches the front"
     paces: list[float] = []
     sizes: list[int] = []
     sweeps: list[str] = []
@@ -48,10 +55,10 @@ def forecast(spec: SweepSpec, pretraining: SweepSpec | None) -> Iterator[str]:
         # Whole trials and those that were stopped early; failed ones tell little of an epoch.
         ended = study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED], deepcopy=False)
         known = [
-            seconds / epochs
+            seconds / (epochs * metrics.get(N_SEEDS, 1))
             for trial in ended
             if (seconds := trial.user_attrs.get(SECONDS))
-            and (epochs := trial.user_attrs.get(METRICS, {}).get("epoch"))
+            and (epochs := (metrics := trial.user_attrs.get(METRICS, {})).get("epoch"))
         ]
         paces += known
         sweeps += [folder.name] * bool(known)

@@ -12,7 +12,9 @@ from rich.text import Text
 from sweeps.fronts.indicators import best_values
 from sweeps.spec.objective import Objective
 from sweeps.trials.labels import (
+    N_SEEDS,
     START_LABEL,
+    deviation_text,
     differing_parameters,
     is_share,
     metric_label,
@@ -122,7 +124,11 @@ def objective_cells(
     bests = best or (None,) * len(objectives)
     return [
         Text(
-            metric_text(objective.metric, value) + _error_text(record, objective.metric, value),
+            metric_text(objective.metric, value)
+            + (
+                deviation_text(record.metrics, objective.metric)
+                or _error_text(record, objective.metric, value)
+            ),
             style="bold green" if value is not None and value == top else "",
         )
         for objective, value, top in zip(objectives, values, bests, strict=True)
@@ -132,7 +138,7 @@ def objective_cells(
 def _error_text(record: TrialRecord, metric: str, value: float | None) -> str:
     """Write the standard error of what was measured on few images: ± 8.8."""
     error = record.metrics.get(f"{metric}_error")
-    if value is None or error is None:
+    if value is None or error is None or N_SEEDS in record.metrics:
         return ""
     return f" ± {100 * error:.1f}" if is_share(metric) else f" ± {error:.2g}"
 
@@ -164,6 +170,8 @@ def _caption(
     ]
     if hidden:
         lines.append(f"{hidden} more dominated trials are not shown")
+    if any(N_SEEDS in record.metrics for record in shown):
+        lines.append("± with seeds: mean and one standard deviation over them")
     if has_errors:
         lines.append("± one standard error over the images that were attacked")
     lines += _warning_lines(shown)

@@ -34,6 +34,7 @@ from sweeps.tracking.reachability import ServerDownError, TrackingError, check_a
 from sweeps.tracking.sweep_runs import SweepStore
 from sweeps.tracking.system_metrics import SystemSampler
 from sweeps.tracking.tracking_uri import sweep_argument
+from sweeps.trials.labels import DEVIATION, N_SEEDS
 from sweeps.trials.record import ENDED_STATES, TrialRecord
 from trainables.config import ParameterValue
 
@@ -305,6 +306,9 @@ class MlflowTracker:
         values = record.values or ()
         names = [f"objective/{objective.metric}" for objective in self._objectives]
         results = dict(zip(names, values, strict=False))
+        if N_SEEDS in record.metrics:
+            spreads = [DEVIATION.format(objective.metric) for objective in self._objectives]
+            results |= {name: record.metrics[name] for name in (N_SEEDS, *spreads)}
         if record.seconds is not None:
             results["trial/seconds"] = record.seconds
             results["trial/gpu_seconds"] = record.resources.get("gpu", 0.0) * record.seconds

@@ -25,6 +25,8 @@ HOST = "host"
 INFEASIBLE = "infeasible"
 # What else there is to know, as texts by name.
 TAGS = "tags"
+# What each of its seeds brought, where it is trained under several (see sweeps.engine.replicates).
+REPLICATES = "replicates"
 # Of the study itself: which sweep it is, in MLflow too.
 SWEEP_ID = "sweep_id"
 # Which request added it to the sweep.
@@ -53,6 +55,7 @@ __all__ = [
     "METRICS",
     "NAMED_CHECKPOINTS",
     "PARAMETERS",
+    "REPLICATES",
     "RESOURCES",
     "RUNGS",
     "SECONDS",

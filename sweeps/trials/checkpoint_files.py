@@ -15,6 +15,7 @@ from hsplid_core.bucket_path import AnyPath, BucketError
 from hsplid_core.models.state_files import STATE_FILE
 from sweeps.storage.bucket_mirror import CHECKPOINTS, shared_place
 from sweeps.trials.attributes import NAMED_CHECKPOINTS, SWEEP_ID
+from sweeps.trials.labels import N_SEEDS
 from sweeps.trials.record import ENDED_STATES, TrialRecord
 from trainables.checkpoints import TrialIdentity, newest_readable
 from trainables.config import ParameterValue
@@ -34,9 +35,14 @@ def attempts_folder(folder: Path) -> AnyPath:
     return shared_place(folder) / CHECKPOINTS
 
 
-def trial_folder(number: int) -> str:
-    """Return the name of a trial's folder below that of a run."""
-    return f"{_PREFIX}{number:05d}"
+def trial_folder(number: int, replicate: int = 0) -> str:
+    """Return the name of a trial's folder below that of a run.
+
+    Args:
+        number: The trial's number.
+        replicate: Which of its seeds, from 0.
+    """
+    return f"{_PREFIX}{number:05d}{f'_{replicate}' if replicate else ''}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,18 +60,22 @@ class SweepCheckpoints:
     always_told: bool = False
 
     def find(
-        self, number: int, parameters: Mapping[str, ParameterValue] | None = None
+        self,
+        number: int,
+        parameters: Mapping[str, ParameterValue] | None = None,
+        replicate: int = 0,
     ) -> AnyPath | None:
         """Find the newest whole checkpoint of a trial among all runs of the sweep.
 
         Args:
             number: The trial's number in the study.
             parameters: Its parameters; None does not compare them.
+            replicate: Which of its seeds, from 0.
 
         Raises:
             BucketError: They lie in a bucket that does not answer, or refuses.
         """
-        pattern = f"*/{trial_folder(number)}/checkpoint_*/{STATE_FILE}"
+        pattern = f"*/{trial_folder(number, replicate)}/checkpoint_*/{STATE_FILE}"
         identity = None
         if self.sweep_id is not None:
             identity = TrialIdentity(
@@ -87,16 +97,23 @@ class SweepCheckpoints:
         """Remove all checkpoints of a trial that nobody will go on from."""
         for checkpoint in self._own(f"*/{trial_folder(number)}/checkpoint_*"):
             _remove(checkpoint)
+        self.remove_further_seeds(number)
 
-    def remove_superseded(self, number: int) -> None:
+    def remove_further_seeds(self, number: int) -> None:
+        """Remove the checkpoints of a trial's seeds but for the first, which stands for them."""
+        for checkpoint in self._own(f"*/{trial_folder(number)}_*/checkpoint_*"):
+            _remove(checkpoint)
+
+    def remove_superseded(self, number: int, replicate: int = 0) -> None:
         """Remove what earlier runs left of a trial beyond its newest two checkpoints.
 
         Ray Tune keeps two in the run that goes on, and does not know of those before.
 
         Args:
             number: A trial that goes on and has a checkpoint of this run.
+            replicate: Which of its seeds, from 0.
         """
-        found = self._own(f"*/{trial_folder(number)}/checkpoint_*")
+        found = self._own(f"*/{trial_folder(number, replicate)}/checkpoint_*")
         checkpoints = sorted(found, key=lambda path: (path.parent.parent.name, path.name))
         for checkpoint in checkpoints[:-2]:
             if checkpoint.parent != checkpoints[-1].parent:
@@ -115,11 +132,15 @@ class SweepCheckpoints:
         }
         for number in sorted(self.numbers() & needless):
             self.remove(number)
+        for record in records:
+            if record.on_front and N_SEEDS in record.metrics:
+                self.remove_further_seeds(record.number)
 
     def numbers(self) -> set[int]:
         """Return the numbers of all trials that have checkpoints, whole or not."""
         found = self._own(f"*/{_PREFIX}*/checkpoint_*")
-        texts = {checkpoint.parent.name.removeprefix(_PREFIX) for checkpoint in found}
+        names = (checkpoint.parent.name.removeprefix(_PREFIX) for checkpoint in found)
+        texts = {name.partition("_")[0] for name in names}
         return {int(text) for text in texts if text.isdigit()}
 
     def _own(self, pattern: str) -> Iterator[AnyPath]:

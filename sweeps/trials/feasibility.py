@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hsplid_core.errors import ConfigError, did_you_mean
-from sweeps.spec.sweep_spec import ConstraintSpec
+from sweeps.spec.search_spec import ConstraintSpec
 from sweeps.spec.yaml_reader import parse_yaml
 from sweeps.trials.record import TrialRecord
 from trainables.config import ParameterValue
@@ -77,11 +77,6 @@ def limits_of(constraints: Iterable[ConstraintSpec]) -> list[Constraint]:
             if bound is not None:
                 limits.append(Constraint(constraint.metric, sign, bound))
     return limits
-
-
-def is_feasible(metrics: Mapping[str, float], constraints: Iterable[ConstraintSpec]) -> bool:
-    """Tell whether a trial's last metrics keep a spec's limits; without a metric they do not."""
-    return all(limit.violation(metrics) is None for limit in limits_of(constraints))
 
 
 def excess(constraint: ConstraintSpec, value: float) -> float:

@@ -18,6 +18,11 @@ _METRICS = {
 # of it, and `sweeps.confirm` trains cross-entropy for as long.
 START_LABEL = "pretrained start"
 
+# Metrics of a trial that was trained under several seeds: how many, and the standard deviation of
+# each of its other metrics, which are means.
+N_SEEDS = "seeds"
+DEVIATION = "sd/{}"
+
 _ABBREVIATIONS = {"learning_rate": "lr", "weight_decay": "decay"}
 # Names that say nothing without their method's.
 _NEED_THEIR_SECTION = ("weight", "epsilon", "kind", "mode")
@@ -38,6 +43,15 @@ def metric_text(metric: str, value: float | None) -> str:
     if value is None or math.isnan(value):
         return "-"
     return f"{value:.1%}" if is_share(metric) else f"{value:.4g}"
+
+
+def deviation_text(metrics: Mapping[str, float], metric: str) -> str:
+    """Write the standard deviation over a trial's seeds, `` ± 2.1 (3 seeds)``; empty for one."""
+    deviation = metrics.get(DEVIATION.format(metric))
+    if deviation is None:
+        return ""
+    text = f"{100 * deviation:.1f}" if is_share(metric) else f"{deviation:.2g}"
+    return f" ± {text} ({metrics[N_SEEDS]:.0f} seeds)"
 
 
 def number_text(value: float) -> str:

@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 from ray.tune.result import HOSTNAME
 
 from hsplid_core.errors import ConfigError, did_you_mean
-from sweeps.spec.sweep_spec import ConstraintSpec
+from sweeps.spec.search_spec import ConstraintSpec
 from sweeps.trials import attributes as names
 from sweeps.trials.feasibility import excess, limits_of
 from trainables.result_keys import (
@@ -86,6 +86,23 @@ def outcome_of(
         return _failed(result, attributes)
     if ENDED not in result:
         return TrialOutcome(state=TrialState.PRUNED, attributes=attributes)
+    return judged(metrics, attributes, objectives, constraints)
+
+
+def judged(
+    metrics: Mapping[str, float],
+    attributes: dict[str, Any],
+    objectives: Sequence[str],
+    constraints: Sequence[ConstraintSpec],
+) -> TrialOutcome:
+    """Say what the metrics of a trial that ran to its end mean.
+
+    Args:
+        metrics: Of the last epoch, by name.
+        attributes: What the study keeps besides; added to.
+        objectives: Names of the metrics that are optimised.
+        constraints: The spec's limits.
+    """
     try:
         values = objective_values(metrics, objectives)
         limited = [(limit, _metric(metrics, limit.metric, "constraint")) for limit in constraints]

@@ -124,10 +124,11 @@ class Search:
             study,
             TrialPlan(space=SearchSpace(suggest), objectives=OBJECTIVES),
             total=BUDGET,
-            find_checkpoint=lambda number, parameters: None,
+            find_checkpoint=lambda *_: None,
             on_told=lambda number: None,
         )
         scheduler = build_scheduler(self.spec, study, searcher.note_rungs)
+        searcher.on_end = scheduler.note_end
         names = map(str, itertools.count())
         slots = [self._next(searcher, next(names)) for _ in range(SLOTS)]
         while len(self.volumes) < BUDGET:

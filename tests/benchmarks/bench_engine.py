@@ -189,12 +189,11 @@ class Engine:
             self.study,
             TrialPlan(space=SearchSpace(suggest), objectives=OBJECTIVES),
             total=trials,
-            find_checkpoint=lambda number, parameters: None,
+            find_checkpoint=lambda *_: None,
             on_told=self._told,
         )
-        self.scheduler: TrialScheduler = build_scheduler(
-            self.spec, self.study, self.searcher.note_rungs
-        )
+        self.scheduler = build_scheduler(self.spec, self.study, self.searcher.note_rungs)
+        self.searcher.on_end = self.scheduler.note_end
 
     def _told(self, number: int) -> None:
         self._announcer.trial_ended(number)

@@ -21,6 +21,7 @@ from sweeps.confirmation.results import sum_up
 from sweeps.confirmation.statistics import Evidence
 from sweeps.confirmation.text_tables import conclusions
 from sweeps.spec.loading import load_spec
+from sweeps.spec.search_spec import ReplicatesSpec
 from sweeps.study.stored_sweep import open_sweep
 from sweeps.study.study import load_study
 from sweeps.study.sweep_info import SweepInfo, write_info
@@ -205,6 +206,20 @@ def test_cross_entropy_has_each_trials_own_optimiser(storage: Path) -> None:
     assert plan.spec.trials == 5
     assert plan.seed_folder(1).name == "tuned-seed-1-search-single"
     assert plan.summary.endswith("by the suite search, every cell on its own.")
+
+
+def test_no_seed_that_the_search_has_seen_confirms_it(storage: Path) -> None:
+    tiny = open_sweep("tiny", storage)
+    search = tiny.spec.search.model_copy(update={"replicates": ReplicatesSpec(every=3)})
+    assert tiny.info is not None
+    info = dataclasses.replace(tiny.info, spec=tiny.spec.model_copy(update={"search": search}))
+    three = dataclasses.replace(tiny, info=info)
+    suite = ConfirmationConfig(suite="search")
+    plan = make_plan(three, n_seeds=2, suite=suite)
+    assert plan.seeds == (3, 4)
+    assert plan.spec.search.replicates.most == 1
+    with pytest.raises(ConfigError, match="without the sweep's own seeds 0, 1, 2"):
+        make_plan(three, n_seeds=2, first_seed=2, suite=suite)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,17 @@ def test_the_front_comes_first_then_the_others() -> None:
     ]
 
 
+def test_the_means_over_seeds_show_their_deviations() -> None:
+    own = {"sd/val/accuracy": 0.0214, "sd/val/robust_accuracy": 0.1, "seeds": 3.0}
+    errors = {"val/robust_accuracy_error": 0.088}
+    seeded = replace(RECORDS[0], metrics={**RECORDS[0].metrics, **own, **errors})
+    text = printed([seeded, *RECORDS[1:]], width=160)
+    assert "80.0% ± 2.1 (3 seeds)" in text
+    assert "30.0% ± 10.0 (3 seeds)" in text
+    assert "± with seeds: mean and one standard deviation over them" in text
+    assert "standard error" not in text
+
+
 def test_an_objective_of_few_images_shows_its_error() -> None:
     metric = "val/robust_accuracy_error"
     measured = [replace(r, metrics={**r.metrics, metric: 0.088}) for r in RECORDS[:2]]

@@ -6,11 +6,10 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweeps.search.mo_asha import MoAsha, Rungs
 from sweeps.spec.objective import Objective
-from sweeps.spec.sweep_spec import ConstraintSpec
 from sweeps.trials.attributes import RUNGS
 from tests.sweeps.records import GOALS
 
@@ -56,7 +55,7 @@ def test_a_trial_on_the_front_is_never_stopped() -> None:
 def test_off_the_front_the_rung_decides_by_rank_and_spread() -> None:
     asha = rungs()
     # A finished trial dominates everything that runs, so that no front protects it.
-    asha.finish(99, metrics(1.0, 1.0))
+    asha.note_end(complete(99, 1.0, 1.0))
     corner, other, close, middle = (0.9, 0.0), (0.0, 0.9), (0.88, 0.05), (0.5, 0.5)
     decisions = [
         asha.goes_on(n, 1, metrics(*values))
@@ -102,7 +101,8 @@ def test_rungs_go_on_from_the_study() -> None:
     after = rungs(reduction_factor=2, max_epochs=8)
     after.load(study.get_trials())
     assert [after.reached(n) for n in range(4)] == [before.reached(n) for n in range(4)]
-    before.finish(0, metrics(0.9, 0.8))
+    before.forget(0)
+    before.note_end(study.trials[0])
     for asha in (before, after):
         assert asha.goes_on(1, 1, metrics(0.1, 0.1))  # a resumed trial tells its rung again
         assert not asha.goes_on(4, 1, metrics(0.25, 0.2))
@@ -110,33 +110,48 @@ def test_rungs_go_on_from_the_study() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ended", "on_front"),
+    ("ends", "on_front"),
     [
-        ({"ended": True}, True),
-        ({"ended": True, "metrics/hsplid/salient_dims": 0.0}, False),  # collapsed
-        ({"ended": True, "failure": "the loss became NaN"}, False),
-        ({}, False),  # stopped
+        ({}, True),
+        ({"constraints": {"hsplid/salient_dims": 0.5}}, False),  # collapsed
+        ({"state": TrialState.PRUNED, "values": None}, False),  # stopped
     ],
 )
 def test_only_a_whole_and_usable_trial_stays_on_the_front(
-    ended: dict[str, Any], on_front: bool
+    ends: dict[str, Any], on_front: bool
 ) -> None:
-    asha = rungs(reduction_factor=2, max_epochs=4)
-    limits = [ConstraintSpec(metric="hsplid/salient_dims", minimum=2)]
-    scheduler = MoAsha(asha, lambda *_: None, limits)
+    scheduler = MoAsha(rungs(reduction_factor=2, max_epochs=4), lambda *_: None)
     for number in (0, 1):
-        asha.goes_on(number, 1, metrics(0.9 - 0.1 * number, 0.9))
-    result = {
-        "metrics/epoch": 4.0,
-        "metrics/val/accuracy": 0.8,
-        "metrics/val/robust_accuracy": 0.8,
-        "metrics/hsplid/salient_dims": 5.0,
-    }
-    for number in (0, 1):
-        trial = SimpleNamespace(config={"assignment": {"number": number}})
-        scheduler.on_trial_complete(None, trial, {**result, **ended})  # type: ignore[arg-type]
+        decide(scheduler, number, 0.9 - 0.1 * number, 0.9)
+        scheduler.on_trial_complete(None, ray_trial(number), {})
+        scheduler.note_end(complete(number, 0.8, 0.8, **ends))
     # Whoever is worse at the rung than both goes on only if none of them counts any more.
-    assert asha.goes_on(2, 1, metrics(0.7, 0.7)) == (not on_front)
+    assert decide(scheduler, 2, 0.7, 0.7) == ("STOP" if on_front else "CONTINUE")
+
+
+def test_further_seeds_of_a_trial_are_not_judged_again() -> None:
+    scheduler = MoAsha(rungs(reduction_factor=2, max_epochs=4), lambda *_: None)
+    scheduler.note_end(complete(9, 0.95, 0.95))
+    assert decide(scheduler, 0, 0.9, 0.9) == "CONTINUE"
+    assert decide(scheduler, 0, 0.1, 0.1, replicate=1) == "CONTINUE"
+    assert decide(scheduler, 2, 0.1, 0.1) == "STOP"
+
+
+def complete(number: int, *values: float, **changes: Any) -> FrozenTrial:
+    made = create_trial(**{"values": list(values), "state": TrialState.COMPLETE, **changes})
+    made.number = number
+    return made
+
+
+def ray_trial(number: int, **more: int) -> Any:
+    return SimpleNamespace(trial_id=str(number), config={"assignment": {"number": number, **more}})
+
+
+def decide(scheduler: MoAsha, number: int, *values: float, **more: int) -> str:
+    """Let a trial finish its first epoch; return the scheduler's decision."""
+    found = {"epoch": 1.0, **metrics(*values)}
+    result = {f"metrics/{name}": value for name, value in found.items()}
+    return scheduler.on_trial_result(None, ray_trial(number, **more), result)
 
 
 @pytest.mark.parametrize("epoch", [2, 4])

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from hsplid_core.errors import ConfigError
-from sweeps.spec.sweep_spec import ConstraintSpec
+from sweeps.spec.search_spec import ConstraintSpec
 from sweeps.trials.feasibility import excess
 from sweeps.trials.outcome import lost_worker, objective_values, outcome_of
 

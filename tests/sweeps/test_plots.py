@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,21 @@ def test_the_spread_of_seeds_is_drawn_with_its_bars_inside_the_picture() -> None
     assert (bars.x, bars.y) == ((0.6,), (0.3,))
     assert (bars.error_x.array, bars.error_y.array) == ((0.1,), (0.05,))
     assert "clean accuracy: 60.0% ± 10.0%" in bars.hovertext[0]
+
+
+def test_the_deviations_over_a_trials_seeds_are_drawn_in_both_pictures() -> None:
+    own = {"sd/val/accuracy": 0.05, "sd/val/robust_accuracy": 0.02, "seeds": 3.0}
+    several = complete(0, 0.6, 0.5)
+    several = dataclasses.replace(several, metrics={**several.metrics, **own})
+    picture = make_picture([several, complete(1, 0.55, 0.55)], GOALS, None, None)
+    assert [point.sd for point in picture.front] == [(0.05, 0.02), (0.0, 0.0)]
+    assert picture.x.low < 0.55 < 0.65 < picture.x.high
+    drawn = interactive_front(picture, GOALS, {})
+    (front,) = [trace for trace in drawn.data if trace.name == "Pareto front"]
+    assert (front.error_x.array, front.error_y.array) == ((0.05, 0.0), (0.02, 0.0))
+    assert "60.0%</b> ± 5.0 (3 seeds)" in front.hovertext[0]
+    (axes,) = front_figure([several, complete(1, 0.55, 0.55)], GOALS, title="x").axes
+    assert len(axes.containers) == 1  # bars of the one that has some
 
 
 def test_trials_with_equal_values_share_a_label() -> None:

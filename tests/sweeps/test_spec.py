@@ -27,7 +27,8 @@ from sweeps.spec.loading import load_pretrain_spec, load_spec
 from sweeps.spec.objective import Objective
 from sweeps.spec.overrides import parse_overrides
 from sweeps.spec.registry import SWEEPS, find_sweep
-from sweeps.spec.sweep_spec import SearchSpec, SweepSpec
+from sweeps.spec.search_spec import SearchSpec
+from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.spec.validation import renamed, validated
 from sweeps.spec.yaml_reader import parse_yaml, read_mapping
 
@@ -115,6 +116,44 @@ def test_a_dumped_spec_loads_as_an_equal_one(name: str, tmp_path: Path) -> None:
     again = load_spec(str(path))
     assert again == spec
     assert again.resolved() == spec.resolved()
+
+
+@pytest.mark.parametrize(
+    ("given", "most", "front_alone", "written"),
+    [("3", 3, False, 3), ("{front: 3}", 3, True, {"front": 3}), ("1", 1, False, 1)],
+)
+def test_replicates_are_a_number_or_those_of_the_front(
+    given: str, most: int, front_alone: bool, written: object
+) -> None:
+    texts = ["seed=7", f"search.replicates={given}"]
+    spec = load_spec("coco_hsplid", parse_overrides(texts))
+    assert (spec.search.replicates.most, spec.search.replicates.front_alone) == (most, front_alone)
+    assert list(spec.seeds) == list(range(7, 7 + most))
+    assert spec.resolved()["search"]["replicates"] == written
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (["search.replicates={every: 2, front: 3}"], r"replicates\.front is 3: give it alone"),
+        (
+            [
+                "search.replicates=2",
+                "search.scheduler=asha",
+                "objectives=[{metric: val/accuracy}]",
+            ],
+            "search.scheduler is asha: it would compare the seeds of one trial",
+        ),
+        (
+            ["search.replicates=2", "seed=4294967295"],
+            "seed is 4294967295: search.replicates",
+        ),
+        (["search.replicates=2", "search.space=seeds"], "search.space seeds searches seed, and"),
+    ],
+)
+def test_replicates_that_do_not_fit_are_refused(texts: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        probe_space(load_spec("coco_hsplid", parse_overrides(texts)))
 
 
 def test_pretraining_takes_over_what_must_fit_the_sweep() -> None:

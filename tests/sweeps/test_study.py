@@ -19,11 +19,12 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from ray.tune.schedulers import TrialScheduler
 
 from hsplid_core.errors import ConfigError
 from search_spaces import SearchSpace
+from sweeps.engine.replicates import Replicates
 from sweeps.engine.study_searcher import FindCheckpoint, StudySearcher, TrialPlan
 from sweeps.search import samplers
 from sweeps.search.checks import check_sweep
@@ -32,14 +33,9 @@ from sweeps.search.schedulers import build_scheduler
 from sweeps.search.space_probe import SpaceProbe, probe_space
 from sweeps.spec.loading import load_pretrain_spec, load_spec
 from sweeps.spec.overrides import fixed_parameters, parse_overrides
+from sweeps.spec.search_spec import ConstraintSpec, SamplerName, SchedulerName
 from sweeps.spec.study_url import check_storage
-from sweeps.spec.sweep_spec import (
-    ConstraintSpec,
-    FailuresSpec,
-    SamplerName,
-    SchedulerName,
-    SweepSpec,
-)
+from sweeps.spec.sweep_spec import FailuresSpec, SweepSpec
 from sweeps.study.database import open_storage
 from sweeps.study.forecast import forecast
 from sweeps.study.location import StudyPlace
@@ -548,7 +544,8 @@ def searcher_of(
     told: list[int] | None = None,
     constraints: Sequence[ConstraintSpec] = (),
     interrupted: Sequence[optuna.Trial] = (),
-    find_checkpoint: FindCheckpoint = lambda number, parameters: Path(f"/checkpoints/{number}"),
+    find_checkpoint: FindCheckpoint = lambda number, *_: Path(f"/checkpoints/{number}"),
+    replicates: Replicates = Replicates(),  # noqa: B008 (frozen)
     **failures: Any,
 ) -> StudySearcher:
     plan = TrialPlan(
@@ -556,6 +553,7 @@ def searcher_of(
         objectives=["val/accuracy"] * len(study.directions),
         constraints=constraints,
         failures=FailuresSpec(**failures),
+        replicates=replicates,
     )
     return StudySearcher(
         study,
@@ -671,6 +669,112 @@ def test_a_sweep_whose_first_trials_fail_is_stopped(outcomes: str, stops: bool) 
         assert is_over(searcher)
         assert "3 of the first" in str(searcher.stop_reason)
         assert "KeyError: 'x'" in str(searcher.stop_reason)
+
+
+def test_a_trial_under_several_seeds_ends_with_their_means() -> None:
+    study, told = optuna.create_study(direction="maximize"), list[int]()
+    three = Replicates(seeds=(5, 6, 7))
+    first = searcher_of(study, 2, told, replicates=three)
+    assert (handed(first, "a")["number"], handed(first, "b")["number"]) == (0, 1)
+    first.on_trial_complete("a", done(0.5, trial_seconds=10.0, tables="of the first seed"))
+    # Its further seeds come before any other trial, and are no attempts of their own.
+    assert (told, first.remaining) == ([], 2)
+    c, d = handed(first, "c"), handed(first, "d")
+    assert [
+        (each["number"], each["replicate"], each["parameters"]["seed"]) for each in (c, d)
+    ] == [
+        (0, 1, 6),
+        (0, 2, 7),
+    ]
+    assert first.note_start("c") == 1
+    first.on_trial_complete("d", done(0.8, trial_seconds=10.0))
+    first.on_trial_complete("c")  # the user stopped the sweep
+    first.on_trial_complete("b")
+    # The next driver trains what it lacks, from its own checkpoint, and nothing twice.
+    asked: list[tuple[int, object, int]] = []
+
+    def find(number: int, parameters: Mapping[str, Any], replicate: int) -> None:
+        asked.append((number, parameters.get("seed"), replicate))
+
+    open_trials = [optuna.Trial(study, 0), optuna.Trial(study, 1)]
+    second = searcher_of(
+        study, 2, told, interrupted=open_trials, replicates=three, find_checkpoint=find
+    )
+    assert [handed(second, name)["number"] for name in "xy"] == [0, 1]
+    assert asked == [(0, 6, 1), (1, None, 0)]
+    ended: list[FrozenTrial] = []
+    second.on_end = ended.append
+    second.on_trial_complete("x", done(0.5, trial_seconds=10.0))
+    (trial,) = ended
+    assert (told, trial.state, trial.values) == ([0], TrialState.COMPLETE, [pytest.approx(0.6)])
+    metrics = trial.user_attrs["metrics"]
+    assert metrics == {
+        "val/accuracy": pytest.approx(0.6),
+        "sd/val/accuracy": pytest.approx(0.03**0.5),
+        "seeds": 3,
+    }
+    assert (trial.user_attrs["seconds"], trial.user_attrs["tables"]) == (30, "of the first seed")
+    results = trial.user_attrs["replicates"]
+    assert {each["seed"]: each["metrics"]["val/accuracy"] for each in results.values()} == {
+        5: 0.5,
+        6: 0.5,
+        7: 0.8,
+    }
+
+
+def test_a_driver_killed_before_a_trials_end_runs_its_last_seed_once_more() -> None:
+    study, told = optuna.create_study(direction="maximize"), list[int]()
+    two = Replicates(seeds=(0, 1))
+    first = searcher_of(study, 1, replicates=two)
+    handed(first, "a")
+    first.on_trial_complete("a", done(0.5))
+    handed(first, "b")
+    trial = optuna.Trial(study, 0)
+    known = study.trials[0].user_attrs["replicates"]
+    trial.set_user_attr("replicates", {**known, "1": {**known["0"], "seed": 1}})
+    second = searcher_of(study, 1, told, interrupted=[trial], replicates=two)
+    assert handed(second, "x")["replicate"] == 1
+    second.on_trial_complete("x", done(0.7))
+    assert (told, study.trials[0].values) == ([0], [pytest.approx(0.6)])
+
+
+def test_only_what_reaches_the_front_gets_further_seeds() -> None:
+    study, told = optuna.create_study(direction="maximize"), list[int]()
+    few = Replicates(seeds=(0, 1), is_worth=lambda first: (first.values or [0])[0] > 0.5)
+    searcher = searcher_of(study, 3, told, replicates=few)
+    handed(searcher, "a")
+    searcher.on_trial_complete("a", done(0.4))
+    handed(searcher, "b")
+    searcher.on_trial_complete("b", done(0.6))
+    assert told == [0]
+    # A sweep that ends lets trials go on to their ends, so that they get their seeds.
+    searcher.closed = "enough"
+    assert handed(searcher, "c")["number"] == 1
+    assert searcher.has_begun("c")  # not taken back while it waits for a worker
+    assert searcher.suggest("d") is None
+    searcher.on_trial_complete("c", done(0.4))
+    assert is_over(searcher)
+    assert [trial.values for trial in study.trials] == [[0.4], [pytest.approx(0.5)]]
+    assert ["seeds" in trial.user_attrs["metrics"] for trial in study.trials] == [False, True]
+
+
+def test_a_seed_that_fails_ends_its_trial() -> None:
+    study, told = optuna.create_study(direction="maximize"), list[int]()
+    searcher = searcher_of(study, 1, told, replicates=Replicates(seeds=(0, 1, 2, 3)))
+    handed(searcher, "a")
+    searcher.on_trial_complete("a", done(0.5, trial_seconds=10.0))
+    handed(searcher, "b")
+    handed(searcher, "c")
+    diverged = {"failure": "NaN", "cause": "diverged", "ended": True, "trial_seconds": 2.0}
+    searcher.on_trial_complete("b", diverged)
+    # The one that still runs ends with its epoch and changes nothing; none is handed out any more.
+    assert searcher.ends_early("c")
+    searcher.on_trial_complete("c", done(0.9))
+    assert is_over(searcher)
+    (trial,) = study.trials
+    assert (told, trial.state, trial.constraints) == ([0], TrialState.PRUNED, {"diverged": 1.0})
+    assert trial.user_attrs["failure"] == "with seed 1: NaN"
+    assert trial.user_attrs["seconds"] == 12
 
 
 _KILLED = """

@@ -134,6 +134,30 @@ def test_rays_schedulers_stop_trials_by_one_objective(
     assert [record.number for record in records if record.on_front] == [2]
 
 
+# -- replicates -----------------------------------------------------------------------------------
+
+
+def test_what_reaches_the_front_is_trained_under_more_seeds(tmp_path: Path) -> None:
+    study, trials = run(
+        tmp_path,
+        Flat,
+        objectives=[{"metric": "val/accuracy"}],
+        search={"space": "pretrain", "sampler": "random", "replicates": {"front": 3}},
+        training={"epochs": 2},
+        resources={"max_concurrent": 1},
+        trials=len(CURVES),
+    )
+    # The first three are each better than all before; a seed adds 0.01.
+    means = [0.51, 0.61, 0.71, *CURVES[3:]]
+    assert [trial.values for trial in trials] == [[pytest.approx(mean)] for mean in means]
+    records = records_of(study)
+    assert [r.metrics.get("seeds") for r in records] == [3, 3, 3, None, None, None]
+    assert records[2].metrics["sd/val/accuracy"] == pytest.approx(0.01)
+    folders = {folder.name for folder in (tmp_path / "tiny" / "ray").glob("*/trial_*")}
+    further = {f"trial_{n:05d}_{k}" for n in range(3) for k in (1, 2)}
+    assert folders == {f"trial_{n:05d}" for n in range(6)} | further
+
+
 # -- lost workers ---------------------------------------------------------------------------------
 
 

@@ -6,24 +6,36 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from hsplid_core.errors import ConfigError
 from sweeps._command_line import open_named, report_errors, sweep_parser
+
+if TYPE_CHECKING:
+    from sweeps.study.stored_sweep import StoredSweep
 
 _EXAMPLES = """\
 examples:
   python -m sweeps.report coco_hsplid
   python -m sweeps.report coco_hsplid storage=/data/runs --output sweep.html
+  python -m sweeps.report coco_hsplid coco_hbar coco_hsplid-2 --output compare.html
+
+Several sweeps are compared: fronts over each other, hypervolume over what was spent, what differs
+in their specs, and, where there are several seeds, what of it is chance.
 """
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = sweep_parser(
         "sweeps.report",
-        "Write one HTML page about a sweep, which opens without a network.",
+        "Write one HTML page about a sweep, or several, which opens without a network.",
         _EXAMPLES,
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="report.html in the sweep's folder by default"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="report.html in the sweep's folder by default; of several sweeps compare.html here",
     )
     parser.add_argument(
         "--ui",
@@ -57,9 +69,26 @@ def _run(arguments: argparse.Namespace) -> int:
     from sweeps.outputs.report import write_report
     from sweeps.storage.bucket_mirror import publish
 
+    others = [word for word in arguments.overrides if "=" not in word]
+    arguments.overrides = [word for word in arguments.overrides if "=" in word]
     sweep = open_named(arguments)
+    if others:
+        return _compare(arguments, sweep, others)
     path = write_report(sweep, output=arguments.output, ui=arguments.ui, running=arguments.running)
     publish(sweep.folder)
+    sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def _compare(arguments: argparse.Namespace, first: StoredSweep, others: Sequence[str]) -> int:
+    from sweeps.outputs.comparison import write_comparison
+
+    if arguments.running or arguments.ui is not None:
+        raise ConfigError("--running and --ui are of one sweep's page: leave them out")
+    sweeps = [first]
+    for name in others:
+        sweeps.append(open_named(argparse.Namespace(**{**vars(arguments), "sweep": name})))
+    path = write_comparison(sweeps, arguments.output or Path("compare.html"))
     sys.stdout.write(f"{path}\n")
     return 0
 

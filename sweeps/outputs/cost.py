@@ -11,7 +11,8 @@ import optuna
 from optuna.trial import create_trial
 
 from sweeps.fronts.selection import Selection
-from sweeps.trials.labels import duration_text
+from sweeps.study.stored_sweep import StoredSweep
+from sweeps.trials.labels import N_SEEDS, duration_text
 from sweeps.trials.record import TrialRecord
 
 _HOUR_S = 3600.0
@@ -26,6 +27,9 @@ class History:
         hypervolumes: The hypervolume of all trials so far.
         hours: Hours since the first trial began.
         device_hours: GPU hours so far, of all trials that had ended; core hours without a GPU.
+        epochs: Epochs so far, of all trials that had ended, under all their seeds.
+        spent: Device hours of all trials, the last ones included.
+        all_epochs: Epochs likewise.
         device: What those hours are of: ``GPU`` or ``CPU core``.
     """
 
@@ -33,6 +37,9 @@ class History:
     hypervolumes: tuple[float, ...]
     hours: tuple[float, ...]
     device_hours: tuple[float, ...]
+    epochs: tuple[float, ...]
+    spent: float
+    all_epochs: float
     device: str
 
 
@@ -46,6 +53,17 @@ def occupied(record: TrialRecord, fallback: Mapping[str, float], device: str) ->
     """
     amount = record.resources.get(device, fallback.get(device, 0.0))
     return (record.seconds or 0.0) * amount / _HOUR_S
+
+
+def resources_of(sweep: StoredSweep) -> Mapping[str, float]:
+    """Return what a trial of a sweep occupies where its record does not say: cpu and gpu."""
+    if sweep.info is None:
+        return {"cpu": 1.0, "gpu": 0.0}
+    resources = sweep.info.spec.resources
+    # An automatic share of a GPU was measured; each trial has kept it.
+    kept = next((record.resources for record in sweep.records if record.resources), {})
+    gpu = kept.get("gpu", 0.0) if resources.gpu == "auto" else resources.gpu
+    return {"cpu": resources.cpu, "gpu": gpu}
 
 
 def hypervolume_history(
@@ -70,19 +88,25 @@ def hypervolume_history(
     start = min([*began, *(time for time, _ in ended)], default=datetime.min)
     uses_gpu = any(occupied(record, resources, "gpu") for record in selection.records)
     device = "gpu" if uses_gpu else "cpu"
-    spent, hours, device_hours, numbers = 0.0, [], [], []
+    spent, n_epochs = 0.0, 0.0
+    hours, device_hours, epochs, numbers = [], [], [], []
     for time, number in ended:
         record = records[number]
         spent += occupied(record, resources, device)
+        n_epochs += record.metrics.get("epoch", 0.0) * record.metrics.get(N_SEEDS, 1.0)
         if record.values is not None:
             numbers.append(number)
             hours.append((time - start).total_seconds() / _HOUR_S)
             device_hours.append(spent)
+            epochs.append(n_epochs)
     return History(
         numbers=tuple(numbers),
         hypervolumes=_hypervolumes([records[number] for number in numbers], selection),
         hours=tuple(hours),
         device_hours=tuple(device_hours),
+        epochs=tuple(epochs),
+        spent=spent,
+        all_epochs=n_epochs,
         device="GPU" if uses_gpu else "CPU core",
     )
 

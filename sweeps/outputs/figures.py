@@ -25,7 +25,7 @@ from sweeps.plots.front_points import FRONT_COLOUR, SeedSpread, make_picture
 from sweeps.trials.labels import START_LABEL, metric_label, metric_text
 
 # Of Okabe and Ito's palette, what is told apart on white and on near-black.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _START_LINE = {"color": "#8C8C8C", "dash": "dash", "width": 3}
 # A line each, and a browser draws a few hundred before a reader begins to wait.
 MOST_LINES = 150
@@ -152,7 +152,7 @@ def importances_figure(found: Importances) -> go.Figure:
     most = {p: max(shares.get(p, 0.0) for shares in found.shares.values()) for p in names}
     names = {p: name for p, name in names.items() if most[p] >= LEAST_SHARE}
     figure = go.Figure()
-    for (target, shares), colour in zip(found.shares.items(), _COLOURS, strict=False):
+    for (target, shares), colour in zip(found.shares.items(), COLOURS, strict=False):
         label = html.escape(metric_label(target))
         figure.add_bar(
             x=[share for parameter, share in shares.items() if parameter in names],
@@ -177,7 +177,7 @@ def curves_figures(curves: Sequence[RobustCurve]) -> list[go.Figure]:
 
 def _curves(curves: Sequence[RobustCurve]) -> go.Figure:
     figure = go.Figure()
-    colours = iter(_COLOURS * 2)
+    colours = iter(COLOURS * 2)
     for curve in curves[:_MOST_CURVES]:
         is_start = curve.model == START_LABEL
         figure.add_scatter(

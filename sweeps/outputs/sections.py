@@ -14,7 +14,7 @@ from sweeps.fronts.importances import Importances, importances
 from sweeps.fronts.selection import Selection
 from sweeps.outputs import figures
 from sweeps.outputs import page_tables as tables
-from sweeps.outputs.cost import cost_facts, hypervolume_history
+from sweeps.outputs.cost import cost_facts, hypervolume_history, resources_of
 from sweeps.outputs.front_section import front_section
 from sweeps.outputs.page import Chart, Section
 from sweeps.outputs.robust_curves import RobustCurve, robust_curves
@@ -94,20 +94,10 @@ def _trial_text(record: TrialRecord) -> str:
     return ", ".join(filter(None, [f"trial {record.number}", warnings_text(record)]))
 
 
-def _resources(sweep: StoredSweep) -> Mapping[str, float]:
-    if sweep.info is None:
-        return {"cpu": 1.0, "gpu": 0.0}
-    resources = sweep.info.spec.resources
-    # An automatic share of a GPU was measured; each trial has kept it.
-    kept = next((record.resources for record in sweep.records if record.resources), {})
-    gpu = kept.get("gpu", 0.0) if resources.gpu == "auto" else resources.gpu
-    return {"cpu": resources.cpu, "gpu": gpu}
-
-
 def _history(sweep: StoredSweep, selection: Selection) -> Section | None:
     if len(selection.objectives) < 2:
         return None
-    history = hypervolume_history(sweep.study, selection, _resources(sweep))
+    history = hypervolume_history(sweep.study, selection, resources_of(sweep))
     reference = ", ".join(
         f"{metric_label(objective.metric)} {metric_text(objective.metric, value)}"
         for objective, value in zip(selection.objectives, selection.reference, strict=True)
@@ -332,7 +322,7 @@ def _failures(selection: Selection, links: Mapping[int, str]) -> Section:
 
 
 def _cost(sweep: StoredSweep, selection: Selection) -> Section:
-    resources = _resources(sweep)
+    resources = resources_of(sweep)
     history = hypervolume_history(sweep.study, selection, resources)
     facts = cost_facts(selection, history, resources)
     return Section(anchor="cost", title="Cost", tables=[tables.facts_table("Cost", facts)])

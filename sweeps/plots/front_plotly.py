@@ -85,8 +85,8 @@ def interactive_front(
         hoverlabel={"align": "left", "font": {"size": 12}},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "xanchor": "left"},
     )
-    figure.update_xaxes(**_axis(picture.x))
-    figure.update_yaxes(**_axis(picture.y))
+    figure.update_xaxes(**axis_layout(picture.x))
+    figure.update_yaxes(**axis_layout(picture.y))
     return figure
 
 
@@ -147,7 +147,8 @@ def _add_start(
     )
 
 
-def _axis(axis: Axis) -> dict[str, object]:
+def axis_layout(axis: Axis) -> dict[str, object]:
+    """Return the settings of one of plotly's axes."""
     decimals = 0 if axis.high - axis.low > 0.05 else 1
     tickformat = f".{decimals}%" if axis.is_share else None
     return {
@@ -173,14 +174,14 @@ def _add_trials(
         mode="markers",
         marker=marker,
         name=name,
-        hovertext=[_hover(point.record, objectives) for point in points],
+        hovertext=[hover_text(point.record, objectives) for point in points],
         customdata=[links.get(point.record.number) for point in points],
-        **_error_bars(points),
+        **error_bars(points),
         hovertemplate="%{hovertext}<extra></extra>",
     )
 
 
-def _error_bars(points: Sequence[Point]) -> dict[str, object]:
+def error_bars(points: Sequence[Point]) -> dict[str, object]:
     """Draw the deviations over the seeds of those trials that have several."""
     if not any(any(point.sd) for point in points):
         return {}
@@ -191,7 +192,8 @@ def _error_bars(points: Sequence[Point]) -> dict[str, object]:
     }
 
 
-def _hover(record: TrialRecord, objectives: Sequence[Objective]) -> str:
+def hover_text(record: TrialRecord, objectives: Sequence[Objective]) -> str:
+    """Say all that is shown of a trial where one points at it, as plotly's HTML."""
     lines = [
         f"<b>trial {record.number}</b>",
         *_objective_lines(record.values or (), objectives, record.metrics),

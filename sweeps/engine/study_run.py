@@ -54,6 +54,7 @@ from sweeps.tracking.names import DATA_DEMO, DATA_KEY, DATA_MASKS, DATA_SPLIT
 from sweeps.trials.attributes import SWEEP_ID
 from sweeps.trials.checkpoint_files import checkpoints_of
 from sweeps.trials.from_study import records_of
+from sweeps.trials.learning_curves import CurveWriter
 from sweeps.trials.listener import SweepListener
 from trainables.trainable import SweepTrainable
 
@@ -110,7 +111,7 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
     place = expected_place(folder, spec.study.storage)
     listeners: list[SweepListener] = [tracker, view, StudyBackup(folder, place)]
     budget = Budget(spec.budget, study, spec.objectives)
-    listeners.append(budget)
+    listeners += [budget, CurveWriter(folder, spec.objectives)]
     if context.make_listener is not None:
         listeners.append(context.make_listener(folder))
     keeper = FrontKeeper(study, spec.objectives, folder, listeners)

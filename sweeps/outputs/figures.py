@@ -7,32 +7,36 @@ which the page's script sets.
 from __future__ import annotations
 
 import html
-import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-import optuna
+import numpy as np
 import plotly.graph_objects as go
-from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search_spaces import SWITCH_PREFIX
-from sweeps.fronts.importances import HYPERVOLUME, Importances, parameter_names
+from sweeps.fronts.importances import Importances, parameter_names
 from sweeps.fronts.selection import Selection
 from sweeps.outputs.cost import History
 from sweeps.outputs.robust_curves import RobustCurve
 from sweeps.plots.front_plotly import interactive_front
 from sweeps.plots.front_points import FRONT_COLOUR, SeedSpread, make_picture
-from sweeps.trials.labels import START_LABEL, metric_label, metric_text
+from sweeps.spec.objective import Objective
+from sweeps.trials.labels import START_LABEL, is_share, metric_label, metric_text
+from sweeps.trials.learning_curves import Curve
+from sweeps.trials.record import TrialRecord
 
 # Of Okabe and Ito's palette, what is told apart on white and on near-black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _START_LINE = {"color": "#8C8C8C", "dash": "dash", "width": 3}
-# A line each, and a browser draws a few hundred before a reader begins to wait.
-MOST_LINES = 150
-# Their names and ticks must not run into each other on a sheet of paper.
-MOST_AXES = 9
 LEAST_SHARE = 0.01
 _MOST_CURVES = 8
+# From those that matter least, which are drawn first.
+_CURVE_LINES: Mapping[str, Mapping[str, object]] = {
+    "failed": {"color": "#CC79A7", "width": 1, "dash": "dot"},
+    "stopped": {"color": "#E69F00", "width": 1},
+    "complete": {"color": "#8C8C8C", "width": 1},
+    "running": {"color": "#009E73", "width": 2},
+    "on the front": {"color": FRONT_COLOUR, "width": 2},
+}
 # The page's script looks for this word.
 KEEPS_ITS_COLOURS = "keeps-its-colours"
 
@@ -74,74 +78,6 @@ def _history(history: History, hours: Sequence[float], label: str) -> go.Figure:
     figure.update_xaxes(title=label, rangemode="tozero")
     figure.update_yaxes(title="hypervolume")
     return dressed(figure, height=320)
-
-
-def telling_parameters(study: optuna.Study, found: Importances) -> list[str]:
-    """Choose the parameters whose axes are worth their room, the most important ones first.
-
-    Where importances are not known, they come by name.
-    Those that are the same in all complete trials tell nothing, and a switch nothing that its
-    parameter's axis, which has a place for "off", does not.
-    """
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    values: defaultdict[str, set[object]] = defaultdict(set)
-    for path in {path for trial in trials for path in trial.params}:
-        values[path] = {trial.params.get(path) for trial in trials}
-    order = found.shares.get(HYPERVOLUME) or next(iter(found.shares.values()), {})
-    telling = [
-        path
-        for path, different in values.items()
-        if len(different) > 1
-        and not (path.startswith(SWITCH_PREFIX) and path.removeprefix(SWITCH_PREFIX) in values)
-    ]
-    return sorted(telling, key=lambda path: (-order.get(path, 0.0), path))
-
-
-def parallel_figure(
-    study: optuna.Study, selection: Selection, parameters: Sequence[str]
-) -> go.Figure | None:
-    """Draw the best-ranked trials over some parameters, with Optuna's plot; None without any."""
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    ranked = [
-        trial
-        for trial in trials
-        if trial.number in selection.ranks and not trial.params.keys().isdisjoint(parameters)
-    ]
-    ranked.sort(key=lambda trial: (selection.ranks[trial.number], trial.number))
-    if not ranked:
-        return None
-    shown = optuna.create_study(directions=[o.direction for o in selection.objectives])
-    shown.add_trials(_with_short_names(selection, ranked[:MOST_LINES], parameters))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        shown.set_metric_names([html.escape(metric_label(o.metric)) for o in selection.objectives])
-    figure = optuna.visualization.plot_parallel_coordinate(shown)
-    figure.update_layout(title=None)
-    figure.update_xaxes(tickangle=25)
-    # Optuna's lines go from white to dark blue, so this chart keeps white paper.
-    light = {"paper_bgcolor": "white", "plot_bgcolor": "white", "font_color": "black"}
-    margin = {"l": 68, "r": 24, "t": 40, "b": 110}  # room for the names of the axes
-    return dressed(figure, height=460).update_layout(
-        meta=KEEPS_ITS_COLOURS, margin=margin, **light
-    )
-
-
-def _with_short_names(
-    selection: Selection, trials: Sequence[FrozenTrial], parameters: Sequence[str]
-) -> list[FrozenTrial]:
-    names = parameter_names(sorted({path for trial in trials for path in trial.params}))
-    names = {path: name for path, name in names.items() if path in parameters}
-    values = {record.number: record.values for record in selection.records}
-    return [
-        create_trial(
-            params={names[p]: value for p, value in trial.params.items() if p in names},
-            distributions={
-                names[p]: value for p, value in trial.distributions.items() if p in names
-            },
-            values=list(values[trial.number] or ()),
-        )
-        for trial in trials
-    ]
 
 
 # Not Optuna's plot of importances: it asks which parameters make an objective small, also where
@@ -194,6 +130,71 @@ def _curves(curves: Sequence[RobustCurve]) -> go.Figure:
     figure.update_xaxes(title=label, rangemode="tozero")
     figure.update_yaxes(title="accuracy", tickformat=".0%", rangemode="tozero")
     return dressed(figure, height=380, legend=True)
+
+
+def learning_curves_figure(
+    curves: Mapping[int, Curve], records: Sequence[TrialRecord], objective: Objective
+) -> go.Figure:
+    """Draw an objective after each epoch of all trials, and mark where early stopping cut them.
+
+    Args:
+        curves: Of trials by their numbers.
+        records: All trials.
+        objective: The objective.
+    """
+    kinds: defaultdict[str, list[int]] = defaultdict(list)
+    for record in records:
+        if record.number in curves:
+            kinds["on the front" if record.on_front else record.state].append(record.number)
+    figure = go.Figure()
+    for kind, line in _CURVE_LINES.items():
+        x, y, numbers, ends = _joined(curves, kinds[kind], objective.metric)
+        if not numbers:
+            continue
+        places = {"x": np.array(x, dtype=np.float32), "y": np.array(y, dtype=np.float32)}
+        whose = np.array(numbers, dtype=np.int32)
+        hover = "trial %{customdata}, epoch %{x}: %{y}<extra></extra>"
+        name = f"{kind} ({len(kinds[kind])})"
+        figure.add_scatter(
+            **places, customdata=whose, hovertemplate=hover, name=name, mode="lines", line=line
+        )
+        if kind == "stopped":
+            figure.add_scatter(
+                **{axis: values[ends] for axis, values in places.items()},
+                customdata=whose[ends],
+                hovertemplate=hover,
+                name="stopped early",
+                mode="markers",
+                marker={"symbol": "x", "size": 7, "color": line["color"]},
+            )
+    figure.update_xaxes(title="epoch", rangemode="tozero")
+    figure.update_yaxes(
+        title=html.escape(metric_label(objective.metric)),
+        tickformat=".0%" if is_share(objective.metric) else None,
+    )
+    return dressed(figure, height=360, legend=True)
+
+
+def _joined(
+    curves: Mapping[int, Curve], numbers: Sequence[int], metric: str
+) -> tuple[list[float], list[float], list[int], list[int]]:
+    """Lay curves end to end, with a gap between two: a browser draws one line sooner than many.
+
+    Returns:
+        Epochs, values and trials of all points, and where among them each curve ends.
+    """
+    x: list[float] = []
+    y: list[float] = []
+    whose: list[int] = []
+    ends: list[int] = []
+    for number in numbers:
+        known = {e: each[metric] for e, each in curves[number].items() if metric in each}
+        if known:
+            ends.append(len(x) + len(known) - 1)
+            x += [*known, np.nan]
+            y += [*known.values(), np.nan]
+            whose += [number] * (len(known) + 1)
+    return x, y, whose, ends
 
 
 def dressed(figure: go.Figure, *, height: int, legend: bool = False) -> go.Figure:

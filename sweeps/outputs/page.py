@@ -53,6 +53,7 @@ class Section:
         text: Paragraphs.
         warning: What to keep in mind; None for nothing.
         charts: Charts, side by side where there is room.
+        folded_charts: Charts behind a click, drawn when they are opened.
         image: A PNG, base64.
         image_text: What the picture shows, in words.
         tables: Tables that are always open.
@@ -66,6 +67,7 @@ class Section:
     text: Sequence[str] = ()
     warning: str | None = None
     charts: Sequence[Chart] = ()
+    folded_charts: Sequence[Chart] = ()
     image: str | None = None
     image_text: str = ""
     tables: Sequence[Table] = ()

@@ -10,7 +10,7 @@ import yaml
 from hsplid_core.errors import SaliencyError
 from sweeps.confirmation.results import read_confirmation
 from sweeps.confirmation.text_tables import conclusions, doubts_text, luck_rows, test_rows, turned
-from sweeps.fronts.importances import Importances, importances
+from sweeps.fronts.importances import importances
 from sweeps.fronts.selection import Selection
 from sweeps.outputs import figures
 from sweeps.outputs import page_tables as tables
@@ -19,6 +19,13 @@ from sweeps.outputs.front_section import front_section
 from sweeps.outputs.page import Chart, Section
 from sweeps.outputs.robust_curves import RobustCurve, robust_curves
 from sweeps.outputs.saliency_grid import saliency_grid, with_weights
+from sweeps.outputs.search_sections import (
+    attainment_section,
+    history_section,
+    importances_section,
+    learning_curves_section,
+    parameters_section,
+)
 from sweeps.spec.loading import load_pretrain_spec
 from sweeps.spec.moved_storage import storage_around
 from sweeps.storage.bucket_mirror import shared_place
@@ -28,8 +35,6 @@ from sweeps.tracking.run_links import trial_pages
 from sweeps.trials.analysis_tables import collect
 from sweeps.trials.labels import (
     START_LABEL,
-    duration_text,
-    metric_label,
     metric_text,
     warnings_text,
 )
@@ -53,9 +58,11 @@ def sections_of(sweep: StoredSweep, selection: Selection, *, ui: str | None) -> 
     found = importances(sweep.study, sweep.objectives)
     sections = [
         front_section(sweep, selection, links),
-        _history(sweep, selection),
-        _parameters(sweep, selection, found),
-        _importances(found),
+        attainment_section(sweep, selection),
+        history_section(sweep, selection),
+        learning_curves_section(sweep),
+        parameters_section(sweep, selection, found),
+        importances_section(found),
         _curves(sweep, selection),
         _saliency(sweep, selection),
         _confirmed(sweep),
@@ -92,95 +99,6 @@ def summary_of(selection: Selection) -> dict[str, str]:
 
 def _trial_text(record: TrialRecord) -> str:
     return ", ".join(filter(None, [f"trial {record.number}", warnings_text(record)]))
-
-
-def _history(sweep: StoredSweep, selection: Selection) -> Section | None:
-    if len(selection.objectives) < 2:
-        return None
-    history = hypervolume_history(sweep.study, selection, resources_of(sweep))
-    reference = ", ".join(
-        f"{metric_label(objective.metric)} {metric_text(objective.metric, value)}"
-        for objective, value in zip(selection.objectives, selection.reference, strict=True)
-    )
-    rises = [
-        [
-            tables.Cell(str(number), is_number=True),
-            tables.Cell(duration_text(3600 * hours)),
-            tables.Cell(f"{device:.3g}", is_number=True),
-            tables.Cell(f"{value:.5g}", is_number=True),
-        ]
-        for number, value, before, hours, device in zip(
-            history.numbers,
-            history.hypervolumes,
-            (0.0, *history.hypervolumes),
-            history.hours,
-            history.device_hours,
-            strict=False,
-        )
-        if value > before
-    ]
-    header = ["trial", "after", f"{history.device} hours", "hypervolume"]
-    over = ("over time", f"over {history.device} hours")
-    return Section(
-        anchor="hypervolume",
-        title="Hypervolume",
-        text=[
-            f"The volume between the front and the reference point: {reference}. Where it no "
-            "longer rises, more trials of the same kind are unlikely to help."
-        ],
-        charts=[
-            Chart(figure=figure, caption=f"Hypervolume {way}.")
-            for figure, way in zip(figures.history_figures(history), over, strict=True)
-        ],
-        folded=[tables.Table("Trials that raised the hypervolume", header, rises)],
-    )
-
-
-def _parameters(sweep: StoredSweep, selection: Selection, found: Importances) -> Section | None:
-    telling = figures.telling_parameters(sweep.study, found)
-    drawn = telling[: figures.MOST_AXES]
-    figure = figures.parallel_figure(sweep.study, selection, drawn)
-    if figure is None:
-        return None
-    shown = min(figures.MOST_LINES, len(selection.ranks))
-    which = "" if shown == len(selection.ranks) else f", the best-ranked of {len(selection.ranks)}"
-    these = "parameters"
-    if len(drawn) < len(telling):
-        which_drawn = "most important" if found.shares else "first"
-        these = f"the {len(drawn)} {which_drawn} of {len(telling)} parameters that differ"
-    caption = (
-        f"Objectives and {these}, of {shown} trials{which}. The darkest lines are the front, "
-        "which has rank 0 here."
-    )
-    return Section(
-        anchor="parameters",
-        title="Parameters",
-        text=["The table of all trials is in the section on the front."],
-        charts=[Chart(figure=figure, caption=caption, min_width=640)],
-    )
-
-
-def _importances(found: Importances) -> Section:
-    charts, folded = [], []
-    if found.shares:
-        caption = (
-            "Importance of each parameter for each objective and for the hypervolume, where it is "
-            f"{figures.LEAST_SHARE:.0%} or more; the table has all."
-        )
-        charts = [Chart(figure=figures.importances_figure(found), caption=caption)]
-        folded = [tables.importances_table(found)]
-    return Section(
-        anchor="importances",
-        title="Importances",
-        text=[
-            "How much a parameter had to do with being among the best tenth of the trials "
-            "(PED-ANOVA); each target's shares add up to 100%. For the hypervolume, the best are "
-            "those that rank first and span the most volume."
-        ],
-        warning=found.warning,
-        charts=charts,
-        folded=folded,
-    )
 
 
 def _chosen(selection: Selection) -> list[TrialRecord]:

@@ -18,13 +18,16 @@ from search_spaces import SWITCH_PREFIX
 from sweeps.fronts.importances import HYPERVOLUME, Importances
 from sweeps.fronts.indicators import hypervolume, points_of
 from sweeps.fronts.selection import select
-from sweeps.outputs import figures, front_section, sections, write_report
+from sweeps.outputs import figures, front_section, parameter_figures, sections, write_report
 from sweeps.outputs.cost import hypervolume_history
 from sweeps.outputs.live_report import LiveReport
 from sweeps.outputs.robust_curves import robust_curves
+from sweeps.plots.front_points import FRONT_COLOUR
 from sweeps.report import main
 from sweeps.study.stored_sweep import StoredSweep, open_sweep
 from sweeps.study.sweep_info import command_again
+from sweeps.trials.learning_curves import CURVES_FILE, CurveWriter, read_curves
+from sweeps.trials.record import TrialRecord, TrialState
 from sweeps.trials.table_file import write_table
 from tests.sweeps.records import GOALS
 from tests.sweeps.reports import chromium, made_up
@@ -44,6 +47,10 @@ def page_file(sweep: StoredSweep) -> Path:
         links = {record.number: LINK.format(record.number) for record in sweep.records}
         patch.setattr(sections, "trial_pages", lambda *_args, **_kwargs: links)
         sweep.study.set_user_attr("sweep_id", "s")
+        writer = CurveWriter(sweep.folder, sweep.objectives)
+        for epoch in (1, 2):
+            for number in range(9):
+                writer.epoch_finished(number, epoch, dict.fromkeys(writer.metrics, 0.1 * epoch))
         return write_report(sweep)
 
 
@@ -73,9 +80,66 @@ def test_only_parameters_that_differ_have_axes_and_a_switch_gives_way_to_its_par
         known = {name: kind for name, kind in kinds.items() if name in own}
         study.add_trial(create_trial(params=own, distributions=known, values=[a, b or 0.0]))
     found = Importances(shares={}, warning=None)
-    assert figures.telling_parameters(study, found) == ["b"]
+    assert parameter_figures.telling_parameters(study, found) == ["b"]
     shares = {HYPERVOLUME: {"a": 1.0}}
-    assert figures.telling_parameters(study, dataclasses.replace(found, shares=shares)) == ["b"]
+    important = dataclasses.replace(found, shares=shares)
+    assert parameter_figures.telling_parameters(study, important) == ["b"]
+
+
+def test_dominated_trials_are_seen_beside_the_front(sweep: StoredSweep) -> None:
+    selection = select(sweep.records, GOALS)
+    figure = parameter_figures.parallel_figure(
+        sweep.study, selection, ["training.learning_rate", "method.hsplid.rho_s"]
+    )
+    assert figure is not None
+    colours = [trace.line.color for trace in figure.data if trace.mode == "lines"]
+    assert colours.count(FRONT_COLOUR) == len(selection.front)
+    assert set(colours[-len(selection.front) :]) == {FRONT_COLOUR}  # drawn above the others
+    greys = {int(colour[1:3], 16) for colour in colours if colour != FRONT_COLOUR}
+    assert max(greys) <= 0xB4  # on white
+
+
+def test_slices_and_contours_have_the_objectives_of_feasible_trials(sweep: StoredSweep) -> None:
+    selection = select(sweep.records, GOALS)
+    names = ["training.learning_rate", "method.hsplid.rho_s", "method.hsplid.hsic_warmup"]
+    sliced = parameter_figures.slice_figure(sweep.study, selection, names, 1)
+    contour = parameter_figures.contour_figure(sweep.study, selection, names, 1)
+    assert sliced is not None
+    assert contour is not None
+    values = {record.number: record.values for record in selection.records if record.values}
+    first = sliced.data[0]  # categories come first, so of the parameters by name
+    assert set(first.y) <= {each[1] for each in values.values()}
+    assert set(first.marker.color) <= set(values)
+    assert sum(len(trace.x) for trace in contour.data[1:]) <= parameter_figures.MOST_IN_CONTOUR
+
+
+def test_learning_curves_are_whole_after_a_kill(tmp_path: Path) -> None:
+    writer = CurveWriter(tmp_path, GOALS)
+    writer.epoch_finished(0, 1, {"val/accuracy": 0.5, "train/loss": 2.0})
+    writer.epoch_finished(1, 1, {"train/loss": 2.0})  # robustness is not due in this epoch
+    with (tmp_path / CURVES_FILE).open("a") as file:
+        file.write('{"trial": 0, "epo')  # the driver was killed
+    again = CurveWriter(tmp_path, GOALS)
+    again.sweep_started([])
+    for epoch, value in ((2, 0.6), (1, 0.55)):  # told again after a resume
+        again.epoch_finished(0, epoch, {"val/accuracy": value})
+    assert read_curves(tmp_path) == {0: {1: {"val/accuracy": 0.55}, 2: {"val/accuracy": 0.6}}}
+    assert read_curves(tmp_path / "earlier") == {}
+
+
+def test_early_stopping_is_marked_where_it_cut(tmp_path: Path) -> None:
+    curves = {n: {e: {"val/accuracy": 0.1 * e} for e in range(1, n + 2)} for n in range(3)}
+    states: list[TrialState] = ["stopped", "complete", "running"]
+    records = [
+        TrialRecord(number=n, state=s, parameters={}, on_front=n == 1)
+        for n, s in enumerate(states)
+    ]
+    figure = figures.learning_curves_figure(curves, records, GOALS[0])
+    drawn = {trace.name: trace for trace in figure.data}
+    assert set(drawn) == {"stopped (1)", "stopped early", "running (1)", "on the front (1)"}
+    (x,), (y,) = drawn["stopped early"].x, drawn["stopped early"].y
+    assert (x, y) == (1, pytest.approx(0.1))
+    assert list(drawn["running (1)"].x[:-1]) == [1, 2, 3]
 
 
 def test_curves_are_read_from_metrics() -> None:
@@ -190,10 +254,19 @@ def opened(browser: Browser, file: Path) -> tuple[Page, list[str]]:
 def test_a_browser_draws_it_without_a_complaint(browser: Browser, page_file: Path) -> None:
     page, faults = opened(browser, page_file)
     assert faults == []
-    charts = page.locator(".chart")
-    assert charts.count() == 6  # front, two histories, parameters, importances, curves
+    charts = page.locator(".chart:not(.drawing .chart)")
+    # Front, two histories, two of learning curves, parameters, importances, robust accuracies.
+    assert charts.count() == 8
     for position in range(charts.count()):
         expect(charts.nth(position).locator("svg.main-svg").first).to_be_visible()
+    # Slices and contours of two objectives are drawn when they are opened.
+    folded = page.locator(".drawing")
+    assert folded.locator("svg").count() == 0
+    for position in range(folded.count()):
+        folded.nth(position).locator("summary").press("Enter")
+        expect(folded.nth(position).locator("svg.main-svg").first).to_be_visible()
+    assert folded.count() == 4
+    assert faults == []
     assert page.locator("table").count() >= 8
     page.close()
 

@@ -9,6 +9,7 @@ import optuna
 import ray
 from ray import tune
 
+from hsplid_core.errors import ConfigError
 from sweeps.cluster.resources import check_resources
 from sweeps.engine.budget import Budget
 from sweeps.engine.context import SweepContext, SweepFailedError, SweepOutcome
@@ -45,7 +46,7 @@ from sweeps.study.study import (
     reopened_trials,
 )
 from sweeps.study.sweep_info import SweepInfo, write_info
-from sweeps.study.warm_start import warm_trials
+from sweeps.study.warm_start import WarmStart, warm_start
 from sweeps.terminal.phase_lines import say_phase
 from sweeps.terminal.progress import ProgressView
 from sweeps.terminal.stop_signals import is_hurried, last_words, stopped_by
@@ -73,18 +74,31 @@ def open_context_study(context: SweepContext) -> optuna.Study:
         StorageError: Its database does not answer.
     """
     spec, fixed = context.spec, context.fixed
-    first = first_trials(spec, fixed)
-    if spec.search.warm_start and find_place(context.folder) is None:
-        warm, lines = warm_trials(spec, fixed, probe_space(spec, fixed))
-        for line in lines:
-            say_phase("Warm start", line, json_lines=context.json_lines)
-        first = [*warm, *first]
-    study = open_study(context.folder, spec, fixed, first)
+    warm = _warm_start(context)
+    study = open_study(
+        context.folder, spec, fixed, [*warm.first, *first_trials(spec, fixed)], warm.taught
+    )
     origin = origin_of(spec, fixed, context.images["train"].key)
     if has_started(study):
         check_distributions(study, probe_space(spec))
     check_origin(study, origin, allow_changed=context.allow_changed, defaults=default_items(spec))
     return study
+
+
+def _warm_start(context: SweepContext) -> WarmStart:
+    """Find what earlier sweeps give; one that goes on does so where they are gone, too."""
+    spec, fixed = context.spec, context.fixed
+    if not spec.search.warm_start:
+        return WarmStart()
+    try:
+        warm = warm_start(spec, fixed, probe_space(spec, fixed))
+    except ConfigError as error:
+        if find_place(context.folder) is None:
+            raise
+        warm = WarmStart(lines=[f"{error}: the sampler goes on by the sweep's own trials"])
+    for line in warm.lines:
+        say_phase("Warm start", line, json_lines=context.json_lines)
+    return warm
 
 
 def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:

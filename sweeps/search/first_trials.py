@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -48,11 +49,14 @@ def own_values(spec: SweepSpec, space: SpaceProbe) -> dict[str, ParameterValue]:
         space: What its space asks for.
 
     Returns:
-        Values by the fields' dotted paths.
+        Values by the fields' dotted paths, of those fields that it has.
     """
     resolved = spec.resolved()
-    paths = dict.fromkeys(name.removeprefix(SWITCH_PREFIX) for name in space.names)
-    return {path: _lookup(resolved, path) for path in paths}
+    found: dict[str, ParameterValue] = {}
+    for path in dict.fromkeys(name.removeprefix(SWITCH_PREFIX) for name in space.names):
+        with contextlib.suppress(LookupError, TypeError):
+            found[path] = _lookup(resolved, path)
+    return found
 
 
 def published_trial(spec: SweepSpec, records: Iterable[TrialRecord]) -> int | None:

@@ -14,7 +14,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, create_trial
 
 from hsplid_core.errors import ConfigError
 from search_spaces import SWITCH_PREFIX, ParameterValue, optuna_parameters
@@ -104,6 +104,71 @@ class _Tpe(optuna.samplers.TPESampler):
         return found
 
 
+class _Taught(BaseSampler):
+    """A sampler that also learns from trials of other studies.
+
+    It is asked about a study in memory, which has these trials first and then the study's own, as
+    they are at that moment.
+
+    Args:
+        sampler: The sampler, which keeps nothing of its own in a study.
+        others: Complete trials of the same space.
+    """
+
+    def __init__(self, sampler: BaseSampler, others: Sequence[FrozenTrial]) -> None:
+        self._sampler = sampler
+        self._others = list(others)
+        self._whole = optuna.create_study()
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Put the study together, for with this every trial begins."""
+        verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._whole = optuna.create_study(directions=study.directions)
+        optuna.logging.set_verbosity(verbosity)
+        self._whole.add_trials(self._others)
+        self._whole.add_trials(map(_bare, study.get_trials(deepcopy=False)))
+        return self._sampler.infer_relative_search_space(self._whole, self._there(trial))
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Let the sampler choose."""
+        return self._sampler.sample_relative(self._whole, self._there(trial), search_space)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Let the sampler choose."""
+        return self._sampler.sample_independent(
+            self._whole, self._there(trial), param_name, param_distribution
+        )
+
+    def reseed_rng(self) -> None:
+        """Let the sampler draw anew."""
+        self._sampler.reseed_rng()
+
+    def _there(self, trial: FrozenTrial) -> FrozenTrial:
+        return self._whole.get_trials(deepcopy=False)[len(self._others) + trial.number]
+
+
+def _bare(trial: FrozenTrial) -> FrozenTrial:
+    """Return what a sampler looks at of a trial, without tables that would be copied, too."""
+    return create_trial(
+        state=trial.state,
+        values=trial.values,
+        params=trial.params,
+        distributions=trial.distributions,
+        constraints=trial.constraints,
+    )
+
+
 def _is_continuous(distribution: BaseDistribution) -> bool:
     return (
         isinstance(distribution, FloatDistribution)
@@ -160,9 +225,17 @@ _SAMPLERS: dict[str, Callable[[SearchSpec, int], BaseSampler]] = {
     "random": _random,
 }
 
+LEARN_FROM_OTHERS = ("tpe", "gp")
+"""Samplers that learn from all trials alike. Others draw by chance or by a fixed order, or breed a
+population that they keep in the study itself."""
+
 
 def build_sampler(
-    spec: SweepSpec, fixed: Mapping[str, ParameterValue], *, n_trials: int
+    spec: SweepSpec,
+    fixed: Mapping[str, ParameterValue],
+    *,
+    n_trials: int,
+    taught: Sequence[FrozenTrial] = (),
 ) -> BaseSampler:
     """Build the spec's sampler.
 
@@ -171,6 +244,7 @@ def build_sampler(
         fixed: Config fields that are no longer searched, by dotted path.
         n_trials: Trials that the study holds already. They move the seed on, so that a resumed
             sweep does not draw the same random trials again.
+        taught: Trials of other studies that it learns from, too, where it is one that does.
     """
     search = spec.search
     with experimental():
@@ -182,6 +256,8 @@ def build_sampler(
             sampler = _SAMPLERS[search.sampler](search, search.seed + n_trials)
         else:
             sampler = outside_sampler(search.sampler, search.seed + n_trials)
+        if taught and search.sampler in LEARN_FROM_OTHERS:
+            sampler = _Taught(sampler, taught)
         return PartialFixedSampler(optuna_parameters(fixed), sampler) if fixed else sampler
 
 

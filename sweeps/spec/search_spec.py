@@ -110,7 +110,8 @@ class SearchSpec(SpecSection):
             NSGA-II and NSGA-III.
         paper_first: Run the published values first; the spec's own come next in any case.
         warm_start: Names or folders of earlier sweeps, whose fronts a new one tries before all
-            else, as far as they are points of its search; they are trained anew.
+            else, as far as they are points of its search; they are trained anew. The samplers
+            ``tpe`` and ``gp`` also learn from all of their complete trials.
         replicates: Seeds that each trial is trained under, one after the spec's own; the means
             over them decide. ``{front: 3}`` gives three to those trials alone that reach the
             front with their first seed. All go on from the same initial weights.

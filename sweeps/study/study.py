@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from hsplid_core.errors import ConfigError
 from search_spaces import ParameterValue
@@ -76,6 +76,7 @@ def open_study(
     spec: SweepSpec,
     fixed: Mapping[str, ParameterValue],
     first_trials: Sequence[Mapping[str, ParameterValue]],
+    taught: Sequence[FrozenTrial] = (),
 ) -> optuna.Study:
     """Open a sweep's study, or create it; one in which no trial has begun is created anew.
 
@@ -84,6 +85,7 @@ def open_study(
         spec: The sweep.
         fixed: Config fields that are no longer searched.
         first_trials: Optuna parameters of the first trials of a new study.
+        taught: Trials of other studies that the sampler learns from.
 
     Raises:
         ConfigError: The study is kept somewhere else, or has other objectives.
@@ -108,7 +110,7 @@ def open_study(
     metrics = [objective.metric for objective in spec.objectives]
     _check_objectives(study, metrics, directions)
     n_trials = len(study.get_trials(deepcopy=False))
-    study.sampler = build_sampler(spec, fixed, n_trials=n_trials)
+    study.sampler = build_sampler(spec, fixed, n_trials=n_trials, taught=taught)
     with experimental():
         study.set_metric_names(metrics)
     if SWEEP_ID not in study.user_attrs:  # begun by an earlier version

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from hsplid_core.errors import did_you_mean
+from sweeps._completion import complete, is_asked
 
 # What each does; the command is the module of its name.
 COMMANDS = {
@@ -35,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The command's exit code; 2 where there is no such command.
     """
+    if is_asked():
+        complete(COMMANDS)
     words = sys.argv[1:] if argv is None else argv
     command = words[0] if words else None
     if command in COMMANDS:

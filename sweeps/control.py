@@ -30,7 +30,7 @@ add lets a point come next, of which the sampler draws what is not given; stop e
 its epoch; pause keeps trials from starting; finish ends the sweep with the trials that run.
 The driver takes a request up within seconds; where none runs, it waits for the next.
 """
-_ACTIONS = ("add", "stop", "pause", "resume", "retry", "set", "finish")
+ACTIONS = ("add", "stop", "pause", "resume", "retry", "set", "finish")
 _LOOKS_EVERY_S = 0.3
 
 
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("sweep", metavar="NAME", help="name of a sweep, or its folder")
-    parser.add_argument("action", nargs="?", metavar="ACTION", help=", ".join(_ACTIONS))
+    parser.add_argument("action", nargs="?", metavar="ACTION", help=", ".join(ACTIONS))
     parser.add_argument(
         "words",
         nargs="*",
@@ -78,9 +78,9 @@ def _run(arguments: argparse.Namespace) -> int:
     given = [word for word in (arguments.action, *arguments.words) if word is not None]
     places = [word for word in given if word.startswith("storage=")]
     action, *words = [word for word in given if word not in places] or [None]
-    if action is not None and action not in _ACTIONS:
+    if action is not None and action not in ACTIONS:
         raise ConfigError(
-            f"{action} is no action: use {', '.join(_ACTIONS)}{did_you_mean(action, _ACTIONS)}"
+            f"{action} is no action: use {', '.join(ACTIONS)}{did_you_mean(action, ACTIONS)}"
         )
     from sweeps.storage.requests import ask, read_answer
     from sweeps.study.stored_sweep import open_sweep

@@ -1,10 +1,11 @@
-"""Look at a sweep in MLflow's UI: ``python -m sweeps.ui NAME [storage=FOLDER]``."""
+"""Look at a sweep in MLflow's UI or Optuna's: ``python -m sweeps.ui NAME [storage=FOLDER]``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from sweeps._command_line import open_named, report_errors, sweep_parser
 
@@ -13,6 +14,7 @@ examples:
   python -m sweeps.ui coco_hsplid
   python -m sweeps.ui coco_hsplid --open
   python -m sweeps.ui coco_hsplid storage=/data/runs --port 5000
+  python -m sweeps.ui coco_hsplid --optuna
 
 The page compares the trials by the objectives. Control-C ends the UI. A sweep that was recorded
 by a tracking server needs no UI of its own: the address of its page is printed.
@@ -22,6 +24,9 @@ by a tracking server needs no UI of its own: the address of its page is printed.
 def _parser() -> argparse.ArgumentParser:
     parser = sweep_parser(
         "sweeps.ui", "Start MLflow's UI on this machine, on the trials of a sweep.", _EXAMPLES
+    )
+    parser.add_argument(
+        "--optuna", action="store_true", help="Optuna's dashboard on the same study, read-only"
     )
     parser.add_argument("--port", type=int, metavar="N", help="by default one that is free")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
@@ -52,6 +57,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from sweeps.trials.labels import shared_parameters
 
     sweep = open_named(arguments, complete=False)
+    if arguments.optuna:
+        return _optuna(sweep.folder, port=arguments.port, opens=arguments.open)
     uri = sweep.recording.uri
     page = share_view(
         sweep.recording,
@@ -72,6 +79,25 @@ def _run(arguments: argparse.Namespace) -> int:
         show(ui.address)
         sys.stderr.write("MLflow's UI runs until you press Control-C.\n")
         ui.wait()
+    return 0
+
+
+def _optuna(folder: Path, *, port: int | None, opens: bool) -> int:
+    import webbrowser
+
+    from sweeps.study.dashboard import dashboard
+
+    server, address = dashboard(folder, port=port)
+    with server:
+        sys.stdout.write(f"{address}\n")
+        sys.stdout.flush()
+        sys.stderr.write("Optuna's dashboard runs until you press Control-C.\n")
+        if opens:
+            webbrowser.open(address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return 0
     return 0
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from hsplid_core.files import replace_text
 from sweeps.fronts.selection import select
 from sweeps.outputs.page import Page, render
+from sweeps.outputs.running_section import running_section, standing_text
 from sweeps.outputs.sections import sections_of, summary_of
 from sweeps.storage.file_names import REPORT_FILE
 from sweeps.study.stored_sweep import StoredSweep, open_sweep
-from sweeps.trials.record import ENDED_STATES
 
 logger = logging.getLogger(__name__)
 
@@ -36,25 +36,20 @@ def write_report(
         The file.
     """
     selection = select(sweep.records, sweep.objectives, start=sweep.start)
+    now = running_section(sweep) if running else None
     page = Page(
         title=sweep.name,
         description=sweep.info.spec.description if sweep.info else "",
         is_demo=sweep.info is not None and sweep.info.is_demo,
         summary=summary_of(selection),
-        sections=sections_of(sweep, selection, ui=ui),
-        running=_standing(sweep) if running else None,
+        sections=[*([now] if now else []), *sections_of(sweep, selection, ui=ui)],
+        running=standing_text(sweep) if running else None,
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     )
     path = output or sweep.folder / REPORT_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, render(page))
     return path
-
-
-def _standing(sweep: StoredSweep) -> str:
-    ended = sum(record.state in ENDED_STATES for record in sweep.records)
-    total = sweep.info.spec.trials if sweep.info else len(sweep.records)
-    return f"{ended} of {max(total, len(sweep.records))} trials have ended"
 
 
 def report_or_warn(folder: Path) -> None:

@@ -11,6 +11,7 @@ import optuna
 import pyarrow as pa
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState as TrialStates
 from optuna.trial import create_trial
 from playwright.sync_api import Browser, Page, expect
 
@@ -22,6 +23,7 @@ from sweeps.outputs import figures, front_section, parameter_figures, sections, 
 from sweeps.outputs.cost import hypervolume_history
 from sweeps.outputs.live_report import LiveReport
 from sweeps.outputs.robust_curves import robust_curves
+from sweeps.outputs.running_section import running_section, standing_text
 from sweeps.plots.front_points import FRONT_COLOUR
 from sweeps.report import main
 from sweeps.study.stored_sweep import StoredSweep, open_sweep
@@ -385,6 +387,29 @@ def test_a_running_sweep_is_marked_and_reloads_and_its_last_page_is_not(tmp_path
     last = write_report(open_sweep(str(tmp_path / "cloud"))).read_text()
     assert "refresh" not in last.partition("<script")[0]
     assert "Running." not in last
+
+
+def test_running_trials_are_listed_with_how_far_they_are(tmp_path: Path) -> None:
+    study = cloud_study(8)
+    parameters = {"training.learning_rate": 1e-3}
+    attributes = {"parameters": parameters, "attempts": 2}
+    study.add_trial(create_trial(state=TrialStates.RUNNING, user_attrs=attributes))
+    sweep = made_up(study, tmp_path / "live")
+    assert sweep.info is not None
+    spec = sweep.info.spec.model_copy(update={"trials": 12})
+    sweep = dataclasses.replace(sweep, info=dataclasses.replace(sweep.info, spec=spec))
+    writer = CurveWriter(sweep.folder, sweep.objectives)
+    writer.epoch_finished(8, 3, {"val/accuracy": 0.625})
+    section = running_section(sweep)
+    assert section is not None
+    ((row,),) = (table.rows for table in section.tables)
+    assert [cell.text for cell in row] == ["8", "3 of 20", "62.5%", "-", "2", "lr=1e-3"]
+    # Trials of 36 s: one has 17 of its 20 epochs to go, and three wait.
+    seconds = [record.seconds or 0.0 for record in sweep.records if record.state == "complete"]
+    assert (3 + 17 / 20) * sum(seconds) / len(seconds) == pytest.approx(137, abs=1)
+    told = r"8 of 12 trials have ended, 1 min 4\d s to 2 min 5\d s left"
+    assert re.fullmatch(told, standing_text(sweep))
+    assert running_section(made_up(cloud_study(3), tmp_path / "ended")) is None
 
 
 def test_a_sweep_without_a_complete_trial_is_told(

@@ -97,6 +97,8 @@ def check_sources(
                 findings[Finding("unusable", f"{source.name}: {coverage}")] = None
             else:
                 notes.append(f"{source.name}: {coverage}")
+        if _n_images(source) == 0:
+            findings[Finding("unusable", f"{_part_of(source)} has no image")] = None
         told = list(_told(source, left_out))
         if _is_most(source, left_out):
             findings |= dict.fromkeys(Finding("unusable", text) for text in told)

@@ -43,7 +43,7 @@ def stratified_split(
             raise DataError(
                 f"every class must have members in both parts of a split, class {name} has "
                 f"{len(members)} images and {n_held_out} of them held out: change the held-out "
-                f"fraction {fraction} or add images"
+                f"fraction {fraction}, add images, or leave the class out"
             )
         held_out[generator.permutation(members)[:n_held_out]] = True
     return torch.from_numpy(np.flatnonzero(~held_out)), torch.from_numpy(np.flatnonzero(held_out))

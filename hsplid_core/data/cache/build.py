@@ -170,9 +170,11 @@ def _write_rows(
     for reason, count in sorted(partial.skipped.items()):
         logger.warning("%s: left out %d of %d images: %s", source.name, count, n_all, reason)
     if partial.n_rows == 0:
+        reasons = partial.skipped + Counter(chosen)
+        told = "; ".join(f"{count}: {reason}" for reason, count in reasons.most_common())
         raise DataError(
-            f"{source.name} must have at least one usable image, got none of {n_all} "
-            f"({dict(partial.skipped + Counter(chosen))}): check its annotations"
+            f"{source.name} must have at least one usable image, got none of {n_all}"
+            f"{told and f' ({told})'}: check its annotations"
         )
 
 

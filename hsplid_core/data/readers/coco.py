@@ -262,8 +262,8 @@ class CocoImages:
                 f"{found.path} must be {image.width}x{image.height} as annotated, got "
                 f"{width}x{height}: "
                 + (
-                    "is it annotated without regard to its EXIF orientation, which says that it "
-                    "is shown upright? Turn the annotations"
+                    "are height and width mixed up, or is it annotated as it is stored, without "
+                    "regard to its EXIF orientation? Correct or turn the annotations"
                     if turned
                     else "put the picture there that was annotated, or scale its annotations"
                 )

@@ -157,6 +157,12 @@ def select(
             next(iter(held)) for held in map(_classes_of, shown_by.values()) if len(held) == 1
         }
         classes = sorted(alone)
+    if len(classes) == 1:
+        raise DataError(
+            f"{document.path} must hold images of at least two classes, got {classes[0]} alone: "
+            "there is nothing to tell apart; name another in data.classes, or annotate images "
+            "without it under a class of their own"
+        )
     labels = {name: label for label, name in enumerate(classes)}
     left_out: Counter[str] = Counter()
     found: list[AnnotatedImage] = []

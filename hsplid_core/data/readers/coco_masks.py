@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -231,7 +231,7 @@ def _run_lengths(code: Json, height: int, width: int) -> Json:
     if isinstance(counts, list):
         runs = [_run(value) for value in counts]
     elif isinstance(counts, str | bytes):
-        runs = _decompressed(counts.encode("ascii") if isinstance(counts, str) else counts)
+        runs = _decompressed(map(ord, counts) if isinstance(counts, str) else counts)
     else:
         raise ValueError(f"its counts are a {type(counts).__name__}")
     if sum(runs) != height * width or min(runs) < 0:
@@ -250,14 +250,14 @@ def _run(value: object) -> int:
     return int(number)
 
 
-def _decompressed(text: bytes) -> list[int]:
+def _decompressed(characters: Iterable[int]) -> list[int]:
     """Read COCO's compressed counts: 5 bits a character, each run relative to the last but one.
 
     Follows rleFrString in cocoapi's common/maskApi.c, with bounds.
     """
     runs: list[int] = []
     value, shift = 0, 0
-    for character in text:
+    for character in characters:
         bits = character - 48
         if not 0 <= bits < 64:
             raise ValueError(f"its counts hold the character {chr(character)!r}")

@@ -7,6 +7,7 @@ that a mask stays on its picture.
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from PIL import Image, ImageOps
 from hsplid_core.data.readers.bit_depth import FULL, Depth, in_eight_bits, mark_depth
 from hsplid_core.data.readers.spelling import other_spelling
 from hsplid_core.errors import DataError
+
+# Of damaged EXIF and the like Pillow warns without the file's name; what cannot be read raises.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 SUFFIXES = frozenset(
     {
@@ -194,6 +198,11 @@ def _missing(path: Path) -> str:
     other = other_spelling(path)
     if other is not None:
         return f"{path} is missing, but {other.name} lies there: if that is it, give it this name"
+    if path.with_suffix(".json").is_file():
+        return (
+            f"{path} is missing, and {path.stem}.json lies there: if labelme kept the picture in "
+            "it (imageData), write it out with labelme_export_json; else finish the download"
+        )
     return f"{path} is missing: finish the download"
 
 

@@ -10,6 +10,10 @@ import functools
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import unquote
+
+# What lies beside a picture under its name, and is none.
+_NO_PICTURES = (".json", ".xml", ".txt", ".csv", ".yaml", ".yml")
 
 
 def spelt(name: str) -> str:
@@ -43,20 +47,25 @@ def other_spelling(path: Path) -> Path | None:
         path: The missing file.
 
     Returns:
-        A file whose name differs in case, normalisation or suffix alone; None without one.
+        A file whose name differs in case, normalisation, suffix or percent signs alone; None
+        without one.
     """
     try:
         names = _names(path.parent, path.parent.stat().st_mtime_ns)
     except OSError:
         return None
-    found = names.get(spelt(path.stem), ())
+    # Some tools write a name as in an address: a%201 for "a 1".
+    stems = dict.fromkeys((spelt(path.stem), spelt(unquote(path.stem))))
+    found = [name for stem in stems for name in names.get(stem, ())]
     return next((path.with_name(name) for name in found if name != path.name), None)
 
 
 @functools.lru_cache(maxsize=16)
 def _names(folder: Path, mtime_ns: int) -> dict[str, list[str]]:
-    """Names in a folder by their base names, remembered until the folder changes."""
+    """Names of a folder's files but annotations, by base names, until the folder changes."""
     names: dict[str, list[str]] = {}
     for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in _NO_PICTURES:
+            continue
         names.setdefault(spelt(path.stem), []).append(path.name)
     return names

@@ -152,13 +152,27 @@ def _compressed_cut(coco: CocoRoot) -> str:
 
 
 def _compressed_garbage(coco: CocoRoot) -> str:
-    coco.annotations[0]["segmentation"] = {"size": [32, 32], "counts": "01 2"}
-    return "its counts hold the character ' '"
+    coco.annotations[0]["segmentation"] = {"size": [32, 32], "counts": "01§2"}
+    return "its counts hold the character '§'"
 
 
 def _odd_polygon(coco: CocoRoot) -> str:
     coco.annotations[0]["segmentation"] = [[1, 2, 3, 4, 5, 6, 7]]
     return "a polygon has 7 numbers"
+
+
+def _sides_swapped(coco: CocoRoot) -> str:
+    coco.images[0] |= {"height": 40, "width": 32}
+    path = coco.path / "train2017" / "000000000001.jpg"
+    Image.fromarray(np.zeros((32, 40, 3), dtype=np.uint8)).save(path)
+    return "000000000001.jpg must be 32x40 as annotated, got 40x32: are height and width mixed up"
+
+
+def _all_left_out(coco: CocoRoot) -> str:
+    for annotation in coco.annotations:
+        annotation["segmentation"] = []
+        annotation.pop("bbox", None)
+    return "got none of 3 (3: an object has neither an outline nor a box): check its annotations"
 
 
 def _far_polygon(coco: CocoRoot) -> str:
@@ -191,6 +205,8 @@ def _text_as_mask(coco: CocoRoot) -> str:
         _compressed_cut,
         _compressed_garbage,
         _odd_polygon,
+        _sides_swapped,
+        _all_left_out,
         _far_polygon,
         _text_as_mask,
     ],

@@ -246,6 +246,17 @@ def test_parts_are_split_by_file(tmp_path: Path, export: Callable[[Path], None])
     assert checked(train, test).findings == ()
 
 
+@pytest.mark.parametrize("classes", [None, ("cat",)])
+def test_one_class_alone_is_refused(tmp_path: Path, classes: tuple[str, ...] | None) -> None:
+    for name in NAMES:
+        picture(tmp_path / "images" / name)
+    content = document(NAMES)
+    content["annotations"] = [a for a in content["annotations"] if a["category_id"] == 0]
+    write(tmp_path / "annotations" / "instances_default.json", content)
+    with pytest.raises(DataError, match="images of at least two classes, got cat alone"):
+        len(coco(tmp_path, "train", SIZE, classes=classes))
+
+
 def test_every_split_is_loaded(tmp_path: Path) -> None:
     label_studio(tmp_path / "root")
     data = DataConfig(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from hsplid_core.data.check_files import Report, check_sources
+from hsplid_core.data.check_files import Finding, Report, check_sources
 from hsplid_core.data.demo.coco_writer import run_lengths
 from hsplid_core.data.readers.coco import CocoImages, coco_animals
 from hsplid_core.data.readers.coco_masks import union_mask
@@ -123,6 +123,13 @@ def masks(source: CocoImages) -> list[NDArray[np.uint8]]:
 
 
 CROPPED = SQUARE[:, 5:35]
+
+
+def test_annotations_that_name_no_image_are_a_finding(four: CocoRoot) -> None:
+    four.annotations = []
+    four.write()
+    findings = checked(four.source()).findings
+    assert findings == (Finding("unusable", "coco_animals-train has no image"),)
 
 
 def test_a_file_in_shares_is_read_so_and_says_it(four: CocoRoot) -> None:
@@ -241,5 +248,5 @@ def test_masks_lie_on_pictures_as_they_are_shown(
 
 def test_a_picture_annotated_as_it_is_stored_is_told(four: CocoRoot) -> None:
     four.images[0] |= {"width": HEIGHT, "height": WIDTH}
-    with pytest.raises(DataError, match="annotated without regard to its EXIF orientation"):
+    with pytest.raises(DataError, match="without regard to its EXIF orientation"):
         opened(four).sample(0)

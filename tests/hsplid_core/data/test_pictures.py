@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -75,12 +78,16 @@ def test_an_orientation_changes_the_cache_and_others_do_not(tmp_path: Path) -> N
     assert not is_turned(content.replace(b"Exif", b"Exit"))
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-def test_damaged_exif_turns_nothing(tmp_path: Path) -> None:
+def test_damaged_exif_turns_nothing_and_is_no_news(tmp_path: Path) -> None:
     path = picture(tmp_path / "a.jpg")
     with Image.open(path) as image:
         image.save(path, exif=b"Exif\0\0MM\0*" + b"\xff" * 20)
-    assert read_picture(path).size == (20, 16)
+    read = "import sys, pathlib; from hsplid_core.data.readers.pictures import read_picture; "
+    read += "print(read_picture(pathlib.Path(sys.argv[1])).size)"
+    done = subprocess.run(
+        [sys.executable, "-c", read, path], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("(20, 16)\n", "")
 
 
 def grey(values: NDArray[np.generic], path: Path) -> Path:
@@ -238,6 +245,24 @@ def test_a_picture_of_too_many_pixels(tmp_path: Path) -> None:
     (finding,) = checked(tmp_path).findings
     assert finding.text.startswith(f"{path} is too large a picture")
     assert finding.text.endswith("more than 178 megapixels): scale it down")
+
+
+@pytest.mark.parametrize(
+    ("named", "lies"),
+    [("a.jpg", "A.JPG"), ("a.jpg", "a.png"), ("a%20b.jpg", "a b.jpg"), ("a.jpg?x=1", "a.jpg")],
+)
+def test_a_missing_picture_that_lies_there_under_another_name(
+    tmp_path: Path, named: str, lies: str
+) -> None:
+    picture(tmp_path / lies)
+    with pytest.raises(DataError, match=f"is missing, but {re.escape(lies)} lies there"):
+        read_picture(tmp_path / named)
+
+
+def test_a_missing_picture_that_labelme_kept(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(DataError, match=r"a.json lies there: if labelme kept the picture in it"):
+        read_picture(tmp_path / "a.png")
 
 
 def test_a_missing_mask_that_lies_there_under_another_name(tmp_path: Path) -> None:

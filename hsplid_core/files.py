@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import uuid
@@ -10,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -59,6 +60,8 @@ def locked(path: Path, setting: str = "cache_dir", *, wait: bool = True) -> Iter
     """
     lock = FileLock(path)
     try:
+        if not path.exists():
+            path.touch()  # where no file can be made, the lock would be waited for without end
         try:
             lock.acquire(blocking=False)
         except Timeout:
@@ -104,6 +107,19 @@ def replace_text(path: Path, text: str) -> None:
     """Write a text file, or replace it, so that others see the old one or the whole new one."""
     with replacing(path) as file:
         file.write(text.encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It holds something else.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ labels can't be learnt.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
@@ -88,10 +89,11 @@ def training_without_equals(training: ImageSet, test: ImageSet, folder: Path) ->
     """
     key = hashlib.sha256(f"{training.key} {test.key}".encode()).hexdigest()[:20]
     memo = folder / f"unequal-{key}.npy"
-    try:
-        return torch.from_numpy(np.load(memo))
-    except (OSError, ValueError):
-        pass
+    # Missing or damaged: it is found out once more.
+    with contextlib.suppress(OSError, ValueError, EOFError, TypeError):
+        known = torch.from_numpy(np.load(memo))
+        if known.dtype == torch.int64 and known.ndim == 1 and len(known) <= len(training):
+            return known
     kept = np.flatnonzero(kept_in_training(_printed(training), _printed(test)))
     if len(kept) < len(training):
         count = len(training) - len(kept)

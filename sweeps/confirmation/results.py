@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hsplid_core.files import replace_text
+from hsplid_core.errors import ConfigError
+from hsplid_core.files import read_json, replace_text
 from sweeps.confirmation.plan import Plan
 from sweeps.confirmation.statistics import (
     CLEAN,
@@ -187,15 +189,19 @@ def read_validation(sweep_folder: Path) -> dict[str, dict[str, Spread]]:
 
     Returns:
         Configuration to metric to spread; empty where nothing was confirmed.
+
+    Raises:
+        ConfigError: The file is damaged.
     """
     file = sweep_folder / CONFIRMATIONS_FOLDER / MEASUREMENTS_FILE
     if not file.is_file():
         return {}
     values: defaultdict[str, defaultdict[str, list[float]]]
     values = defaultdict(lambda: defaultdict(list))
-    for row in pq.read_table(file).to_pylist():
-        if row["split"] == "val":
-            values[row["configuration"]][row["measure"]].append(row["value"])
+    with _whole(file):
+        for row in pq.read_table(file).to_pylist():
+            if row["split"] == "val":
+                values[row["configuration"]][row["measure"]].append(float(row["value"]))
     return {
         name: {measure: spread(found) for measure, found in own.items()}
         for name, own in values.items()
@@ -203,29 +209,55 @@ def read_validation(sweep_folder: Path) -> dict[str, dict[str, Spread]]:
 
 
 def read_confirmation(sweep_folder: Path) -> Confirmation | None:
-    """Read the last confirmation of a sweep; None where there is none."""
+    """Read the last confirmation of a sweep; None where there is none.
+
+    Raises:
+        ConfigError: The file is damaged.
+    """
     file = sweep_folder / CONFIRMATIONS_FOLDER / RESULT_FILE
     if not file.is_file():
         return None
-    read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    read.pop("schema_version")
-    return Confirmation(
-        **{
-            **read,
-            "seeds": tuple(read["seeds"]),
-            "configurations": tuple(read["configurations"]),
-            "test": {
-                name: {measure: Spread(**each) for measure, each in own.items()}
-                for name, own in read["test"].items()
-            },
-            "standings": {name: FrontStanding(**s) for name, s in read["standings"].items()},
-            "gains": {
-                name: {measure: Spread(**each) for measure, each in own.items()}
-                for name, own in read.get("gains", {}).items()
-            },
-            "luck": {
-                name: {metric: Luck(**each) for metric, each in own.items()}
-                for name, own in read["luck"].items()
-            },
-        }
-    )
+    with _whole(file):
+        read: dict[str, Any] = read_json(file)
+        read.pop("schema_version")
+        return Confirmation(
+            **{
+                **read,
+                "seeds": tuple(read["seeds"]),
+                "configurations": tuple(read["configurations"]),
+                "test": _spreads(read["test"]),
+                "standings": {name: FrontStanding(**s) for name, s in read["standings"].items()},
+                "gains": _spreads(read.get("gains", {})),
+                "luck": {
+                    name: {metric: Luck(**each) for metric, each in own.items()}
+                    for name, own in read["luck"].items()
+                },
+            }
+        )
+
+
+def _spreads(read: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Spread]]:
+    return {
+        name: {measure: Spread(**each) for measure, each in own.items()}
+        for name, own in read.items()
+    }
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[None]:
+    """Say of a file of results that cannot be read how it comes back."""
+    try:
+        yield
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        pa.ArrowException,
+    ) as error:
+        cause = str(error).partition("\n")[0] or type(error).__name__
+        raise ConfigError(
+            f"{file} is damaged ({cause}): python -m sweeps.confirm writes it anew, without "
+            "training what is trained"
+        ) from error

@@ -6,14 +6,14 @@ import dataclasses
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import optuna
 import ray
 from optuna.trial import FrozenTrial, TrialState
 
 from hsplid_core.data import ImageSet, Split, load, prepare
-from hsplid_core.files import replace_text
+from hsplid_core.files import read_json, replace_text
 from hsplid_core.training import pick_device
 from sweeps.cluster.connection import connected
 from sweeps.cluster.machine import check_machine
@@ -192,10 +192,11 @@ def _judged_start(context: SweepContext) -> Callable[[], Mapping[str, Table]]:
     config, resources = context.spec.trial_config(context.weights), context.spec.resources
     file = context.folder / _START_FILE
     settings = dataclasses.asdict(config.evaluation)["confirmation"]
-    if file.is_file():
-        known = json.loads(file.read_text(encoding="utf-8"))
-        if known["settings"] == settings:
-            return lambda: known["tables"]
+    # Missing or damaged: it is judged anew.
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        known = read_json(file)
+        if known["settings"] == settings and CONFIRMATION in (tables := known["tables"]):
+            return lambda: tables
     gpu = 1.0 if resources.gpu == "auto" else resources.gpu
     judge = ray.remote(_judge).options(num_cpus=resources.cpu, num_gpus=gpu)
     judging = judge.remote(config)

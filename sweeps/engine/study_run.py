@@ -110,7 +110,7 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
     """
     spec, folder = context.spec, context.folder
     disk = DiskWatch(folder)
-    write_info(folder, _info(context))
+    write_info(folder, _info(context, study))
     publish(folder)
     tracker = _tracker(context, study)
     view = ProgressView(
@@ -292,7 +292,7 @@ def _masks(context: SweepContext) -> dict[str, str]:
     return {} if context.masks is None else {DATA_MASKS: context.masks}
 
 
-def _info(context: SweepContext) -> SweepInfo:
+def _info(context: SweepContext, study: optuna.Study) -> SweepInfo:
     return SweepInfo(
         spec=context.spec,
         fixed=context.fixed,
@@ -303,4 +303,5 @@ def _info(context: SweepContext) -> SweepInfo:
         tracking_uri=context.tracking_uri,
         tags={**provenance_tags(), **_masks(context)},
         is_pretraining=context.is_pretraining,
+        sweep_id=study.user_attrs[SWEEP_ID],
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
+from hsplid_core.errors import SaliencyError
 from sweeps.confirmation.results import read_validation
 from sweeps.fronts.selection import Selection
 from sweeps.fronts.start import shortfall_text
@@ -16,6 +18,8 @@ from sweeps.study.stored_sweep import StoredSweep
 from sweeps.tracking.run_links import LOCAL_PORT, LOCAL_UI
 from sweeps.tracking.tracking_uri import ui_command
 from sweeps.trials.labels import START_LABEL, metric_label
+
+logger = logging.getLogger(__name__)
 
 
 def front_section(sweep: StoredSweep, selection: Selection, links: Mapping[int, str]) -> Section:
@@ -78,7 +82,12 @@ def _seed_spreads(sweep: StoredSweep, selection: Selection) -> list[SeedSpread]:
     """Read what new seeds made of the configurations, where more than one did."""
     found = []
     metrics = [objective.metric for objective in selection.objectives[:2]]
-    for name, spreads in read_validation(sweep.folder).items():
+    try:
+        known = read_validation(sweep.folder)
+    except SaliencyError as error:
+        logger.warning("the report has no spread of seeds: %s", error)
+        return []
+    for name, spreads in known.items():
         own = [spreads[metric] for metric in metrics if metric in spreads]
         if len(own) == 2 and own[0].sd is not None and own[1].sd is not None:
             mean, sd = (own[0].mean, own[1].mean), (own[0].sd, own[1].sd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 
@@ -210,16 +211,19 @@ def _saliency(sweep: StoredSweep, selection: Selection) -> Section | None:
 
 
 def _confirmed(sweep: StoredSweep) -> Section | None:
-    found = read_confirmation(sweep.folder)
+    section = Section(anchor="confirmation", title="Confirmed under new seeds")
+    try:
+        found = read_confirmation(sweep.folder)
+    except SaliencyError as error:
+        return dataclasses.replace(section, warning=str(error))
     if found is None:
         return None
     laid_out = (
         ("Test split, mean ± sd [95% interval] in %", turned(*test_rows(found))),
         ("Promise and luck, on validation images", luck_rows(found)),
     )
-    return Section(
-        anchor="confirmation",
-        title="Confirmed under new seeds",
+    return dataclasses.replace(
+        section,
         text=[
             f"Trained anew under {len(found.seeds)} seeds and judged on the test split with the "
             f"attack suite {found.suite}. The last row says whether a configuration is "

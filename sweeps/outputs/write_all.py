@@ -15,6 +15,7 @@ from sweeps.plots.saliency_panels import write_panels
 from sweeps.search.first_trials import published_trial
 from sweeps.storage.file_names import FRONT_FILE, REPORT_FILE, TRIALS_FILE
 from sweeps.trials.analysis_tables import write_tables
+from sweeps.trials.attributes import SWEEP_ID
 from sweeps.trials.checkpoint_files import checkpoints_of
 from sweeps.trials.record import TrialRecord
 from sweeps.trials.table_file import write_parquet
@@ -34,7 +35,8 @@ def write_all(
         The files that MLflow keeps with the sweep's run.
     """
     spec, folder = context.spec, context.folder
-    write_parquet(records, spec.objectives, folder / TRIALS_FILE)
+    sweep_id = study.user_attrs.get(SWEEP_ID)
+    write_parquet(records, spec.objectives, folder / TRIALS_FILE, sweep_id=sweep_id)
     write_front(
         records,
         spec.objectives,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hsplid_core.bucket_path import AnyPath
+from hsplid_core.errors import ConfigError
 from hsplid_core.files import replace_text
 from sweeps.storage.bucket_mirror import shared_place
 
@@ -85,8 +86,24 @@ def waiting(folder: Path) -> Iterator[Request]:
         answer = name.removesuffix(".json") + _ANSWER
         if name.endswith(_ANSWER) or answer in names:
             continue
-        found = json.loads((place / name).read_text())
-        yield Request(name=found["name"], action=found["action"], words=tuple(found["words"]))
+        if (request := _read_request(place / name)) is not None:
+            yield request
+
+
+def _read_request(file: AnyPath) -> Request | None:
+    """Read a request; None where it cannot be read now, an action that nobody does if damaged."""
+    name = file.name.removesuffix(".json")
+    try:
+        text = file.read_text()
+        found = json.loads(text)
+        action, words = found["action"], found["words"]
+        if isinstance(action, str) and all(isinstance(word, str) for word in words):
+            return Request(name=name, action=action, words=tuple(words))
+    except OSError:
+        return None
+    except (ValueError, LookupError, TypeError, RecursionError):
+        pass
+    return Request(name=name, action="a damaged request", words=())
 
 
 def answer(folder: Path, request: Request, said: Answer) -> None:
@@ -96,18 +113,29 @@ def answer(folder: Path, request: Request, said: Answer) -> None:
     oldest = time.time_ns() - int(_KEPT_S * 1e9)
     for file in place.glob(f"*{_ANSWER}"):
         name = file.name.removesuffix(_ANSWER)
-        if int(name.partition("-")[0]) < oldest:
+        asked = name.partition("-")[0]
+        if asked.isdecimal() and int(asked) < oldest:
             file.unlink(missing_ok=True)
             (place / f"{name}.json").unlink(missing_ok=True)
 
 
 def read_answer(folder: Path, request: Request) -> Answer | None:
-    """Return the answer to a request; None before there is one."""
+    """Return the answer to a request; None before there is one.
+
+    Raises:
+        ConfigError: It is damaged.
+    """
     file = requests_folder(folder) / f"{request.name}{_ANSWER}"
     if not file.is_file():
         return None
-    found = json.loads(file.read_text())
-    return Answer(done=found["done"], text=found["text"])
+    try:
+        found = json.loads(file.read_text())
+        return Answer(done=bool(found["done"]), text=str(found["text"]))
+    except (ValueError, LookupError, TypeError) as error:
+        raise ConfigError(
+            f"{file} is damaged ({error}): python -m sweeps.control {folder.name} lists what was "
+            "asked, and the answers"
+        ) from error
 
 
 def _write(file: AnyPath, content: dict[str, Any]) -> None:

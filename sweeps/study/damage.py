@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import optuna
 import pyarrow.parquet as pq
 from optuna.trial import FrozenTrial
 
+from hsplid_core.files import read_json
 from sweeps.spec.moved_storage import ABOUT_FILE
 from sweeps.storage.bucket_mirror import CHECKPOINTS
 from sweeps.storage.file_names import TRIALS_FILE
@@ -21,7 +23,9 @@ from sweeps.study.backup import backup_file, continues
 from sweeps.study.database import cut_torn_line, no_database, open_file, open_storage
 from sweeps.study.location import StorageError, StudyPlace
 from sweeps.tracking.journal import SPOOL_FILE
+from sweeps.trials.attributes import SWEEP_ID
 from sweeps.trials.record import ENDED_STATES
+from sweeps.trials.table_file import UNREADABLE, owner_of
 
 
 class DamagedStudyError(StorageError):
@@ -58,7 +62,7 @@ def find_study(folder: Path, place: StudyPlace, *, writes: bool = False) -> optu
         if signs_of(folder):
             raise _refusal(folder, place, fault)
         return None
-    if lost := _lost(folder, place, study):
+    if lost := _foreign(folder, study) or _lost(folder, place, study):
         raise _refusal(folder, place, lost)
     if writes and place.storage == "journal":
         cut_torn_line(place.file_in(folder))
@@ -132,14 +136,36 @@ def signs_of(folder: Path) -> list[str]:
     return found
 
 
+def ids_beside(folder: Path) -> dict[str, str]:
+    """Return the identity of a sweep's study as files beside it have it, by their names."""
+    found = {TRIALS_FILE: owner_of(folder / TRIALS_FILE)}
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        found[ABOUT_FILE] = read_json(folder / ABOUT_FILE)["sweep_id"]
+    return {name: given for name, given in found.items() if isinstance(given, str)}
+
+
+def _foreign(folder: Path, study: optuna.Study) -> str | None:
+    """Say that a study is another sweep's, as far as the files beside it agree on that."""
+    own, ids = study.user_attrs.get(SWEEP_ID), ids_beside(folder)
+    if own is None or not ids or own in ids.values():
+        return None
+    return (
+        f"is another study than that of {' and '.join(ids)} (if those came from elsewhere, move "
+        "them away)"
+    )
+
+
 def _lost(folder: Path, place: StudyPlace, study: optuna.Study) -> str | None:
     """Say which trials a study lacks that others know to have ended."""
     trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
-    kept = {} if _grew(folder, place) else ended_in_backup(folder, place)
+    own, ids = study.user_attrs.get(SWEEP_ID), ids_beside(folder)
+    sure = own if own in ids.values() else None
+    kept = {} if _grew(folder, place) else ended_in_backup(folder, place, sure)
     if lacking := [n for n, trial in kept.items() if not is_same_end(trial, trials.get(n))]:
         return f"lacks {trials_text(lacking)}, which its backup has"
     known = {number for number, trial in trials.items() if trial.state.is_finished()}
-    if lacking := sorted(_ended_in_table(folder) - known):
+    of_table = ids.get(TRIALS_FILE, own)
+    if of_table == own and (lacking := sorted(_ended_in_table(folder) - known)):
         return f"lacks {trials_text(lacking)}, which {TRIALS_FILE} has"
     return None
 
@@ -151,12 +177,22 @@ def _grew(folder: Path, place: StudyPlace) -> bool:
     return place.storage == "journal" and continues(place.file_in(folder), backup)
 
 
-def ended_in_backup(folder: Path, place: StudyPlace) -> dict[int, FrozenTrial]:
-    """Return the trials that have ended in a study's backup; none where it cannot be read."""
+def ended_in_backup(
+    folder: Path, place: StudyPlace, sweep_id: str | None = None
+) -> dict[int, FrozenTrial]:
+    """Return the trials that have ended in a study's backup; none where it cannot be read.
+
+    Args:
+        folder: The sweep's folder.
+        place: Where its study is.
+        sweep_id: The study's identity, where that is sure: another's backup tells nothing of it.
+    """
     backup = backup_file(folder, place)
     try:
         study = None if backup is None else read_file(backup, place.name)
     except UnreadableError:
+        study = None
+    if study is not None and sweep_id is not None and study.user_attrs.get(SWEEP_ID) != sweep_id:
         study = None
     trials = [] if study is None else study.get_trials(deepcopy=False)
     return {trial.number: trial for trial in trials if trial.state.is_finished()}
@@ -172,10 +208,10 @@ def is_same_end(kept: FrozenTrial, now: FrozenTrial | None) -> bool:
 def _ended_in_table(folder: Path) -> set[int]:
     try:
         table = pq.read_table(folder / TRIALS_FILE, columns=["number", "state"])
-    except (OSError, ValueError, KeyError):  # missing or damaged: the study is what counts
+        rows = table.to_pylist()
+        return {int(row["number"]) for row in rows if row["state"] in ENDED_STATES}
+    except (*UNREADABLE, LookupError, TypeError):  # missing or damaged: the study is what counts
         return set()
-    rows = table.to_pylist()
-    return {row["number"] for row in rows if row["state"] in ENDED_STATES}
 
 
 def trials_text(trials: Sequence[int]) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hsplid_core.errors import ConfigError, SaliencyError
-from hsplid_core.files import replace_text
+from hsplid_core.files import read_json, replace_text
 from sweeps.spec.moved_storage import ABOUT_FILE, SPEC_FILE
 from sweeps.spec.study_url import FILE_KINDS, check_storage
 from sweeps.spec.yaml_reader import read_mapping
@@ -75,11 +75,13 @@ def find_place(folder: Path) -> StudyPlace | None:
         StorageError: The folder had a note, and nothing else in it says where the study is.
     """
     noted = _noted(folder)
-    if noted is not None:
+    if noted is not None and (noted.in_database or noted.file_in(folder).exists()):
         return noted
     for storage, name in (("journal", JOURNAL_FILE), ("sqlite", SQLITE_FILE)):
         if (folder / name).exists():
             return _owned(folder, storage)
+    if noted is not None:
+        return noted
     if not holds_sweep(folder):
         return None
     spec = _spec(folder)
@@ -94,7 +96,7 @@ def find_place(folder: Path) -> StudyPlace | None:
 
 def _noted(folder: Path) -> StudyPlace | None:
     try:
-        note = json.loads((folder / _PLACE_FILE).read_text(encoding="utf-8"))
+        note = read_json(folder / _PLACE_FILE)
         number = note.get("number", 1)
         place = StudyPlace(check_storage(note["storage"]), note["name"], note.get("sweep"), number)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):

@@ -30,6 +30,7 @@ from sweeps.study.damage import (
     DamagedStudyError,
     UnreadableError,
     find_study,
+    ids_beside,
     is_same_end,
     read_file,
     signs_of,
@@ -121,7 +122,9 @@ def _rebuilt(folder: Path, place: StudyPlace) -> Iterator[str]:
 
 
 def _gather(folder: Path, place: StudyPlace, made: Path) -> _Sources:
-    found = _Sources()
+    found, ids = _Sources(), ids_beside(folder)
+    if len(set(ids.values())) == 1:
+        found.sweep_id = next(iter(ids.values()))
     try:
         journal = read_journal(folder)
         found.records["MLflow's journal"] = journal.trials
@@ -137,10 +140,13 @@ def _gather(folder: Path, place: StudyPlace, made: Path) -> _Sources:
             found.records[TRIALS_FILE] = {record.number: record for record in records}
         except ConfigError as error:
             found.notes.append(str(error))
-    checkpoints = SweepCheckpoints(folder=folder, sweep_id=found.sweep_id)
-    found.numbers.update(*found.records.values(), checkpoints.numbers())
     if not place.in_database:
         _add_studies(found, place.file_in(folder), place.name, made)
+    if TRIALS_FILE in found.records and ids.get(TRIALS_FILE, found.sweep_id) != found.sweep_id:
+        del found.records[TRIALS_FILE]
+        found.notes.append(f"{TRIALS_FILE} is of another study")
+    checkpoints = SweepCheckpoints(folder=folder, sweep_id=found.sweep_id)
+    found.numbers.update(*found.records.values(), checkpoints.numbers())
     for study in found.studies.values():
         found.numbers.update(trial.number for trial in study.get_trials(deepcopy=False))
     return found

@@ -11,10 +11,11 @@ import optuna
 
 from hsplid_core.bucket_path import AnyPath
 from hsplid_core.errors import ConfigError, did_you_mean
+from sweeps.spec.moved_storage import ABOUT_FILE, SPEC_FILE
 from sweeps.spec.objective import Objective
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.storage.bucket_mirror import fetch_sweep, local_folder
-from sweeps.study.location import holds_sweep
+from sweeps.study.location import find_place, holds_sweep
 from sweeps.study.study import load_study, study_folders, sweep_folder
 from sweeps.study.sweep_info import SweepInfo, read_info
 from sweeps.tracking.find_runs import Recording
@@ -119,12 +120,32 @@ def open_sweep(name: str, storage: AnyPath = DEFAULT_STORAGE) -> StoredSweep:
     records = records_of(study)
     if not records:
         raise ConfigError(f"{folder}: the study has no trials yet; run the sweep first")
+    info = read_info(folder)
+    if info is not None:
+        _check_whose(folder, study, info)
     return StoredSweep(
         folder=folder,
         study=study,
         objectives=objectives,
         records=tuple(_with_objectives(record, objectives) for record in records),
-        info=read_info(folder),
+        info=info,
+    )
+
+
+def _check_whose(folder: Path, study: optuna.Study, info: SweepInfo) -> None:
+    """Refuse what was written of another sweep, and has come into this one's folder."""
+    place, own, name = find_place(folder), study.user_attrs.get(SWEEP_ID), info.spec.name
+    if place is not None and place.sweep not in (None, name):
+        file, whose = folder / SPEC_FILE, f"of the sweep {name}, and the study is of {place.sweep}"
+    elif None not in (own, info.sweep_id) and own != info.sweep_id:
+        file, whose = folder / ABOUT_FILE, f"of the study {info.sweep_id}, and this one is {own}"
+    elif info.baseline is not None and len(info.baseline) != len(study.directions):
+        file, whose = folder / ABOUT_FILE, "of a study with other objectives"
+    else:
+        return
+    raise ConfigError(
+        f"{file} is {whose}: put this sweep's own back, or move it away and run the sweep again "
+        "(it goes on where it is), which writes it anew"
     )
 
 

@@ -11,29 +11,35 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hsplid_core.bucket_path import AnyPath, any_path
 from hsplid_core.config.rules import as_stored
 from hsplid_core.errors import ConfigError
-from hsplid_core.files import replace_text
+from hsplid_core.files import read_json, replace_text
 from sweeps.spec.addresses import without_secrets
 from sweeps.spec.moved_storage import ABOUT_FILE, SPEC_FILE, move_of, read_spec_file
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.spec.validation import renamed, validated
 from trainables.config import ParameterValue
 
-_KINDS: Mapping[str, Any] = {
-    "fixed": dict,
-    "is_demo": bool,
-    "data_key": str,
-    "weights": str | None,
-    "baseline": list | None,
-    "tracking_uri": str,
-    "tags": dict,
-}
+
+class _About(BaseModel):
+    """What ``about.json`` holds; see :class:`SweepInfo`."""
+
+    model_config = ConfigDict(strict=True)
+
+    fixed: dict[str, ParameterValue]
+    is_demo: bool
+    data_key: str
+    weights: str | None
+    baseline: list[float] | None
+    tracking_uri: str
+    tags: dict[str, str]
+    is_pretraining: bool = False
+    sweep_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +56,7 @@ class SweepInfo:
         tracking_uri: Where MLflow recorded the sweep.
         tags: Commit, versions and host.
         is_pretraining: Whether it trains what another sweep starts from, as a part of that one.
+        sweep_id: Identity of its study; None where an earlier version has not said.
     """
 
     spec: SweepSpec
@@ -61,6 +68,7 @@ class SweepInfo:
     tracking_uri: str
     tags: Mapping[str, str]
     is_pretraining: bool = False
+    sweep_id: str | None = None
 
 
 def write_info(folder: Path, info: SweepInfo) -> None:
@@ -70,17 +78,18 @@ def write_info(folder: Path, info: SweepInfo) -> None:
         folder: The sweep's folder; must exist.
         info: What to write.
     """
-    written = {
-        "schema_version": 1,
-        "fixed": dict(info.fixed),
-        "is_demo": info.is_demo,
-        "data_key": info.data_key,
-        "weights": None if info.weights is None else str(info.weights),
-        "baseline": info.baseline,
-        "tracking_uri": info.tracking_uri,
-        "tags": dict(info.tags),
-        "is_pretraining": info.is_pretraining,
-    }
+    about = _About(
+        fixed=dict(info.fixed),
+        is_demo=info.is_demo,
+        data_key=info.data_key,
+        weights=None if info.weights is None else str(info.weights),
+        baseline=None if info.baseline is None else list(info.baseline),
+        tracking_uri=info.tracking_uri,
+        tags=dict(info.tags),
+        is_pretraining=info.is_pretraining,
+        sweep_id=info.sweep_id,
+    )
+    written = {"schema_version": 1, **about.model_dump()}
     replace_text(folder / SPEC_FILE, yaml.safe_dump(info.spec.resolved(), sort_keys=False))
     replace_text(folder / ABOUT_FILE, json.dumps(written, indent=2) + "\n")
 
@@ -107,38 +116,40 @@ def read_info(folder: Path) -> SweepInfo | None:
     file = folder / ABOUT_FILE
     if not file.exists():
         return None
-    written = _read_about(file)
+    about = _read_about(file)
     if (move := move_of(folder)) is not None:
-        written = move.values(written)
-    baseline, weights = written["baseline"], written["weights"]
+        about = _About.model_validate(move.values(about.model_dump()))
     return SweepInfo(
         spec=read_spec(folder),
-        fixed=written["fixed"],
-        is_demo=written["is_demo"],
-        data_key=written["data_key"],
-        weights=None if weights is None else any_path(weights),
-        baseline=None if baseline is None else tuple(baseline),
-        tracking_uri=without_secrets(written["tracking_uri"]),
-        tags=written["tags"],
-        is_pretraining=written.get("is_pretraining", False),
+        fixed=about.fixed,
+        is_demo=about.is_demo,
+        data_key=about.data_key,
+        weights=None if about.weights is None else any_path(about.weights),
+        baseline=None if about.baseline is None else tuple(about.baseline),
+        tracking_uri=without_secrets(about.tracking_uri),
+        tags=about.tags,
+        is_pretraining=about.is_pretraining,
+        sweep_id=about.sweep_id,
     )
 
 
-def _read_about(file: Path) -> dict[str, Any]:
+def _read_about(file: Path) -> _About:
     try:
-        written = json.loads(file.read_text(encoding="utf-8"))
-        for name, kind in _KINDS.items():
-            if not isinstance(written[name], kind):
-                raise TypeError(f"{name} is {json.dumps(written[name])[:40]}")
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        cause = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise ConfigError(
-            f"{file}, which says where the sweep came from, is damaged ({cause}); the study is "
-            "not: move the file away and run the sweep again (it goes on where it is), which "
-            "writes it anew"
-        ) from error
-    found: dict[str, Any] = written
-    return found
+        return _About.model_validate(read_json(file))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field, value = ".".join(map(str, fault["loc"])) or "it", json.dumps(fault["input"])[:40]
+        missing = fault["type"] == "missing"
+        raise _damaged(file, f"it has no {field}" if missing else f"{field} is {value}") from error
+    except (OSError, ValueError) as error:
+        raise _damaged(file, str(error)) from error
+
+
+def _damaged(file: Path, cause: str) -> ConfigError:
+    return ConfigError(
+        f"{file}, which says where the sweep came from, is damaged ({cause}); the study is not: "
+        "move the file away and run the sweep again (it goes on where it is), which writes it anew"
+    )
 
 
 def command_again(folder: Path, info: SweepInfo, *, fresh: bool = True) -> str:

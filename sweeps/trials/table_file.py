@@ -18,7 +18,8 @@ warnings                   string   reasons to distrust its robust accuracy: cod
                                     ``hsplid_core.robustness.WarningCode``, with commas
 =========================  =======  ==========================================================
 
-The metadata holds ``schema_version`` and ``objectives`` (JSON: metric and direction of each).
+The metadata holds ``schema_version``, ``objectives`` (JSON: metric and direction of each) and
+``sweep_id``, the identity of the study that the trials are of.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ from sweeps.trials.record import WARNING_TAG, TrialRecord
 from trainables.config import ParameterValue
 
 SCHEMA_VERSION = 1
+UNREADABLE = (OSError, ValueError, pa.ArrowException)
+"""What reading a Parquet file raises where it is missing, damaged or something else."""
+_OWNER = b"sweep_id"
 
 
 def to_table(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> pa.Table:
@@ -77,7 +81,11 @@ def to_table(records: Sequence[TrialRecord], objectives: Sequence[Objective]) ->
 
 
 def write_parquet(
-    records: Sequence[TrialRecord], objectives: Sequence[Objective], path: Path
+    records: Sequence[TrialRecord],
+    objectives: Sequence[Objective],
+    path: Path,
+    *,
+    sweep_id: str | None = None,
 ) -> None:
     """Write the trials to a Parquet file; a reader sees the old file or the new one, whole.
 
@@ -85,8 +93,21 @@ def write_parquet(
         records: Trials in any order.
         objectives: The sweep's objectives.
         path: File to write or replace; its folder is created.
+        sweep_id: Identity of the study that they are of; None where it has none.
     """
-    write_table(to_table(records, objectives), path)
+    table = to_table(records, objectives)
+    if sweep_id is not None:
+        table = table.replace_schema_metadata({**table.schema.metadata, _OWNER: sweep_id})
+    write_table(table, path)
+
+
+def owner_of(path: Path) -> str | None:
+    """Return the identity of the study whose trials a table has; None where it does not say."""
+    try:
+        owner: str = (pq.read_schema(path).metadata or {})[_OWNER].decode()
+    except (*UNREADABLE, KeyError):
+        return None
+    return owner
 
 
 def read_records(path: Path) -> list[TrialRecord]:
@@ -99,7 +120,7 @@ def read_records(path: Path) -> list[TrialRecord]:
         table = pq.read_table(path)
         objectives = [goal["metric"] for goal in json.loads(table.schema.metadata[b"objectives"])]
         return [_record(row, objectives) for row in table.to_pylist()]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (*UNREADABLE, LookupError, TypeError) as error:
         raise ConfigError(f"{path} is no table of trials: {error}") from error
 
 

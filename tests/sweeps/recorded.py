@@ -57,6 +57,7 @@ def recorded_sweep(storage: Path, data: DataConfig, values: Sequence[Sequence[fl
         baseline=None,
         tracking_uri=uri,
         tags={},
+        sweep_id="0" * 32,
     )
     write_info(folder, info)
     put_mlflow_database(storage)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
+from hsplid_core.errors import ConfigError
 from search_spaces import ParameterValue
 from sweeps.control import main
 from sweeps.engine.request_desk import RequestDesk
@@ -19,7 +20,7 @@ from sweeps.search.first_trials import first_trials
 from sweeps.spec.loading import load_spec
 from sweeps.spec.overrides import parse_overrides
 from sweeps.spec.sweep_spec import SweepSpec
-from sweeps.storage.requests import Answer, ask, read_answer, requests_folder
+from sweeps.storage.requests import Answer, Request, ask, read_answer, requests_folder
 from sweeps.study.steered import history_of, is_paused, total_trials
 from sweeps.study.study import load_study, open_study
 from sweeps.study.sweep_info import SweepInfo, write_info
@@ -113,6 +114,25 @@ def test_a_driver_that_dies_before_its_answer_does_nothing_twice(desk: Desk) -> 
     later.look()
     assert read_answer(desk.folder, request) == Answer(done=True, text="trial 3 comes next")
     assert len(desk.study.trials) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"action": "add", "words": [1]}'])
+def test_a_damaged_request_holds_up_no_other(content: bytes, desk: Desk) -> None:
+    place = requests_folder(desk.folder)
+    place.mkdir()
+    for name in ("1-a.json", "later.json", "later.answer.json"):
+        (place / name).write_bytes(content)
+    assert desk.asked("pause") == Answer(
+        done=True, text="no trial starts until resume; those that run go on"
+    )
+    told = [(entry["request"], entry["done"]) for entry in history_of(desk.study)]
+    assert told[0] == ("1-a", False)
+    assert [done for _, done in told] == [False, True]
+    desk.desk.look()
+    assert len(history_of(desk.study)) == 2  # each is answered once
+    request = Request(name="later", action="pause", words=())
+    with pytest.raises(ConfigError, match="is damaged"):
+        read_answer(desk.folder, request)
 
 
 def test_an_interrupted_trial_is_stopped_and_a_pause_outlives_the_driver(desk: Desk) -> None:

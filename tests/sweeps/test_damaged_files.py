@@ -57,7 +57,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     note = {"storage": "journal", "name": "tiny", "sweep": "tiny", "number": 1}
     (folder / "study.json").write_text(json.dumps(note))
     shutil.copy(folder / "study.log", folder / "study.backup.log")
-    write_parquet(records_of(load_study(folder)), GOALS, folder / "trials.parquet")
+    write_parquet(
+        records_of(load_study(folder)), GOALS, folder / "trials.parquet", sweep_id="0" * 32
+    )
     Spool(folder / SPOOL_FILE).close()
     return storage
 
@@ -89,6 +91,40 @@ def told(
     assert "Traceback" not in said
     assert "delete" not in errors[0]
     return code, errors[0]
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "now", "says"),
+    [
+        (
+            "spec.yaml",
+            "name: tiny",
+            "name: other",
+            "is of the sweep other, and the study ",
+        ),
+        ("about.json", 32 * "0", 32 * "1", "is of the study 111"),
+        (
+            "about.json",
+            '"baseline": null',
+            '"baseline": [0.5]',
+            "of a study with other objectives",
+        ),
+        ("about.json", '"tags": {}', '"tags": {"host": 5}', "is damaged (tags.host is 5)"),
+        ("about.json", '"tags": {}', '"rags": {}', "is damaged (it has no tags)"),
+    ],
+)
+def test_what_was_written_of_another_sweep_is_not_taken(
+    file: str, before: str, now: str, says: str, storage: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = storage / "tiny" / file
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, now))
+    code, line = told(pareto.main, ["tiny", f"storage={storage}"], capsys)
+    assert code == 2
+    assert f"{file}" in line
+    assert says in line
+    assert "run the sweep again" in line
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 
 from sweeps.study.backup import StudyBackup, backup_file
 from sweeps.study.damage import DamagedStudyError, read_file
+from sweeps.study.rebuild import rebuild
 from sweeps.study.study import check_study, load_study
+from sweeps.trials.from_study import records_of
+from sweeps.trials.table_file import write_parquet
 from tests.sweeps.damages import (
     DAMAGES,
     KINDS,
@@ -23,6 +27,7 @@ from tests.sweeps.damages import (
     study_file,
     write_sweeps,
 )
+from tests.sweeps.records import GOALS
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +71,47 @@ def test_without_a_backup_the_table_tells_what_is_lost(tmp_path: Path, made: Pat
         load_study(folder)
     (folder / "trials.parquet").write_bytes(b"PAR1")
     assert len(load_study(folder).trials) == 2
+
+
+def whose(folder: Path, sweep_id: str) -> None:
+    """Write the two files beside a study that say whose they are."""
+    study = load_study(folder)
+    write_parquet(records_of(study), GOALS, folder / "trials.parquet", sweep_id=sweep_id)
+    (folder / "about.json").write_text(json.dumps({"sweep_id": sweep_id}))
+
+
+def test_files_of_another_sweep_are_not_taken_for_ones_own(made: Path, tmp_path: Path) -> None:
+    """Files of one sweep in the folder of another: no trial of the other comes in."""
+    own, other = tmp_path / "own", tmp_path / "other"
+    begun(own, "journal", n_trials=2)
+    begun(other, "journal", n_trials=3)
+    for folder in (own, other):
+        whose(folder, load_study(folder).user_attrs["sweep_id"])
+    before = load_study(own).trials
+    for name in ("trials.parquet", "study.backup.log"):
+        kept = (own / name).read_bytes()
+        shutil.copy(other / name, own)
+        assert load_study(own).trials == before
+        (own / name).write_bytes(kept)
+    # A study that is none of what lies beside it.
+    shutil.copy(other / "study.log", own)
+    with pytest.raises(DamagedStudyError, match=r"is another study than that of trials.parquet"):
+        load_study(own)
+    told = list(rebuild(own))
+    assert "not read: study.log holds another study" in told
+    assert load_study(own).trials[:2] == before[:2]
+    # Where the study is lost, a table of another sweep brings nothing.
+    (own / "study.log").unlink()
+    shutil.copy(other / "trials.parquet", own)
+    assert "not read: trials.parquet is of another study" in list(rebuild(own))
+    assert [trial.values for trial in load_study(own).trials] == [[0.0, 0.5], [0.1, 0.5]]
+
+
+def test_a_note_of_another_sweep_does_not_hide_the_study(tmp_path: Path, made: Path) -> None:
+    folder = copy_sweep(made / "journal" / "tiny", tmp_path / "tiny")
+    before = load_study(folder).trials
+    shutil.copy(made / "sqlite" / "tiny" / "study.json", folder)
+    assert load_study(folder).trials == before
 
 
 @pytest.mark.parametrize("damage", ["gone", "empty"])

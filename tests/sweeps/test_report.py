@@ -253,6 +253,18 @@ def opened(browser: Browser, file: Path) -> tuple[Page, list[str]]:
     return page, [fault for fault in faults if fault != file.as_uri() and fault[:5] != "data:"]
 
 
+@pytest.mark.parametrize("content", [b"", b"[]", b"PAR1", b"\xff" * 50, b'{"schema_version": 1}'])
+def test_a_damaged_confirmation_is_told_on_the_page(content: bytes, tmp_path: Path) -> None:
+    sweep = made_up(cloud_study(10), tmp_path / "coco_hsplid")
+    folder = sweep.folder / "confirm"
+    folder.mkdir(parents=True)
+    for name in ("confirm.json", "confirm.parquet"):
+        (folder / name).write_bytes(content)
+    page = write_report(sweep).read_text()
+    assert "confirm.json is damaged (" in page
+    assert "python -m sweeps.confirm writes it anew" in page
+
+
 def test_a_browser_draws_it_without_a_complaint(browser: Browser, page_file: Path) -> None:
     page, faults = opened(browser, page_file)
     assert faults == []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import logging
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -27,6 +29,8 @@ from hsplid_core.errors import DataError
 from hsplid_core.files import locked, make_folder, map_ahead, replacing
 
 logger = logging.getLogger(__name__)
+
+_KEY = re.compile("[0-9a-f]{64}")
 
 Progress = Callable[[int, int], None]
 """Is told how many images are done, and how many there are."""
@@ -68,21 +72,27 @@ def build_or_open(
     make_folder(cache_dir, "cache_dir")
     key = _content_key(source, cache_dir)
     path = cache_dir / f"{source.name}-{key[:20]}.arrow"
-    opened = ImageSet.open_unverified if to_be_copied else ImageSet.open
+
+    def opened() -> ImageSet:
+        images = ImageSet.open_unverified(path) if to_be_copied else ImageSet.open(path)
+        if images.key != key:
+            raise InvalidCacheError(f"{path} holds other images: its key is {images.key[:20]}")
+        return images
+
     try:
-        return opened(path)
+        return opened()
     except (FileNotFoundError, InvalidCacheError):
         # Another process may be about to replace it: look again once the lock is held.
         pass
     with locked(path.with_suffix(".lock")):
         try:
-            return opened(path)
+            return opened()
         except FileNotFoundError:
             pass
         except InvalidCacheError as error:
             logger.warning("building the cache again: %s", error)
         _build(source, key, path, workers or Workers(), progress)
-        return opened(path)
+        return opened()
 
 
 def _content_key(source: Source, cache_dir: Path) -> str:
@@ -91,15 +101,18 @@ def _content_key(source: Source, cache_dir: Path) -> str:
     The identity does not depend on file times or places, so that two machines agree on it, but
     it costs a pass over all files; the stamp costs a listing of them.
     """
-    memo = cache_dir / f"{source.name}-{source.stamp()[:20]}.key"
-    try:
-        return memo.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        pass
+    stamp = source.stamp()
+    memo = cache_dir / f"{source.name}-{stamp[:20]}.key"
+    # Missing, damaged or of other files: it is found out once more.
+    with contextlib.suppress(OSError, ValueError):
+        # Earlier versions did not write the stamp.
+        known, of_stamp = (*memo.read_text(encoding="ascii").split(), stamp)[:2]
+        if _KEY.fullmatch(known) and of_stamp == stamp:
+            return known
     key = hashlib.sha256(f"{FORMAT_VERSION} {source.identity()}".encode()).hexdigest()
     try:
         with replacing(memo) as handle:
-            handle.write(key.encode())
+            handle.write(f"{key} {stamp}".encode())
     except OSError as error:
         # A cache on read-only storage is still good to read, only slower to find.
         logger.debug("could not remember the key of %s: %s", source.name, error)

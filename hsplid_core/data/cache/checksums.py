@@ -93,6 +93,10 @@ def _verify(path: Path) -> None:
     except FileNotFoundError:
         _write_missing(path)
         return
+    except OSError as error:
+        raise InvalidCacheError(
+            f"{checksums_file(path)} cannot be read ({error.strerror})"
+        ) from error
     note = _Note(path, sums)
     if note.is_there():
         return
@@ -112,7 +116,7 @@ def note_verified(path: Path) -> None:
 def _compare(path: Path, sums: bytes) -> None:
     try:
         parts = [Part(int(n_bytes), int(checksum)) for n_bytes, checksum in json.loads(sums)]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise InvalidCacheError(f"{checksums_file(path)} is damaged ({error})") from error
     found = _parts_of(path, [part.n_bytes for part in parts])
     bad = [number for number, part in enumerate(parts) if part != next(found)]

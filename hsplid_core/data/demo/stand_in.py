@@ -167,8 +167,8 @@ def _is_written(root: Path, parameters: Mapping[str, object]) -> bool:
         if json.loads((root / DEMO_MARKER).read_text(encoding="utf-8")) == parameters:
             return True
     raise DataError(
-        f"{root} must be free, or hold this very demo, to write it there: choose another folder "
-        "or delete this one"
+        f"{root} must be free, or hold this very demo, to write it there: choose another folder, "
+        "or move this one away"
     )
 
 

@@ -211,6 +211,37 @@ def test_a_killed_build_goes_on(
     assert {path.suffix for path in cache.iterdir()} == {".arrow", ".crc32", ".key", ".lock"}
 
 
+@pytest.mark.parametrize("content", [b"", b"my diary", b"\xff\xfe", b"0" * 64 + b" of others"])
+def test_a_damaged_or_foreign_note_of_the_key_is_written_anew(
+    content: bytes, tmp_path: Path
+) -> None:
+    source = MadeSource(n_rows=20)
+    key = build_or_open(source, tmp_path, workers=Workers(count=1)).key
+    (note,) = tmp_path.glob("*.key")
+    written = note.read_bytes()
+    note.write_bytes(content)
+    assert build_or_open(source, tmp_path, workers=Workers(count=1)).key == key
+    assert note.read_bytes() == written
+    note.write_text(key)  # as earlier versions did
+    assert build_or_open(source, tmp_path, workers=Workers(count=1)).key == key
+    note.unlink()
+    note.mkdir()
+    assert build_or_open(source, tmp_path, workers=Workers(count=1)).key == key
+
+
+def test_a_cache_under_the_name_of_another_is_built_again(tmp_path: Path) -> None:
+    source = MadeSource(n_rows=20)
+    build_or_open(source, tmp_path / "own", workers=Workers(count=1))
+    build_or_open(MadeSource(n_rows=30), tmp_path / "other", workers=Workers(count=1))
+    (own,) = (tmp_path / "own").glob("*.arrow")
+    (other,) = (tmp_path / "other").glob("*.arrow")
+    for ending in ("", ".crc32"):
+        file = own.with_name(own.name + ending)
+        file.unlink()
+        shutil.copy(other.with_name(other.name + ending), file)
+    assert_holds(build_or_open(source, tmp_path / "own", workers=Workers(count=1)), source)
+
+
 def test_progress_counts_every_image(tmp_path: Path, interrupted: Interrupted) -> None:
     seen: list[tuple[int, int]] = []
     source, workers = MadeSource(n_rows=N_ROWS), Workers(count=1)
@@ -299,10 +330,11 @@ def test_a_folder_that_is_not_writable(tmp_path: Path) -> None:
         build_or_open(MadeSource(), tmp_path)
 
 
-def test_a_file_system_that_is_not_writable() -> None:
+@pytest.mark.parametrize("folder", ["/sys", "/proc"])
+def test_a_file_system_that_is_not_writable(folder: str) -> None:
     """Not even root may make files here."""
-    with pytest.raises(DataError, match=r"/sys must be writable .*choose another cache_dir"):
-        build_or_open(MadeSource(), Path("/sys"))
+    with pytest.raises(DataError, match=f"{folder} must be writable .*choose another cache_dir"):
+        build_or_open(MadeSource(), Path(folder))
 
 
 @pytest.mark.parametrize(

@@ -69,4 +69,10 @@ def test_equal_images_are_left_out_of_training_by_choice(root: Path, tmp_path: P
         # What is held out stays where it was.
         assert names("val", "drop") <= names("val", "keep")
     assert names("test", "drop") == names("test", "keep")
-    assert len(list((tmp_path / "cache").glob("unequal-*.npy"))) == 1
+    (memo,) = (tmp_path / "cache").glob("unequal-*.npy")
+    written, chosen = memo.read_bytes(), names("train", "drop")
+    # Damaged, what is remembered is found out once more.
+    for content in (b"", b"my diary", written[:-1]):
+        memo.write_bytes(content)
+        assert names("train", "drop") == chosen
+        assert memo.read_bytes() == written

@@ -94,7 +94,8 @@ class SweepOutcome:
         records: All trials of the study.
         interrupted: Whether the user stopped before they were done.
         experiment_id: MLflow's id of the experiment.
-        ended_by: What ended it before all trials ran: its budget, or a wish; None where neither.
+        ended_by: What ended it before all trials ran, its budget or a wish, and how it goes on;
+            None where neither.
     """
 
     context: SweepContext

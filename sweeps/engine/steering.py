@@ -45,15 +45,17 @@ class Steering:
         return _FINISHED if is_finishing(self._study) else self._budget.used_up()
 
     def ended_by(self) -> str | None:
-        """Say, after the trials, what has ended the sweep before it had all; None where nothing.
+        """Say, after the trials, what has ended the sweep before it had all, and how it goes on.
 
-        A wish to finish is fulfilled then: the same command goes on.
+        None where nothing has. A wish to finish is fulfilled then.
         """
         if is_finishing(self._study):
             steer(self._study, finishing=False)
-            return _FINISHED
+            return f"{_FINISHED}; the same command goes on"
         used_up = self._budget.used_up()
-        return None if used_up is None else f"{used_up}; raise that to go on"
+        return (
+            None if used_up is None else f"{used_up}; with a larger one the same command goes on"
+        )
 
     def hold(self, searcher: StudySearcher, scheduler: Fifo) -> None:
         """Steer the trials of a searcher.

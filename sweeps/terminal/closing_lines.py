@@ -39,7 +39,8 @@ def print_closing_lines(
         interface: Command that opens MLflow's UI on it.
         is_demo: Whether the images are the stand-in.
         interrupted: Whether the user stopped before all trials ran.
-        ended_by: What else ended the sweep before that; None where nothing did.
+        ended_by: What else ended the sweep before that, and how it goes on; None where nothing
+            did.
         masks: How much of the masks is object; None without masks.
     """
     console.print(pareto_table(records, objectives, start=start))
@@ -47,8 +48,7 @@ def print_closing_lines(
     if shortfall is not None:
         console.print(f"Start   {shortfall}", soft_wrap=True, markup=False, highlight=False)
     if ended_by is not None:
-        told = f"Ended   {ended_by}; the same command goes on"
-        console.print(told, soft_wrap=True, markup=False, highlight=False)
+        console.print(f"Ended   {ended_by}", soft_wrap=True, markup=False, highlight=False)
     if masks is not None:
         console.print(f"Masks   {masks}", soft_wrap=True, markup=False, highlight=False)
     if is_demo:

@@ -157,15 +157,15 @@ class SweepStore:
 
     def _create(self, trial: int | None, made: Draft) -> KnownRun:
         assert self._parent is not None
-        tags = {**made.tags, TRIAL: str(trial), PARENT_RUN: self._parent.run_id}
-        # Whoever has the state of an ended trial lacks nothing else: it is tagged at last.
-        tags[STATE] = "running"
+        # What it is found again by. All else costs MLflow less in the batch that follows, and
+        # whoever has the state of an ended trial lacks nothing: it is tagged at last.
+        tags = {TRIAL: str(trial), PARENT_RUN: self._parent.run_id, STATE: "running"}
         return KnownRun.of(
             self._client.create_run(
                 self.experiment_id,
                 start_time=made.began_ms,
                 run_name=f"trial {trial}",
-                tags={legal(name): value for name, value in tags.items()},
+                tags=tags,
             )
         )
 

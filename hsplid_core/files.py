@@ -15,12 +15,24 @@ from typing import IO, Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from hsplid_core.errors import DataError
+from hsplid_core.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
+
+
+def from_home(path: Path) -> Path:
+    """Put a home for a leading ``~`` or ``~USER``.
+
+    Raises:
+        ConfigError: There is no such home on this machine.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{path}: there is no such home here; write the whole path") from error
 
 
 def make_folder(folder: Path, setting: str, *, mode: int = 0o777) -> None:

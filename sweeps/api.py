@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from hsplid_core.bucket_path import AnyPath, any_path
 from hsplid_core.errors import ConfigError, SaliencyError
+from hsplid_core.files import from_home
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +110,7 @@ class Sweep:
         flags = ["--fresh"] * fresh + ["--allow-changed"] * allow_changed
         process, log = _start("run", [*self.words, *flags])
         storage = self.spec.storage
-        here = storage.expanduser().absolute() if isinstance(storage, Path) else storage
+        here = from_home(storage).absolute() if isinstance(storage, Path) else storage
         return Run(process, log, Results(self.spec.name, here))
 
     def run(self, *, fresh: bool = False, allow_changed: bool = False) -> Results:

@@ -6,6 +6,7 @@ from torchvision.models import get_model_weights
 
 from hsplid_core.config import ModelConfig
 from hsplid_core.errors import did_you_mean
+from hsplid_core.files import from_home
 from hsplid_core.models.resnet import RESNETS
 from hsplid_core.models.torchvision_encoder import CLASSIFIERS
 
@@ -35,7 +36,7 @@ def model_faults(config: ModelConfig) -> list[str]:
     if config.weights is not None and config.weights not in published:
         there = ", ".join(published) or "none"
         faults.append(f"model.weights is {config.weights}: {config.name} has {there}")
-    if config.checkpoint is not None and not config.checkpoint.expanduser().is_file():
+    if config.checkpoint is not None and not from_home(config.checkpoint).is_file():
         faults.append(f"model.checkpoint is {config.checkpoint}: there is no such file")
     return faults
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hsplid_core.config import DataConfig, ModelConfig
 from hsplid_core.errors import CheckpointError
+from hsplid_core.files import from_home
 from hsplid_core.frequency.filters import FrequencyFilter
 from hsplid_core.models.build import build_model
 from hsplid_core.models.masked import MaskedClassifier
@@ -80,7 +81,7 @@ def describe(
         "class_names": list(images.class_names),
         "image_shape": list(images.image_shape),
         "data": data.name,
-        "root": None if data.root is None else str(data.root.expanduser().absolute()),
+        "root": None if data.root is None else str(from_home(data.root).absolute()),
         "resize": data.resize,
         "resize_size": data.resize_size,
         "images": {

@@ -14,6 +14,7 @@ from torchvision.models import Weights, get_model_weights
 
 from hsplid_core.config import ModelConfig
 from hsplid_core.errors import CheckpointError, ConfigError
+from hsplid_core.files import from_home
 from hsplid_core.models.masked import MaskedClassifier
 from hsplid_core.models.state_dicts import fit_state
 from hsplid_core.models.state_files import load_plain
@@ -39,7 +40,7 @@ def load_weights(model: MaskedClassifier, config: ModelConfig) -> None:
     if config.weights is not None:
         _load_published(model, config.name, config.weights, config)
     elif config.checkpoint is not None:
-        path = config.checkpoint.expanduser()
+        path = from_home(config.checkpoint)
         fit_state(model, read_tensors(path), source=str(path), new_head=config.new_head)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hsplid_core.errors import ConfigError
+from hsplid_core.files import from_home
 from sweeps.cluster.job_client import JobError, explained
 from sweeps.search.checks import check_sweep
 from sweeps.spec.overrides import parse_overrides
@@ -59,7 +60,7 @@ def check_job(sweep: str, overrides: Sequence[str], folder: Path) -> SweepJob:
     if not folder.is_dir():
         raise ConfigError(f"--working-dir is {folder}: there is no such folder")
     if sweep not in SWEEPS:
-        file = Path(sweep).expanduser().absolute()
+        file = from_home(Path(sweep)).absolute()
         if not file.is_relative_to(folder.absolute()):
             raise ConfigError(
                 f"{sweep} lies outside of {folder.absolute()}, which is all that the job gets: "

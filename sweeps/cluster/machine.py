@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from hsplid_core.data.cache.node_copy import node_folder
 from hsplid_core.data.workers import n_cores
 from hsplid_core.errors import ConfigError
 from sweeps.spec.sweep_spec import SweepSpec
@@ -21,6 +23,8 @@ _LEAST_DISK = 1 * _GIB
 # Each of Ray's servers has a few hundred connections and files open.
 _LEAST_FILES = 1024
 _ENOUGH_FILES = 65_536
+# Of the 512 bytes that sqlite takes, less a sweep's name and those of its files.
+_MOST_BYTES = 360
 
 
 def check_machine(spec: SweepSpec) -> None:
@@ -30,11 +34,25 @@ def check_machine(spec: SweepSpec) -> None:
         spec: The sweep; one on a running cluster is not looked at.
 
     Raises:
-        ConfigError: Not even one trial fits; names all that is missing.
+        ConfigError: Not even one trial fits; names all that is missing. Or the folder for caches
+            of this machine is none here.
     """
+    length = len(os.fsencode(spec.local_storage.absolute()))
+    if length > _MOST_BYTES:
+        raise ConfigError(
+            f"storage is {spec.storage}, a path of {length} bytes: use one of at most "
+            f"{_MOST_BYTES}, for sqlite takes no longer ones of the files in it"
+        )
     if spec.cluster.address is not None:
         return
     faults = [*_missing_processors(spec), *_missing_space(spec.local_storage)]
+    device = spec.training.device
+    if device.startswith("cuda") and torch.cuda.device_count() == 0:
+        faults.append(
+            f"training.device is {device}, but PyTorch finds no GPU here: set it to auto"
+        )
+    if spec.data.node_cache is not None:
+        node_folder(spec.data.node_cache)
     if faults:
         raise ConfigError(*faults)
     _raise_file_limit()

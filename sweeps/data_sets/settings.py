@@ -11,6 +11,7 @@ from hsplid_core.config import DataConfig
 from hsplid_core.data import DATA_SETS
 from hsplid_core.data.workers import n_cores
 from hsplid_core.errors import ConfigError, did_you_mean
+from hsplid_core.files import from_home
 from sweeps.spec.overrides import parse_overrides
 from sweeps.spec.validation import validated_data
 
@@ -81,7 +82,7 @@ def _read(command: str, text: str) -> tuple[str, object]:
             f"{key} is no setting of {command}: use {_or(known)}{did_you_mean(key, known)}"
         )
     if key in ("root", "cache_dir"):
-        return key, Path(value).expanduser()
+        return key, from_home(Path(value))
     if key == "mirror":
         if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc:
             raise ConfigError(f"mirror is {value}: use an address such as http://localhost:8000")

@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 
 from hsplid_core.bucket_path import AnyPath
 from hsplid_core.errors import CheckpointError
+from hsplid_core.files import from_home
 from hsplid_core.models.state_files import read_state, write_state
 from hsplid_core.models.trained import DESCRIPTION
 from sweeps.cluster.resources import check_resources
@@ -123,7 +124,7 @@ def pretrain_key(spec: SweepSpec, data_key: str) -> str:
     content = {**{name: resolved[name] for name in _DECISIVE}, "data": data_key, "values": "own"}
     if spec.model.checkpoint is not None:
         # Another file under the same name makes other weights.
-        file = spec.model.checkpoint.expanduser().read_bytes()
+        file = from_home(spec.model.checkpoint).read_bytes()
         content["checkpoint"] = hashlib.sha256(file).hexdigest()
     if spec.data.transform != "none":
         # The network's first layer, and none of the images that the data's key stands for.

@@ -11,6 +11,7 @@ from pathlib import Path
 import optuna
 
 from hsplid_core.data import prepare
+from hsplid_core.models.frozen_layers import freeze_layers
 from search_spaces import ParameterValue
 from sweeps.cluster.connection import connected
 from sweeps.cluster.machine import check_machine
@@ -76,7 +77,8 @@ def run_sweep(
         say_phase("Data", f"{spec.data.name} from {where}", json_lines=json_lines)
         images = prepare(spec.trial_config().data)
         # A network that does not fit is told once, here; published weights are fetched once.
-        initial_model(spec.trial_config(), images["train"])
+        model = initial_model(spec.trial_config(), images["train"])
+        freeze_layers(model, spec.training.frozen)
         context = SweepContext(
             spec=spec,
             folder=folder,

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from hsplid_core.errors import CheckpointError, ConfigError, did_you_mean
+from hsplid_core.files import from_home
 from hsplid_core.models.external import ExternalModel, open_external
 from hsplid_core.models.packaged import open_package
 from hsplid_core.models.state_files import STATE_FILE, checksum_file, read_state
@@ -79,14 +80,14 @@ def open_judged(
         TrackingError: MLflow has no such model, or does not answer.
     """
     if said is not None:
-        external = None if name is None else Path(name).expanduser()
+        external = None if name is None else from_home(Path(name))
         label = f"{said.name} {said.weights}" if name is None else name
         return JudgedModel(name=label, trained=open_external(said, external), run_id=None)
     if name is None:
         raise ConfigError(
             "no model is named: give a file, a run of MLflow, or --model weights=..."
         )
-    path = Path(name).expanduser()
+    path = from_home(Path(name))
     if path.is_dir():
         path = path / STATE_FILE
     if path.is_file():

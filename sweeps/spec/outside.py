@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from hsplid_core.errors import ConfigError
+from hsplid_core.files import from_home
 
 
 def find_outside(field: str, text: str) -> Any:
@@ -40,7 +41,7 @@ def _module(field: str, text: str, source: str) -> ModuleType:
 
 def _load(path: Path) -> ModuleType:
     """Import a file that belongs to no package, so that it needs no installation."""
-    resolved = path.expanduser().resolve(strict=True)
+    resolved = from_home(path).resolve(strict=True)
     name = f"_outside_{resolved.stem}"
     found = importlib.util.spec_from_file_location(name, resolved)
     if found is None or found.loader is None:

@@ -26,6 +26,7 @@ _RANGE = re.compile(
 # What pretrain names is another spec, whose values stand in a section of their own.
 _PRETRAIN = "pretrain."
 _MOST_SHOWN = 60  # characters of an override, in an error
+_PLACES = ("model.checkpoint",)  # files, which no search changes
 SEARCHABLE = ("data.pixel", "model", "method", "recipe", "training", "evaluation", "seed")
 
 
@@ -179,7 +180,7 @@ def searchable_fields(resolved: Mapping[str, Any]) -> dict[str, ParameterValue]:
         path: value
         for section in SEARCHABLE
         for path, value in _leaves(section, _lookup(resolved, section))
-        if not isinstance(value, list)
+        if not isinstance(value, list) and path not in _PLACES
     }
 
 

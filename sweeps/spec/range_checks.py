@@ -85,7 +85,7 @@ def _unknown(path: str, fields: Mapping[str, Any]) -> str:
     section = path.rpartition(".")[0]
     siblings = [name for name in fields if name.rpartition(".")[0] == section]
     known = siblings or [name for name in (*SEARCHABLE, *fields)]
-    if siblings:
+    if siblings and section:
         has = f"; {section} has {', '.join(name.rpartition('.')[2] for name in siblings)}"
     else:
         has = f"; what can be searched is in {', '.join(SEARCHABLE)}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hsplid_core.errors import ConfigError, did_you_mean
+from hsplid_core.files import from_home
 
 _SPECS = Path(__file__).parent.parent / "specs"
 
@@ -104,7 +105,7 @@ def find_sweep(name_or_file: str) -> SweepEntry:
     """
     if name_or_file in SWEEPS:
         return SWEEPS[name_or_file]
-    path = Path(name_or_file).expanduser()
+    path = from_home(Path(name_or_file))
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():
             return SweepEntry(path, "")

@@ -25,6 +25,7 @@ from hsplid_core.bucket_path import AnyPath, BucketPath, any_path
 from hsplid_core.config import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from hsplid_core.config.rules import MOST_SEED, as_stored, rule
 from hsplid_core.errors import ConfigError, did_you_mean
+from hsplid_core.files import from_home
 from sweeps.spec.addresses import check_tracking_uri
 from sweeps.spec.budget_spec import BudgetSpec
 from sweeps.spec.cluster_spec import MOST_TRIALS, ClusterSpec, ResourcesSpec, SpecSection
@@ -45,7 +46,7 @@ PRETRAINING_SECTIONS = ("method", "recipe", "training", "evaluation")
 
 def absolute(path: Path) -> Path:
     """Return a path that means the same in every process; ``~`` is the user's home."""
-    return path.expanduser().absolute()
+    return from_home(path).absolute()
 
 
 class FailuresSpec(SpecSection):

@@ -16,6 +16,7 @@ from hsplid_core.config import DataConfig
 from hsplid_core.config.methods import METHODS
 from hsplid_core.config.rules import rules_hold
 from hsplid_core.errors import ConfigError, did_you_mean, nearest
+from hsplid_core.files import from_home
 from sweeps.spec import allowed_values as _schema
 from sweeps.spec.addresses import without_secrets
 from sweeps.spec.allowed_values import Place
@@ -186,6 +187,11 @@ def _text_fault(text: str, place: Place, kind: object) -> str | None:
     is_path = Path in _schema.alternatives(kind) or place == ("storage",)
     if is_path and any(len(part.encode()) > _MOST_IN_NAME for part in text.split("/")):
         return f"a path whose names have at most {_MOST_IN_NAME} bytes each"
+    if is_path and text.startswith("~"):
+        try:
+            from_home(Path(text))
+        except ConfigError:
+            return "a path whose home there is on this machine"
     return None
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath, PurePosixPath
 
 from hsplid_core.bucket_path import SCHEME, AnyPath, BucketPath
-from hsplid_core.files import replacing
+from hsplid_core.files import from_home, replacing
 
 CHECKPOINTS = "ray"
 
@@ -33,7 +33,7 @@ def local_folder(storage: AnyPath) -> Path:
         storage: What a spec says: that folder itself, or a bucket.
     """
     if isinstance(storage, Path):
-        return storage.expanduser()
+        return from_home(storage)
     return _home().joinpath(*storage.parts)
 
 
@@ -123,4 +123,4 @@ def _is_output(name: PurePath) -> bool:
 def _home() -> Path:
     """Return the folder below which each bucket has one, with its own name."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser().absolute() / "saliency-sweeps" / "s3"
+    return from_home(Path(cache)).absolute() / "saliency-sweeps" / "s3"

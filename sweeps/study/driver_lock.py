@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import Timeout
@@ -12,6 +12,8 @@ from hsplid_core.errors import SaliencyError
 from hsplid_core.files import locked, make_folder
 from sweeps.study.database import database_url, no_database
 from sweeps.study.location import StudyPlace, expected_place
+
+_LOCK = "driver.lock"
 
 
 class SweepBusyError(SaliencyError):
@@ -33,17 +35,32 @@ def sole_driver(folder: Path, storage: str | None = None) -> Iterator[None]:
         DataError: The folder cannot be made or written.
         StorageError: The database does not answer.
     """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     # Its checkpoints and study are nobody else's; a user may open it to others later.
     make_folder(folder, "storage", mode=0o700)
     place = expected_place(folder, storage)
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(folder / "driver.lock", "storage", wait=False))
+            stack.enter_context(locked(folder / _LOCK, "storage", wait=False))
         except Timeout:
             raise _busy(str(folder)) from None
-        if place.in_database:
-            stack.enter_context(_locked_in_database(place))
-        yield
+        try:
+            if place.in_database:
+                stack.enter_context(_locked_in_database(place))
+            yield
+        except BaseException:
+            _take_back(made)
+            raise
+
+
+def _take_back(made: Sequence[Path]) -> None:
+    """Remove folders that were made for a sweep, if it has not come to write anything there."""
+    if not made or [file.name for file in made[0].iterdir()] != [_LOCK]:
+        return
+    (made[0] / _LOCK).unlink()
+    with suppress(OSError):  # the storage has something else by now
+        for folder in made:
+            folder.rmdir()
 
 
 @contextmanager

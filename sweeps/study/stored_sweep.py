@@ -11,6 +11,7 @@ import optuna
 
 from hsplid_core.bucket_path import AnyPath
 from hsplid_core.errors import ConfigError, did_you_mean
+from hsplid_core.files import from_home
 from sweeps.spec.moved_storage import ABOUT_FILE, SPEC_FILE
 from sweeps.spec.objective import Objective
 from sweeps.spec.sweep_spec import SweepSpec
@@ -182,7 +183,7 @@ def find_folder(name: str, storage: AnyPath = DEFAULT_STORAGE) -> Path:
     fetch_sweep(storage, name)
     here = local_folder(storage)
     # By its folder's name, too: NAME-2 is what reports and messages call a second study.
-    for folder in (Path(name).expanduser(), sweep_folder(here, name, fresh=False), here / name):
+    for folder in (from_home(Path(name)), sweep_folder(here, name, fresh=False), here / name):
         if holds_sweep(folder):
             return folder.absolute()
     known = [folder.name for folder in study_folders(here)]

@@ -5,6 +5,9 @@ MLflow takes seconds to import, and asks a database that is down for minutes.
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
 from pathlib import Path
 
 from hsplid_core.errors import SaliencyError
@@ -13,6 +16,7 @@ from sweeps.tracking.tracking_uri import is_server, sqlite_file
 
 _ANSWER_S = 10.0
 _MAX_CAUSE = 200  # characters of an error's text that say more than they hide
+_MOST_BYTES = 500  # sqlite takes paths of 512, and has longer names for files beside one
 _SQLITE_HEAD = b"SQLite format 3\0"
 REDELIVERY = "python -m sweeps.sync NAME --again delivers again what a sweep's journal keeps"
 
@@ -49,6 +53,7 @@ def _check_file(file: Path) -> None:
         with file.open("rb") as opened:
             head = opened.read(len(_SQLITE_HEAD))
     except FileNotFoundError:
+        _check_room_for(file)
         return
     except IsADirectoryError as error:
         raise TrackingError(
@@ -59,6 +64,20 @@ def _check_file(file: Path) -> None:
         raise TrackingError(f"MLflow's file {file} cannot be read: {error.strerror}") from error
     if head not in (b"", _SQLITE_HEAD):
         raise TrackingError(damage(file))
+
+
+def _check_room_for(file: Path) -> None:
+    """Refuse a file that could not be made: MLflow would try for minutes."""
+    there = next(folder for folder in file.parents if folder.exists())
+    try:
+        if len(os.fsencode(file)) > _MOST_BYTES:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise TrackingError(
+            f"MLflow's file {file} cannot be made ({error.strerror}): name another one for "
+            "tracking.uri"
+        ) from error
 
 
 def damage(file: Path) -> str:
@@ -92,9 +111,9 @@ def _ask_database(uri: str) -> None:
     try:
         create_engine(uri, poolclass=NullPool, connect_args=patience).connect().close()
     except ImportError as error:
+        package = "pip install '.[postgres]'" if uri.startswith("postgresql") else "install it"
         raise TrackingError(
-            f"MLflow's database {shown} needs a package ({error}): pip install '.[postgres]' has "
-            "PostgreSQL's"
+            f"MLflow's database {shown} needs a package ({error}): {package}"
         ) from error
     except SQLAlchemyError as error:
         cause = _told(getattr(error, "orig", None) or error)

@@ -61,7 +61,7 @@ def running_ui(uri: str, *, port: int | None = None) -> Iterator[RunningUi]:
     Raises:
         TrackingError: It does not start.
     """
-    port = port or _free_port()
+    port = _free_port(0 if port is None else port)
     address = f"http://{HOST}:{port}"
     with tempfile.TemporaryFile() as log, _interruptible():
         process = subprocess.Popen(
@@ -81,9 +81,16 @@ def running_ui(uri: str, *, port: int | None = None) -> Iterator[RunningUi]:
             _end(process)
 
 
-def _free_port() -> int:
+def _free_port(port: int) -> int:
+    """Return a port if nobody has it, any that is free for 0."""
     with socket.socket() as found:
-        found.bind((HOST, 0))
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the UI itself will
+        try:
+            found.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            raise TrackingError(
+                f"--port is {port}, which cannot be had ({error}): use another, or leave it out"
+            ) from error
         return int(found.getsockname()[1])
 
 

@@ -105,6 +105,12 @@ def test_a_folder_in_place_of_a_database_is_told_where_it_would_be_written(tmp_p
         check_answers(f"sqlite:///{tmp_path}")
 
 
+@pytest.mark.parametrize("file", ["/proc/mlflow.db", f"/tmp/{'x' * 250}/{'y' * 250}/mlflow.db"])
+def test_a_database_that_cannot_be_made_is_told_at_once(file: str) -> None:
+    with pytest.raises(TrackingError, match=rf"MLflow's file {file} cannot be made \("):
+        check_answers(f"sqlite:///{file}")
+
+
 @pytest.mark.parametrize(
     "address", ["host:6379", "10.0.0.1:6379", "[::1]:6379", "head.ray-system.svc:6379", "auto"]
 )

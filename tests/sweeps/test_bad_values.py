@@ -55,7 +55,7 @@ def bad_values(place: Place) -> Iterator[object]:
     if texts:
         yield from ("a\x1bb", "a\0", "x" * 5000, 3)
     if (Path in kinds) or place == ("storage",):
-        yield "/data/" + "x" * 300
+        yield from ("/data/" + "x" * 300, "~nobody-of-this-name/data")
     if place != ("description",):
         yield ""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from hsplid_core.errors import ConfigError
 from sweeps.cluster import machine
@@ -51,6 +52,30 @@ def test_all_that_is_missing_is_told_before_anything_is_made(
     assert list(tmp_path.iterdir()) == []
     # What a running cluster has is not known yet.
     assert main(["coco_hsplid", *given, "cluster.address=127.0.0.1:1", "--dry-run"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("training.device=cuda", "training.device is cuda, but PyTorch finds no GPU here"),
+        ("data.node_cache=$NOT_SET/cache", "data.node_cache is $NOT_SET/cache, on "),
+        # Found under the sweep's lock, whose folder goes with it.
+        ("data.root=/not/there", "/not/there must be a folder"),
+        (f"storage=/{'x' * 200}/{'y' * 200}", "storage is /xxx"),
+    ],
+)
+def test_what_no_trial_could_do_is_told_and_leaves_nothing(
+    given: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    few = ["resources.cpu=1", "resources.gpu=0"]
+    assert main(["coco_hsplid", f"storage={tmp_path}/runs", *few, given]) == 2
+    assert f"error: {says}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_too_few_open_files_are_told_and_a_lower_limit_is_raised(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from hsplid_core.methods import (
     SibConfig,
     build_objective,
 )
+from sweeps.search.checks import check_sweep
 from sweeps.search.space_probe import probe_space
 from sweeps.spec.find_space import find_space
 from sweeps.spec.loading import load_pretrain_spec, load_spec
@@ -658,8 +659,10 @@ def test_a_checkpoint_is_found_wherever_a_worker_runs(
 ) -> None:
     (tmp_path / "weights.pt").touch()
     monkeypatch.chdir(tmp_path)
-    spec = load_spec("coco_hbar", parse_overrides(["model.checkpoint=weights.pt"]))
+    given = parse_overrides(["model.checkpoint=weights.pt"])
+    spec = load_spec("coco_hbar", given)
     assert spec.trial_config().model.checkpoint == tmp_path / "weights.pt"
+    assert check_sweep("coco_hbar", given).fixed == {}  # of what a search might have
     (line,) = faults("coco_hbar", "model.checkpoint=gone.pt")
     assert line == "model.checkpoint is gone.pt: there is no such file"
 

@@ -16,6 +16,8 @@ from playwright.sync_api import Browser, expect
 
 from sweeps.outputs import write_report
 from sweeps.study.stored_sweep import open_sweep
+from sweeps.tracking.reachability import TrackingError
+from sweeps.tracking.ui_server import HOST, running_ui
 from sweeps.tracking.ui_view import view_state
 from sweeps.ui import main
 from tests.sweeps.reports import chromium
@@ -121,6 +123,20 @@ def test_every_objective_is_in_a_chart(objectives: tuple[str, ...]) -> None:
     assert all(f"objective/{name}" in text for name in objectives)
     assert len(str(state)) < 5000
     assert state["searchFilter"] == "tags.`mlflow.parentRunId` = 'r'"
+
+
+@pytest.mark.parametrize("port", [-1, 70_000, None])
+def test_a_port_that_cannot_be_had_is_told(port: int | None) -> None:
+    with socket.socket() as other:
+        other.bind((HOST, 0))
+        other.listen()
+        # Whoever has it might answer in the UI's place.
+        port = other.getsockname()[1] if port is None else port
+        with (
+            pytest.raises(TrackingError, match=rf"--port is {port}, which cannot be had \("),
+            running_ui("sqlite:///nowhere.db", port=port),
+        ):
+            pass
 
 
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from hsplid_core.data.cache.checksums import checksums_file
 from hsplid_core.data.cache.file_format import InvalidCacheError
 from hsplid_core.data.cache.image_set import ImageSet
 from hsplid_core.errors import ConfigError, DataError
-from hsplid_core.files import locked, make_folder, replacing
+from hsplid_core.files import from_home, locked, make_folder, replacing
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def node_folder(given: Path) -> Path:
         ConfigError: A variable is not set here, or the path is relative: each trial's working
             directory is another one.
     """
-    folder = Path(os.path.expandvars(given)).expanduser()
+    folder = from_home(Path(os.path.expandvars(given)))
     if "$" in str(folder) or not folder.is_absolute():
         raise ConfigError(
             f"data.node_cache is {given}, on {socket.gethostname()} {folder}: name an absolute "

@@ -15,6 +15,7 @@ Name = tuple[str, str]
 FOR_USERS: set[Name] = {
     ("hsplid_core.attacks.regions", "user_region"),
     ("hsplid_core.hsic.estimators", "hsic_cca"),
+    ("hsplid_core.hsic.estimators", "hsic_linear"),
     ("hsplid_core.hsic.estimators", "hsic_normalised"),
     ("hsplid_core.hsic.estimators", "hsic_regular"),
     ("hsplid_core.methods.objective", "MethodConfig"),

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from hsplid_core.data.batch import Batch
+from hsplid_core.methods._double_backward import TwiceDifferentiable
 from hsplid_core.models.masked import MaskedClassifier
 
 
@@ -202,11 +203,15 @@ class Objective(nn.Module):
 
     def encode(self, model: MaskedClassifier, batch: Batch) -> Encoded:
         """Encode a batch, and keep what the terms need besides."""
-        terms = [term for _, term in self.named_terms()]
         inputs = model.normalise(batch.image)
-        if any(term.needs_input_gradient for term in terms):
+        if any(term.needs_input_gradient for _, term in self.named_terms()):
             inputs = inputs.detach().requires_grad_()
-        if any(term.needs_hidden for term in terms):
+            with TwiceDifferentiable():
+                return self._encode(model, inputs)
+        return self._encode(model, inputs)
+
+    def _encode(self, model: MaskedClassifier, inputs: Tensor) -> Encoded:
+        if any(term.needs_hidden for _, term in self.named_terms()):
             return Encoded(inputs, *model.encode_with_hidden(inputs))
         return Encoded(inputs, model.encode_normalised(inputs), ())
 

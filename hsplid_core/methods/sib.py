@@ -24,10 +24,14 @@ import torch
 from torch import Tensor
 
 from hsplid_core.config.methods import SibConfig
-from hsplid_core.hsic import hsic_linear
+from hsplid_core.hsic.kernels import centred, gram
 from hsplid_core.methods._input_gradient import input_gradient
 from hsplid_core.methods._sib_mask import density_mask
+from hsplid_core.methods._sib_sums import masked_gram, pixel_sums
 from hsplid_core.methods.objective import ForwardPass, Shape, Summand, Term, full_precision
+
+# As torch's own normalising of rows has it, which the released code uses.
+_SHORTEST = 1e-12
 
 
 class SibTerm(Term):
@@ -74,7 +78,7 @@ class SibTerm(Term):
         if config.lambda_fg:
             # x only measures here; the images' own gradient would go nowhere.
             value = foreground_hsic(
-                reconstruction * mask, inputs.detach() * mask, self._projection(inputs)
+                reconstruction, inputs.detach(), mask, self._projection(inputs)
             )
             if config.objective == "exp":
                 summands.append(Summand("foreground_exp", config.lambda_fg, (-value).exp()))
@@ -113,28 +117,38 @@ def reconstruct(logits: Tensor, inputs: Tensor) -> Tensor:
 
 
 def foreground_hsic(
-    reconstruction: Tensor, inputs: Tensor, projection: Tensor | None = None
+    reconstruction: Tensor, inputs: Tensor, mask: Tensor, projection: Tensor | None = None
 ) -> Tensor:
     """Measure how far the directions of reconstruction and image depend on each other.
 
     Args:
-        reconstruction: R * M, [B, C, H, W].
-        inputs: x * M, [B, C, H, W].
+        reconstruction: R, [B, C, H, W].
+        inputs: x, [B, C, H, W].
+        mask: M, [B, 1, H, W].
         projection: Common linear map of both, [C H W, k]; None for none.
 
     Returns:
         A, a scalar.
     """
-    rows = [_unit_rows(image.flatten(1)) for image in (reconstruction, inputs)]
-    if projection is not None:
-        rows = [_unit_rows(row @ projection) for row in rows]
-    return hsic_linear(rows[0], rows[1])
+    if projection is None:
+        grams = (masked_gram(image, mask) for image in (reconstruction, inputs))
+        first, second = (_unit_gram(products, _SHORTEST) for products in grams)
+    else:
+        rows = ((image * mask).flatten(1) @ projection for image in (reconstruction, inputs))
+        first, second = (_unit_gram(gram(row), 0.0) for row in rows)
+    return (centred(first) * centred(second)).sum() / (len(mask) - 1) ** 2
 
 
-def _unit_rows(x: Tensor) -> Tensor:
-    """Scale rows [B, D] to length one; a row of zeros stays zero and gets no gradient."""
-    length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    return x / torch.where(length > 0, length.clamp_min(1e-12), torch.inf)
+def _unit_gram(products: Tensor, shortest: float) -> Tensor:
+    """Turn products of rows, [B, B], into those of rows of length one.
+
+    A row that is shorter than ``shortest`` is divided by that instead; a row of zeros stays zero
+    and gets no gradient.
+    """
+    squares = products.diagonal()
+    lengths = torch.where(squares > 0, squares, 1).sqrt().clamp_min(shortest)
+    factors = torch.where(squares > 0, 1 / lengths, 0)
+    return products * factors * factors[:, None]
 
 
 def background_variance(reconstruction: Tensor, mask: Tensor) -> Tensor:
@@ -149,7 +163,12 @@ def background_variance(reconstruction: Tensor, mask: Tensor) -> Tensor:
     Returns:
         V, a scalar.
     """
-    return (reconstruction * (1 - mask)).var(dim=(1, 2, 3)).mean()
+    count = reconstruction[0].numel()
+    outside = 1 - mask[:, 0]
+    sums, squares = pixel_sums(reconstruction)
+    total = (sums * outside).sum(dim=(1, 2))
+    spread = (squares * outside.square()).sum(dim=(1, 2)) - total.square() / count
+    return spread.mean() / (count - 1)
 
 
 def build(config: SibConfig, shape: Shape) -> SibTerm | None:

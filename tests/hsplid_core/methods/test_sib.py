@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hsplid_core.data.batch import Batch
 from hsplid_core.errors import ConfigError
+from hsplid_core.hsic import hsic_linear
 from hsplid_core.methods import Shape, SibConfig, Step, build_objective, build_part, sib
 from hsplid_core.methods._sib_mask import box_sum, density_mask
 from hsplid_core.models import MaskedClassifier
@@ -115,10 +116,42 @@ def test_an_image_without_reconstruction_does_not_disturb_the_others() -> None:
     reconstruction = random(4, 3, 6, 6).requires_grad_()
     inputs = random(4, 3, 6, 6, seed=1)
     alive = torch.tensor([1.0, 1.0, 0.0, 1.0], dtype=torch.float64)[:, None, None, None]
-    value = sib.foreground_hsic(reconstruction * alive, inputs)
+    value = sib.foreground_hsic(reconstruction * alive, inputs, torch.ones(4, 1, 6, 6).double())
     (gradient,) = torch.autograd.grad(value, reconstruction)
     assert not gradient[2].any()
     assert 0 < float(gradient.abs().max()) < 1
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-13, 1e-4, 1.0])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_both_terms_are_the_formulas(scale: float, channels: int) -> None:
+    reconstruction = (scale * random(5, channels, 6, 7)).requires_grad_()
+    inputs = random(5, channels, 6, 7, seed=1)
+    mask = torch.rand(5, 1, 6, 7, generator=torch.Generator().manual_seed(2)).double()
+    mask.requires_grad_()
+    rows = [F.normalize((x * mask).flatten(1), dim=1) for x in (reconstruction, inputs)]
+    variance = (reconstruction * (1 - mask)).flatten(1).var(dim=1).mean()
+    for found, expected in (
+        (sib.foreground_hsic(reconstruction, inputs, mask), hsic_linear(*rows)),
+        (sib.background_variance(reconstruction, mask), variance),
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=0)
+        first, second = (
+            torch.autograd.grad(value, (reconstruction, mask)) for value in (found, expected)
+        )
+        for one, other in zip(first, second, strict=True):
+            torch.testing.assert_close(
+                one, other, rtol=1e-8, atol=1e-10 * float(other.abs().max())
+            )
+
+
+def test_single_precision_keeps_the_foreground_of_the_smallest_gradients() -> None:
+    reconstruction, inputs = random(4, 3, 8, 8).float(), random(4, 3, 8, 8, seed=1).float()
+    mask = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(2))
+    usual = sib.foreground_hsic(reconstruction, inputs, mask)
+    # Rows of a length near 1e-12, below which it is another number.
+    tiny = sib.foreground_hsic(1e-12 * reconstruction, inputs, mask)
+    torch.testing.assert_close(tiny, usual, rtol=1e-5, atol=0)
 
 
 def test_the_reconstruction_is_the_gradient_of_half_the_squared_softmax() -> None:

@@ -143,7 +143,7 @@ class LossCase:
             temperature=config.temperature,
             slope=config.slope,
         )[:, None]
-        align = foreground_hsic(reconstruction * mask, inputs * mask)
+        align = foreground_hsic(reconstruction, inputs, mask)
         return reconstruction, mask, align, background_variance(reconstruction, mask)
 
 

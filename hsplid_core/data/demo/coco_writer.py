@@ -8,7 +8,6 @@ from typing import Any, Literal
 import contourpy
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 Json = dict[str, Any]
 MaskForm = Literal["polygon", "compressed", "uncompressed"]
@@ -47,6 +46,8 @@ def segmentation(cover: NDArray[np.float32], form: MaskForm) -> Json | list[list
             return polygons
     if form == "uncompressed":
         return {"size": list(mask.shape), "counts": run_lengths(mask)}
+    from pycocotools import mask as coco_mask  # not everywhere, and for this demo alone
+
     code = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": code["size"], "counts": code["counts"].decode("ascii")}
 
@@ -84,6 +85,8 @@ def annotation(
     form: MaskForm,
 ) -> Json:
     """One annotation; several covers make a crowd."""
+    from pycocotools import mask as coco_mask
+
     crowd = len(covers) > 1
     cover = np.max(np.stack(covers), axis=0)
     value = segmentation(cover, "uncompressed" if crowd else form)

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from hsplid_core.data.readers.coco_document import Json, shown
 from hsplid_core.errors import DataError
@@ -115,6 +114,8 @@ def union_mask(
     Raises:
         DataError: A mask is malformed or its size differs from the image's.
     """
+    from pycocotools import mask as coco_mask  # not everywhere, and for these files alone
+
     union = np.zeros((height, width), dtype=np.uint8)
     for annotation in annotations:
         try:
@@ -133,6 +134,8 @@ def _codes(
     annotation: Json, height: int, width: int, in_shares: bool, boxes_as_masks: bool
 ) -> list[Json]:
     """Check one annotation's outlines and turn them into compressed run-length codes."""
+    from pycocotools import mask as coco_mask
+
     segmentation = annotation.get("segmentation")
     _refuse_bare_runs(segmentation, height * width)
     polygons, runs, _ = outlines(segmentation)
@@ -238,6 +241,8 @@ def _run_lengths(code: Json, height: int, width: int) -> Json:
         raise ValueError(f"its runs add up to {sum(runs)} pixels")
     if not isinstance(counts, list):
         return {"size": [height, width], "counts": counts}
+    from pycocotools import mask as coco_mask
+
     plain = {"size": [height, width], "counts": runs}
     compressed: Json = coco_mask.frPyObjects(plain, height, width)
     return compressed

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from pycocotools import mask as coco_mask
 
 from hsplid_core.data.readers.coco_document import Document, Json, parse_json, shown
 from hsplid_core.errors import DataError
@@ -114,5 +113,7 @@ def _runs(encoded: str, points: Sequence[tuple[float, float]], size: tuple[Any, 
     if top < 0 or left < 0 or top + part.shape[0] > height or left + part.shape[1] > width:
         raise ValueError(f"its mask of {part.shape} pixels at {left}, {top} is not in the image")
     whole[top : top + part.shape[0], left : left + part.shape[1]] = part
+    from pycocotools import mask as coco_mask  # not everywhere, and for such masks alone
+
     code: Json = coco_mask.encode(whole)
     return code

@@ -11,7 +11,7 @@ COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --universal --python-versio
 READY_RUN := $(VENV)/.ready-run
 READY_DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test faults bench lint lock clean
+.PHONY: demo test faults bench bench-gpu lint lock clean
 
 demo: $(READY_RUN) ## run the sweep on the embedded demo data
 	$(RUN) -m sweeps.run coco_hsplid
@@ -25,6 +25,10 @@ faults: $(READY_DEV) ## kill processes of sweeps at random, 100 times: up to thr
 
 bench: $(READY_DEV) ## measure speed and memory, as ratios
 	$(RUN) -m tests.benchmarks
+
+# A machine that is lent with a GPU has a Python of its own: make bench-gpu GPU_PYTHON=python3
+bench-gpu: $(if $(GPU_PYTHON),,$(READY_DEV)) ## measure training steps, HSIC and images a second on a GPU
+	$(or $(GPU_PYTHON),$(RUN)) -m tests.benchmarks.gpu $(BENCH_GPU_OPTIONS)
 
 lint: $(READY_DEV) ## check style and types
 	$(VENV)/bin/ruff check .

@@ -11,6 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -147,6 +148,37 @@ def build_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Opt
     )
 
 
+def compiled(encoder: nn.Module, objective: Objective, config: TrainingConfig) -> nn.Module:
+    """Compile an encoder, where that is wanted and the objective sees only what it puts out.
+
+    Compiled code has no hidden layers to look at, nor a gradient that can be differentiated.
+
+    Args:
+        encoder: Left as it is; the result shares its parameters.
+        objective: What its features are for.
+        config: Says how.
+    """
+    looks_inside = any(
+        term.needs_hidden or term.needs_input_gradient for _, term in objective.named_terms()
+    )
+    if config.compile == "off" or looks_inside:
+        return encoder
+    # A last batch of another size is compiled once more, instead of all for any size.
+    fast: Any = torch.compile(encoder, mode=config.compile, dynamic=False)
+    module: nn.Module = fast
+    return module
+
+
+@contextmanager
+def _in_place_of_encoder(model: MaskedClassifier, encoder: nn.Module) -> Iterator[None]:
+    own = model.encoder
+    model.encoder = encoder
+    try:
+        yield
+    finally:
+        model.encoder = own
+
+
 class _Restartable:
     """An iterable that begins again for each of its readers."""
 
@@ -203,6 +235,7 @@ class TrainingRun:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.frozen = freeze_layers(self.model, config.frozen)
         self.objective = objective.to(self.device)
+        self._encoder = compiled(self.model.encoder, self.objective, config)
         self.images = images
         self.config = config
         self.seed = seed
@@ -262,10 +295,31 @@ class TrainingRun:
         for layer in self.frozen:
             layer.eval()
         self.objective.start_epoch(self.epoch)
+        with _in_place_of_encoder(self.model, self._encoder):
+            means, rate = self._steps()
+        metrics = {f"train/{name}": value for name, value in means.read().items()}
+        if not math.isfinite(metrics["train/loss"]):
+            raise self._diverged(None, {})
+        if self.schedule is not None and self.config.schedule.per == "epoch":
+            self.schedule.step()
+        self.epoch += 1
+        return {
+            "epoch": float(self.epoch),
+            **metrics,
+            **self.objective.metrics(),
+            "train/learning_rate": rate,
+            "train/seconds": time.perf_counter() - begin,
+        }
+
+    def _steps(self) -> tuple[_Means, float]:
+        """Take an epoch's steps; return means of what was measured, and the last step's rate."""
         means = _Means()
         rate = 0.0
         every = _CHECK_EVERY_ON_CUDA if self.device.type == "cuda" else 1
         for number, batch in enumerate(self._batches()):
+            if self.config.compile == "reduce-overhead":
+                # The last step's outputs may go.
+                torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
             step = train_step(
                 self.model,
                 self.objective,
@@ -284,19 +338,7 @@ class TrainingRun:
             means.add("loss", step.loss, 1.0)
             for name, value in step.values.items():
                 means.add(name, value, 1.0)
-        metrics = {f"train/{name}": value for name, value in means.read().items()}
-        if not math.isfinite(metrics["train/loss"]):
-            raise self._diverged(None, {})
-        if self.schedule is not None and self.config.schedule.per == "epoch":
-            self.schedule.step()
-        self.epoch += 1
-        return {
-            "epoch": float(self.epoch),
-            **metrics,
-            **self.objective.metrics(),
-            "train/learning_rate": rate,
-            "train/seconds": time.perf_counter() - begin,
-        }
+        return means, rate
 
     def _diverged(self, step: int | None, values: Mapping[str, Tensor]) -> TrainingDivergedError:
         bad = [name for name, value in values.items() if not math.isfinite(float(value))]

@@ -156,6 +156,12 @@ def test_only_tracking_imports_mlflow() -> None:
         ("hsplid_core.training", FORBIDDEN["hsplid_core"]),  # it imports the methods
         ("search_spaces", FORBIDDEN["search_spaces"] | {"optuna"}),
         ("sweeps.run", {"torch", "ray", "optuna", "mlflow"}),
+        (
+            # What GPU machines run, which have PyTorch and little more.
+            "tests.gpu.test_compile, tests.gpu.test_device_data, tests.gpu.test_training, "
+            "tests.benchmarks.gpu.__main__",
+            {"ray", "optuna", "mlflow", "pydantic", "pycocotools", "captum", "hypothesis"},
+        ),
     ],
 )
 def test_a_fresh_interpreter_loads_nothing_foreign(module: str, absent: set[str]) -> None:

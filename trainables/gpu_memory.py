@@ -18,6 +18,9 @@ _LIBRARY_MESSAGES = (
 # What a process needs of a GPU besides what torch allocates: the context, cuDNN and cuBLAS.
 CONTEXT_MIB = 600.0
 
+# Part of a trial's share that data may take: training needs the rest.
+_MOST_FOR_DATA = 0.25
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an exception says that the GPU's memory was not enough."""
@@ -45,6 +48,20 @@ def limit_memory(share: float | None) -> None:
     if total is not None:
         fraction = 1.0 if share is None else max(0.01, share - CONTEXT_MIB / total)
         torch.cuda.set_per_process_memory_fraction(fraction)
+
+
+def fits_beside_training(n_bytes: int, device: torch.device) -> bool:
+    """Tell whether data may stay on a device while a trial trains there; never on the CPU.
+
+    Args:
+        n_bytes: Size of the data.
+        device: Where the trial runs; its share is what :func:`limit_memory` has left to it.
+    """
+    if device.type != "cuda":
+        return False
+    share = torch.cuda.get_per_process_memory_fraction(device)
+    total = torch.cuda.get_device_properties(device).total_memory
+    return n_bytes <= _MOST_FOR_DATA * share * total
 
 
 def gpu_memory_mib() -> float | None:

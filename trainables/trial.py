@@ -19,13 +19,13 @@ from hsplid_core.methods import Shape, build_objective
 from hsplid_core.models import MaskedClassifier, build_model
 from hsplid_core.models.state_dicts import fit_state
 from hsplid_core.models.trained import DESCRIPTION, describe
-from hsplid_core.training import TrainingRun
+from hsplid_core.training import TrainingRun, pick_device
 from trainables.analyses import analyse, check_analyses
 from trainables.analysis import Subject, Table
 from trainables.best_epoch import BestEpoch
 from trainables.checkpoints import read_weights
 from trainables.config import TrialConfig
-from trainables.gpu_memory import is_out_of_memory
+from trainables.gpu_memory import fits_beside_training, is_out_of_memory
 from trainables.robustness import measure_robustness
 
 
@@ -48,7 +48,7 @@ class Trial:
     def __init__(self, config: TrialConfig) -> None:
         self.config = config
         self.tables: Mapping[str, Table] = {}
-        training, self.validation = load(config.data, "train"), load(config.data, "val")
+        training, self.validation = _images(config)
         check_analyses(config.evaluation, self.validation)
         model = initial_model(config, training)
         batch_size = config.training.part_size
@@ -170,6 +170,16 @@ class Trial:
                 raise
             cause = " ".join(f"{type(error).__name__}: {error}".split())
             raise CheckpointError(f"the state does not fit the trial: {cause}") from error
+
+
+def _images(config: TrialConfig) -> tuple[ImageSet, ImageSet]:
+    """Open training and validation images, on the device where they may stay there."""
+    training, validation = load(config.data, "train"), load(config.data, "val")
+    device = pick_device(config.training.device)
+    n_bytes = training.pixel_bytes + validation.pixel_bytes
+    if config.data.on_device == "auto" and fits_beside_training(n_bytes, device):
+        return training.held_on(device), validation.held_on(device)
+    return training, validation
 
 
 def initial_model(config: TrialConfig, images: ImageSet) -> MaskedClassifier:

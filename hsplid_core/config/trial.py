@@ -76,6 +76,9 @@ class DataConfig(Section):
         node_cache: Folder on the own disk of whatever machine runs a trial, to which the caches
             are copied once for all its trials; may have variables of that machine's environment,
             as in ``$TMPDIR/cache``. None reads them from ``cache_dir``.
+        on_device: ``auto`` keeps the images' bytes on the GPU where training and validation
+            together take no more than a quarter of the memory that the trial may use; they are
+            shuffled and varied there, and the batches are the same. ``off`` sends each batch.
         pixel: Plant a pixel that gives the class away into every image; None plants none.
         transform: Filter of the images' frequencies (Ortiz-Jimenez et al., 2002.06349). It is the
             network's fixed first layer, so masks, attacks and corruptions stay in pixel space.
@@ -99,6 +102,7 @@ class DataConfig(Section):
     duplicates: Literal["keep", "drop"] = "keep"
     cache_dir: Path | None = None
     node_cache: Path | None = None
+    on_device: Literal["auto", "off"] = "auto"
     pixel: PixelConfig | None = None
     transform: Literal["none", "flip", "lowpass", "highpass"] = "none"
     bandwidth: int = 16
@@ -240,6 +244,10 @@ class TrainingConfig(Section):
             and so the papers', ``all`` adds matrix products.
         deterministic: Whether cuda computes a run the same way each time, at some cost in speed;
             an operation that cannot ends the trial with its name.
+        compile: Whether ``torch.compile`` makes the steps' network faster, after some minutes for
+            compiling; ``reduce-overhead`` also replays it as CUDA graphs, for small networks. A
+            method that looks into the network or differentiates a gradient (HBaR, S-IB, penalties
+            of activations) trains without.
         augmentation: How the images vary; not at all by default.
         schedule: How the learning rate changes; not at all by default.
         keep: Whose epoch's weights a trial ends with: the last one's, or those of the epoch with
@@ -265,6 +273,7 @@ class TrainingConfig(Section):
     amp: Literal["auto", "off"] = "off"
     tf32: Literal["convolutions", "all", "off"] = "convolutions"
     deterministic: bool = False
+    compile: Literal["off", "default", "reduce-overhead"] = "off"
     augmentation: AugmentationConfig = AugmentationConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     keep: Literal["last", "best"] = "last"

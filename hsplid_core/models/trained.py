@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "description"
 
-# Fields of the section `data` that say where files are, and its name, which stands beside.
-_PLACES = ("name", "root", "cache_dir", "node_cache")
+# Fields of the section `data` that say where images lie, and its name, which stands beside.
+_PLACES = ("name", "root", "cache_dir", "node_cache", "on_device")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,7 +120,7 @@ def load_pretrain_spec(spec: SweepSpec) -> SweepSpec | None:
             "only one stage of pretraining is supported"
         )
     shared = ("data", "model", "seed", "resources", "cluster", "storage", "study", "tracking")
-    arithmetic = ("device", "amp", "tf32", "deterministic")
+    arithmetic = ("device", "amp", "tf32", "deterministic", "compile")
     training = dataclasses.replace(
         other.training, **{name: getattr(spec.training, name) for name in arithmetic}
     )

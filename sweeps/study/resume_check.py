@@ -43,6 +43,7 @@ _INDIFFERENT = (
     "data.root",
     "data.cache_dir",
     "data.node_cache",
+    "data.on_device",
     "trials",
     "budget",
     "resources",

@@ -12,7 +12,12 @@ from torch import Tensor
 
 from hsplid_core.data.batch import Batch, send
 from hsplid_core.data.cache.checksums import open_verified
-from hsplid_core.data.cache.file_format import CacheFile, InvalidCacheError, open_cache
+from hsplid_core.data.cache.file_format import (
+    MAX_BATCH_ROWS,
+    CacheFile,
+    InvalidCacheError,
+    open_cache,
+)
 from hsplid_core.data.cache.prefetching import GatheredRows, gather_ahead, gather_in_turn
 from hsplid_core.data.coverage import Coverage
 from hsplid_core.data.crops import centre_crop
@@ -38,7 +43,8 @@ class ImageSet:
     """Rows of a memory-mapped cache file, or a selection of them.
 
     Pixels stay in the file: processes that open the same one share the system's page cache, and
-    only the rows of a batch are copied. A set pickles as its path.
+    only the rows of a batch are copied; or they are all copied to a device at once (`held_on`). A
+    set pickles as its path.
 
     Attributes:
         labels: Class indices of the rows, int64, [N].
@@ -90,6 +96,8 @@ class ImageSet:
         if window is not None:
             self.image_shape = (header.image_shape[0], window, window)
             self.key = hashlib.sha256(f"{self.key} window {window}".encode()).hexdigest()
+        # All rows on a device, where they are kept there.
+        self._held: GatheredRows | None = None
         self.change = change
         self.n_underlying = len(cache.labels)
         if change is not None:
@@ -170,8 +178,29 @@ class ImageSet:
         """
         return self._as_batch(self._gather(indices, torch.device(device)))
 
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of all rows' pixels and masks."""
+        channels, height, width = self._cache.header.image_shape
+        return len(self) * (channels + (self._cache.masks is not None)) * height * width
+
+    def held_on(self, device: torch.device) -> ImageSet:
+        """The same rows, copied to a device, where batches for it are gathered from then on."""
+        held = self._with()
+        parts = torch.split(torch.arange(len(self)), MAX_BATCH_ROWS)
+        held._held = GatheredRows.joined([self._gather(part, device) for part in parts])
+        return held
+
+    def _is_held_on(self, device: torch.device) -> bool:
+        return self._held is not None and self._held.image.device.type == device.type
+
     def _gather(self, indices: Tensor, device: torch.device) -> GatheredRows:
         """Copy the bytes of some rows to a device."""
+        if self._held is not None and self._is_held_on(device):
+            if indices.device.type != "cpu":  # from `batches`, whose positions are all within
+                return self._held.at(indices)
+            positions = torch.arange(len(self))[indices]
+            return self._held.at(send(positions, self._held.image.device))
         positions = indices.cpu()
         target = self.labels[positions]
         # Negative positions count from the end, as in any sequence; rows are never negative.
@@ -281,12 +310,15 @@ class ImageSet:
         order = torch.arange(len(self))
         if generator is not None:
             order = order[torch.randperm(len(self), generator=generator)]
+        device = torch.device(device)
+        held = self._is_held_on(device)
+        if held:
+            order = send(order, device)
         parts = [part for part in torch.split(order, batch_size) if len(part)]
         if drop_last and parts and len(parts[-1]) < batch_size:
             parts.pop()
-        device = torch.device(device)
         # On the CPU the work on a batch needs the cores that another thread would take from it.
-        gathered = gather_ahead if device.type == "cuda" else gather_in_turn
+        gathered = gather_ahead if device.type == "cuda" and not held else gather_in_turn
         for rows in gathered(self._gather, parts, device):
             yield self._as_batch(rows, uncropped=uncropped)
 

@@ -30,6 +30,30 @@ class GatheredRows:
     target: Tensor
     index: Tensor
 
+    def at(self, positions: Tensor) -> GatheredRows:
+        """Return some of the rows, on the same device.
+
+        Args:
+            positions: int64, [M], on that device.
+        """
+        return GatheredRows(
+            image=self.image.index_select(0, positions),
+            mask=None if self.mask is None else self.mask.index_select(0, positions),
+            target=self.target[positions],
+            index=self.index[positions],
+        )
+
+    @staticmethod
+    def joined(parts: Sequence[GatheredRows]) -> GatheredRows:
+        """Put parts behind each other."""
+        masks = [part.mask for part in parts if part.mask is not None]
+        return GatheredRows(
+            image=torch.cat([part.image for part in parts]),
+            mask=torch.cat(masks) if masks else None,
+            target=torch.cat([part.target for part in parts]),
+            index=torch.cat([part.index for part in parts]),
+        )
+
 
 Gather = Callable[[Tensor, torch.device], GatheredRows]
 """Copies the rows at some positions to a device."""

@@ -1,0 +1,1 @@
+"""What training costs on a GPU, beside plain writings of the published steps: `make bench-gpu`."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import optuna
 import ray
 from ray import tune
 
 from hsplid_core.errors import ConfigError
+from search_spaces import ParameterValue
 from sweeps.cluster.resources import check_resources
 from sweeps.engine.budget import Budget
 from sweeps.engine.context import SweepContext, SweepFailedError, SweepOutcome
 from sweeps.engine.front_keeper import FrontKeeper
-from sweeps.engine.gpu_sharing import rounds
+from sweeps.engine.gpu_sharing import Growth, rounds
 from sweeps.engine.ray_tuner import fit
 from sweeps.engine.replicates import Replicates
 from sweeps.engine.request_desk import RequestDesk
@@ -23,7 +24,7 @@ from sweeps.engine.study_searcher import StudySearcher, TrialPlan
 from sweeps.search.first_trials import first_trials
 from sweeps.search.ranged_space import space_of
 from sweeps.search.schedulers import build_scheduler
-from sweeps.search.space_probe import probe_space
+from sweeps.search.space_probe import probe_space, random_trials
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.storage.bucket_mirror import publish
 from sweeps.storage.disk_watch import DiskWatch
@@ -57,12 +58,16 @@ from sweeps.trials.checkpoint_files import checkpoints_of
 from sweeps.trials.from_study import records_of
 from sweeps.trials.learning_curves import CurveWriter
 from sweeps.trials.listener import SweepListener
+from trainables.step_memory import StepMemory
 from trainables.trainable import SweepTrainable
 
 logger = logging.getLogger(__name__)
 
 # The report links to the trials' runs, as far as MLflow has them by then.
 _REPORT_WAIT_S = 5.0
+
+# Random trials among which the one that needs most memory is looked for.
+_TRIALS_COMPARED = 200
 
 
 def open_context_study(context: SweepContext) -> optuna.Study:
@@ -211,7 +216,8 @@ def run_trials(
     gpus = ray.cluster_resources().get("GPU", 0.0)
     reason = None if steering is None else steering.reason_to_end()
     asked = total_trials(study, spec)
-    for resources, upto in rounds(study, spec.resources, asked, gpus):
+    growth = _memory_growth(context)
+    for resources, upto in rounds(study, spec.resources, asked, gpus, growth):
         # The last round has what was asked for meanwhile, too.
         total = total_trials(study, spec) if upto == asked else upto
         plan = TrialPlan(
@@ -265,6 +271,17 @@ def _replicates(spec: SweepSpec, keeper: FrontKeeper) -> Replicates:
             and keeper.admits(first.values or ())
         ),
     )
+
+
+def _memory_growth(context: SweepContext) -> Growth:
+    """Compare the memory of a trial with that of the dearest one that the space may have."""
+
+    def growth(parameters: Mapping[str, ParameterValue]) -> float:
+        spec, memory = context.spec, StepMemory(context.images["train"])
+        possible = random_trials(spec, context.fixed, _TRIALS_COMPARED)
+        return memory.dearest(possible) / memory.of(spec.trial_config().of_trial(parameters))
+
+    return growth
 
 
 def _tracker(context: SweepContext, study: optuna.Study) -> MlflowTracker:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -55,10 +56,7 @@ def probe_space(
             the network, though pretrained weights fit one only.
     """
     space, config = space_of(spec), spec.trial_config()
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(spec.search.seed))
-    optuna.logging.set_verbosity(verbosity)
+    study = _random_study(spec)
     found: dict[str, BaseDistribution] = {}
     values: Mapping[str, ParameterValue] = {}
     for _ in range(_TRIES):
@@ -82,6 +80,32 @@ def probe_space(
         )
     order = list(values)
     return SpaceProbe({name: found[name] for name in sorted(found, key=lambda n: _rank(order, n))})
+
+
+def random_trials(
+    spec: SweepSpec, fixed: Mapping[str, ParameterValue], count: int
+) -> Iterator[TrialConfig]:
+    """Draw trials of a space that was probed.
+
+    Args:
+        spec: The sweep that searches the space.
+        fixed: Parameters that an override holds at a value.
+        count: How many.
+    """
+    space, config = space_of(spec), spec.trial_config()
+    study = _random_study(spec)
+    for _ in range(count):
+        values = space(study.ask())
+        with suppress(ConfigError):  # rare, or the probe had met it; such a trial fails
+            yield config.with_parameters({**values, **fixed})
+
+
+def _random_study(spec: SweepSpec) -> optuna.Study:
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(spec.search.seed))
+    optuna.logging.set_verbosity(verbosity)
+    return study
 
 
 def _check_types(values: Mapping[str, ParameterValue]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 
+from hsplid_core.data import prepare
 from sweeps.cluster.connection import connected
 from sweeps.engine.context import SweepContext
 from sweeps.engine.front_keeper import FrontKeeper
@@ -57,7 +58,10 @@ def run(
     sweep = folder / "tiny"
     sweep.mkdir()
     study = open_study(sweep, spec, {}, [])
-    context = SweepContext(spec=spec, folder=sweep, fixed={}, images={})
+    # Who shares GPUs compares the memory that trials need for these images.
+    shares = spec.resources.gpu == "auto"
+    images = prepare(spec.trial_config().data) if shares else {}
+    context = SweepContext(spec=spec, folder=sweep, fixed={}, images=images)
     assert (
         run_trials(context, study, FrontKeeper(study, spec.objectives, sweep, []), [], trainable)
         is None

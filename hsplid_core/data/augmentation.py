@@ -3,7 +3,7 @@
 Every image of a batch is varied on its own. The geometric changes are one resampling of the batch
 (``resampling``), which moves the masks alike; colours change afterwards (``recolouring``).
 Formulae and conventions are those of torchvision's transforms of the same names, which draw one
-set of parameters for a whole batch instead, and change colours in a random order.
+set of parameters for a whole batch instead. The order of colour changes alone is a batch's.
 """
 
 from __future__ import annotations
@@ -75,10 +75,18 @@ def _jitter(image: Tensor, config: AugmentationConfig, generator: torch.Generato
     rows = chosen(config.jitter_probability, len(image), generator)
 
     def jitter(some: Tensor) -> Tensor:
-        for change, strength, middle in changes:
-            low = max(0.0, middle - strength) if middle else -strength
-            amount = uniform((low, middle + strength), (len(some), 1, 1, 1), generator)
-            some = change(some, send(amount, some.device).to(some.dtype))
+        amounts = [
+            uniform(
+                (max(0.0, middle - strength) if middle else -strength, middle + strength),
+                (len(some), 1, 1, 1),
+                generator,
+            )
+            for _, strength, middle in changes
+        ]
+        # As torchvision's ColorJitter; one order for a batch is drawn as often as any other.
+        for number in torch.randperm(len(changes), generator=generator).tolist():
+            amount = send(amounts[number], some.device).to(some.dtype)
+            some = changes[number][0](some, amount)
         return some
 
     return _changed(image, rows, jitter)

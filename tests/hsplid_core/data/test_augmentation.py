@@ -24,7 +24,14 @@ from hsplid_core.data.recolouring import (
     set_contrast,
     turn_hue,
 )
-from hsplid_core.data.resampling import Affine, Windows, draw_affine, draw_windows, resample
+from hsplid_core.data.resampling import (
+    Affine,
+    Windows,
+    draw_affine,
+    draw_windows,
+    resample,
+    uniform,
+)
 from hsplid_core.errors import ConfigError
 
 SIZE = 20
@@ -157,6 +164,24 @@ def test_colours_are_torchvisions(ours: object, theirs: object, channels: int) -
     factors = torch.tensor([-0.35, 0.5] if hue else [0.6, 1.3]).view(2, 1, 1, 1)
     expected = torch.stack([theirs(one, float(f)) for one, f in zip(image, factors, strict=True)])
     torch.testing.assert_close(ours(image, factors), expected, atol=1e-5, rtol=0)
+
+
+def test_colours_change_in_every_order() -> None:
+    config = AugmentationConfig(brightness=0.8, contrast=0.8)
+    one = images(1)
+    whole = Batch(image=one, target=torch.zeros(1), mask=None, index=torch.arange(1))
+    orders = []
+    for seed in range(40):
+        found = augment(whole, config, seeded(seed)).image
+        same = seeded(seed)
+        first, second = (uniform((0.2, 1.8), (1, 1, 1, 1), same) for _ in range(2))
+        candidates = (
+            set_contrast(brighten(one, first), second),
+            brighten(set_contrast(one, second), first),
+        )
+        orders += [n for n, each in enumerate(candidates) if torch.equal(each, found)]
+    assert len(orders) >= 40
+    assert 8 <= orders.count(1) <= 32
 
 
 @pytest.mark.parametrize("size", [3, 5, 23])

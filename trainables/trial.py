@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from hsplid_core.config import DataConfig
-from hsplid_core.config.normalisation import Statistics, parse_normalisation
+from hsplid_core.config.normalisation import OF_DATA, Statistics, parse_normalisation
 from hsplid_core.data import ImageSet, load
 from hsplid_core.errors import CheckpointError, ConfigError
 from hsplid_core.evaluation.accuracy import accuracy
@@ -216,7 +216,7 @@ def _statistics(data: DataConfig, images: ImageSet, front: FrequencyFilter | Non
     """Find means and deviations: measured behind a filter that loses frequencies, else as said."""
     if front is not None and front.kind != "flip":
         return filtered_statistics(images, front)
-    if data.normalise is not None:
+    if data.normalise not in (None, OF_DATA):
         channels = images.image_shape[0]
         return parse_normalisation(data.normalise, channels, field="data.normalise")
     return images.mean, images.std

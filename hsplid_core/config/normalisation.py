@@ -17,6 +17,9 @@ NORMALISATIONS: dict[str, Statistics] = {
 }
 """What has a name; a single number counts for every channel."""
 
+OF_DATA = "data"
+"""Those of the data set, which only it knows."""
+
 
 def parse_normalisation(
     text: str, channels: int | None = None, *, field: str = "normalise"
@@ -41,8 +44,8 @@ def parse_normalisation(
             mean, std = (tuple(map(float, half.split(","))) for half in text.split("/"))
         except ValueError:
             raise ConfigError(
-                f"{field} is {text}: use {', '.join(NORMALISATIONS)}, or MEANS/DEVIATIONS such "
-                "as 0.5,0.5,0.5/0.2,0.2,0.2"
+                f"{field} is {text}: use {', '.join(NORMALISATIONS)}, {OF_DATA}, or "
+                "MEANS/DEVIATIONS such as 0.5,0.5,0.5/0.2,0.2,0.2"
             ) from None
     if channels is not None:
         mean, std = (values * channels if len(values) == 1 else values for values in (mean, std))
@@ -57,9 +60,9 @@ def parse_normalisation(
 
 
 def normalisation_rule(text: str | None) -> Rule:
-    """Make the rule that a normalisation can be read; None is none."""
+    """Make the rule that a normalisation can be read, or is the data's; None is none."""
     try:
-        if text is not None:
+        if text not in (None, OF_DATA):
             parse_normalisation(text)
     except ConfigError as error:
         return False, error.faults[0]

@@ -54,8 +54,9 @@ class DataConfig(Section):
             in each epoch, and all others out of their middle.
         normalise: Statistics that networks are given pixels by: ``imagenet``, ``half`` (mean and
             deviation 0.5), ``none``, or means and deviations of the channels, as
-            ``0.5,0.5,0.5/0.2,0.2,0.2``. None takes those of ``model.weights``, or else the data
-            set's. Behind a lowpass or highpass they are measured, whatever is said here.
+            ``0.5,0.5,0.5/0.2,0.2,0.2``, or the data set's own (data). None takes those of
+            ``model.weights``, or else the data set's. Behind a lowpass or highpass they are
+            measured, whatever is said here.
         val_fraction: Share of the training images held out for validation (H-SPLID: 0.2).
         split_seed: Seed of that stratified split; the same for all trials of a sweep.
         split: What is tested on: ``own``, the data set's own test images; ``larger_test``, more

@@ -14,6 +14,7 @@ from hsplid_core.models.lenet import LeNet3Encoder, LeNet5Encoder
 from hsplid_core.models.masked import MaskedClassifier
 from hsplid_core.models.names import model_faults
 from hsplid_core.models.resnet import RESNETS, ResNetEncoder
+from hsplid_core.models.timm_encoder import TimmEncoder, is_timm
 from hsplid_core.models.torchvision_encoder import TorchvisionEncoder, resolve_stem
 from hsplid_core.models.weights import load_weights
 
@@ -57,8 +58,10 @@ def build_model(
 
 def _encoder(
     config: ModelConfig, image_shape: tuple[int, int, int]
-) -> ResNetEncoder | LeNet3Encoder | LeNet5Encoder | TorchvisionEncoder:
+) -> ResNetEncoder | LeNet3Encoder | LeNet5Encoder | TorchvisionEncoder | TimmEncoder:
     channels, height, width = image_shape
+    if is_timm(config.name):
+        return TimmEncoder(config, image_shape=image_shape)
     if config.name == "lenet3":
         if height != width or height % 4:
             raise ConfigError(

@@ -2,8 +2,9 @@
 
 Such a file holds tensors alone. Which network they belong to is said by whoever uses it; how many
 classes there are, whether there are normalisation layers and which stem, the tensors tell. How
-pixels were normalised they tell only where a wrapper has kept it beside the network, as
-RobustBench's models do (``mu`` and ``sigma``, or ``mean`` and ``std``).
+pixels were normalised they tell only where a wrapper has kept it beside the network, as models of
+RobustBench do (``mu`` and ``sigma``, or ``mean`` and ``std``), and of MadryLab's robustness
+(``new_mean`` and ``new_std``).
 """
 
 from __future__ import annotations
@@ -11,24 +12,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 from torchvision.models import get_model_weights
 
 from hsplid_core.config import ModelConfig, Section, check
-from hsplid_core.config.normalisation import NORMALISATIONS, Statistics, parse_normalisation
+from hsplid_core.config.normalisation import (
+    NORMALISATIONS,
+    OF_DATA,
+    Statistics,
+    parse_normalisation,
+)
+from hsplid_core.config.rules import MOST_IMAGES, MOST_SIDE, within
 from hsplid_core.errors import ConfigError
+from hsplid_core.frequency.filters import FrequencyFilter
 from hsplid_core.models.build import build_model
 from hsplid_core.models.masked import MaskedClassifier
 from hsplid_core.models.names import model_faults
 from hsplid_core.models.pytorch_cifar import is_pytorch_cifar_densenet
 from hsplid_core.models.resnet import RESNETS
 from hsplid_core.models.state_dicts import count_classes, fit_state
+from hsplid_core.models.timm_encoder import is_timm, published_by_timm
 from hsplid_core.models.trained import TrainedModel
 from hsplid_core.models.weights import read_tensors
 
-_KEPT = (("mu", "sigma"), ("mean", "std"))
+_KEPT = (("mu", "sigma"), ("mean", "std"), ("new_mean", "new_std"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +46,12 @@ class ExternalModel(Section):
 
     Attributes:
         name: Name of the network, a key of ``hsplid_core.models.names.MODELS``.
-        weights: torchvision's published weights of it; None for those of a file.
+        weights: Weights that torchvision or timm publishes of it; None for those of a file.
         num_classes: Number of classes; None counts them in the weights.
         normalise: How pixels in [0, 1] are normalised: ``imagenet``, ``half`` (mean and deviation
-            0.5), ``none``, or means and deviations of the channels as ``0.5,0.5,0.5/0.2,0.2,0.2``.
-            None takes it from the weights, which may keep it, or from who published them.
+            0.5), ``none``, means and deviations of the channels as ``0.5,0.5,0.5/0.2,0.2,0.2``, or
+            ``data`` for those of the data set that it is judged on. None takes it from the
+            weights, which may keep it, or from who published them.
         image_size: Side of the images in pixels; None takes that of published weights.
         resize: How pictures become square, crop or stretch; None for each data set's own way.
         resize_size: Side in pixels that they are resized to before the centre crop; None takes
@@ -50,6 +60,8 @@ class ExternalModel(Section):
         width: Factor on every number of channels.
         norm: Kind of normalisation layers; None asks the weights.
         stem: Kind of the first layers; None asks the weights.
+        transform: Filter of the images' frequencies before the network, as ``data.transform``.
+        bandwidth: Frequencies that lowpass and highpass keep along either axis.
     """
 
     name: str
@@ -63,17 +75,38 @@ class ExternalModel(Section):
     width: float = 1.0
     norm: Literal["none", "batch"] | None = None
     stem: Literal["imagenet", "small", "bare"] | None = None
+    transform: Literal["none", "flip", "lowpass", "highpass"] = "none"
+    bandwidth: int = 16
 
     def __post_init__(self) -> None:
         check(
-            (number is None or number >= least, f"{name} is {number}: use at least {least}")
-            for name, number, least in (
-                ("num_classes", self.num_classes, 2),
-                ("image_size", self.image_size, 8),
-                ("resize_size", self.resize_size, self.image_size or 8),
-                ("channels", self.channels, 1),
-            )
+            [
+                *within(self, 2, MOST_IMAGES, "num_classes", null="those of the weights"),
+                *within(self, 8, MOST_SIDE, "image_size", null="that of published weights"),
+                *within(self, self.image_size or 8, MOST_SIDE, "resize_size", null="image_size"),
+                *within(self, 1, MOST_SIDE, "channels", "bandwidth"),
+                (
+                    self.normalise != OF_DATA or self.transform in ("none", "flip"),
+                    f"normalise is {OF_DATA}, which is of images as they are: say what the images "
+                    f"behind {self.transform} were normalised by, as MEANS/DEVIATIONS",
+                ),
+            ]
         )
+
+    def front(self, side: int) -> FrequencyFilter | None:
+        """Make the filter before the network, for images of so many pixels a side."""
+        if self.transform == "none":
+            return None
+        bandwidth = None if self.transform == "flip" else self.bandwidth
+        return FrequencyFilter(self.transform, (side, side), bandwidth)
+
+
+class _Published(NamedTuple):
+    """What is known of published weights."""
+
+    num_classes: int
+    image_size: int
+    resize_size: int
 
 
 def open_external(said: ExternalModel, path: Path | None) -> TrainedModel:
@@ -98,7 +131,7 @@ def open_external(said: ExternalModel, path: Path | None) -> TrainedModel:
             "not both"
         )
     model, size = _published(said) if path is None else _from_file(said, path)
-    if said.normalise is not None:
+    if said.normalise not in (None, OF_DATA):
         model.set_normalisation(*parse_normalisation(said.normalise, said.channels))
     if said.num_classes not in (None, model.num_classes):
         raise ConfigError(
@@ -112,6 +145,7 @@ def open_external(said: ExternalModel, path: Path | None) -> TrainedModel:
         data="imagenet" if path is None else "",
         resize=said.resize,
         resize_size=_resize_size(said),
+        normalised_by_data=said.normalise == OF_DATA,
     )
 
 
@@ -119,15 +153,27 @@ def _published(said: ExternalModel) -> tuple[MaskedClassifier, int]:
     network = ModelConfig(name=said.name, norm="batch", stem="imagenet", weights=said.weights)
     if faults := model_faults(network):
         raise ConfigError("; ".join(faults))
-    entry = get_model_weights(said.name)[said.weights].value
-    size = said.image_size or int(entry.transforms().crop_size[0])
-    return _build(network, said, size, len(entry.meta["categories"])), size
+    known = _known(said.name, said.weights or "")
+    size = said.image_size or known.image_size
+    return _build(network, said, size, known.num_classes), size
+
+
+def _known(name: str, weights: str) -> _Published:
+    if is_timm(name):
+        return _Published(*published_by_timm(name, weights)[1:])
+    entry = get_model_weights(name)[weights].value
+    transforms = entry.transforms()
+    return _Published(
+        num_classes=len(entry.meta["categories"]),
+        image_size=int(transforms.crop_size[0]),
+        resize_size=int(transforms.resize_size[0]),
+    )
 
 
 def _resize_size(said: ExternalModel) -> int | None:
     if said.resize_size is not None or said.weights is None or said.image_size is not None:
         return said.resize_size
-    return int(get_model_weights(said.name)[said.weights].value.transforms().resize_size[0])
+    return _known(said.name, said.weights).resize_size
 
 
 def _from_file(said: ExternalModel, path: Path) -> tuple[MaskedClassifier, int]:
@@ -141,7 +187,7 @@ def _from_file(said: ExternalModel, path: Path) -> tuple[MaskedClassifier, int]:
     if said.normalise is None and kept is None:
         raise ConfigError(
             f"normalise is not given, and {path} does not tell: use {', '.join(NORMALISATIONS)}, "
-            "or MEANS/DEVIATIONS such as 0.5,0.5,0.5/0.2,0.2,0.2"
+            f"{OF_DATA}, or MEANS/DEVIATIONS such as 0.5,0.5,0.5/0.2,0.2,0.2"
         )
     network = ModelConfig(
         name=said.name,
@@ -169,6 +215,7 @@ def _build(
         mean=[0.0] * said.channels,
         std=[1.0] * said.channels,
         seed=0,
+        front=said.front(size),
     )
 
 

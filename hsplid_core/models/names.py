@@ -8,6 +8,7 @@ from hsplid_core.config import ModelConfig
 from hsplid_core.errors import did_you_mean
 from hsplid_core.files import from_home
 from hsplid_core.models.resnet import RESNETS
+from hsplid_core.models.timm_encoder import is_timm, timm_faults
 from hsplid_core.models.torchvision_encoder import CLASSIFIERS
 
 _OWN = ("lenet3", "lenet5", *RESNETS)
@@ -25,24 +26,31 @@ def model_faults(config: ModelConfig) -> list[str]:
     Returns:
         One sentence for each fault, naming the field; none where all is well.
     """
-    if config.name not in MODELS:
+    if is_timm(config.name):
+        faults = timm_faults(config)
+    elif config.name not in MODELS:
         known = ", ".join(_OWN)
         return [
             f"model.name is {config.name}: use {known}, or a classifier of torchvision such as "
             f"vgg16, densenet121, efficientnet_b0 or vit_b_16{did_you_mean(config.name, MODELS)}"
         ]
-    faults = []
-    published = published_names(config)
-    if config.weights is not None and config.weights not in published:
-        there = ", ".join(published) or "none"
-        faults.append(f"model.weights is {config.weights}: {config.name} has {there}")
+    else:
+        faults = _weights_faults(config)
     if config.checkpoint is not None and not from_home(config.checkpoint).is_file():
         faults.append(f"model.checkpoint is {config.checkpoint}: there is no such file")
     return faults
 
 
+def _weights_faults(config: ModelConfig) -> list[str]:
+    published = published_names(config)
+    if config.weights is None or config.weights in published:
+        return []
+    there = ", ".join(published) or "none"
+    return [f"model.weights is {config.weights}: {config.name} has {there}"]
+
+
 def published_names(config: ModelConfig) -> list[str]:
-    """Return the names of a network's published weights.
+    """Return the names of the weights that torchvision publishes of a network.
 
     Args:
         config: Which network.

@@ -68,11 +68,8 @@ class TorchvisionEncoder(nn.Module):
     ) -> None:
         super().__init__()
         network = _network(name, image_shape, width)
-        if norm == "none" and any(isinstance(m, _NORMALISATIONS) for m in network.modules()):
-            raise ConfigError(
-                f"model.norm is none: {name} has normalisation layers and is not made to train "
-                "without; use model.norm=batch, or a ResNet (18, 34, 50), a VGG or a LeNet"
-            )
+        if norm == "none":
+            refuse_normalisation(name, network)
         if stem == "bare":
             if not isinstance(network, DenseNet):
                 raise ConfigError(f"model.stem is bare: {name} is no DenseNet; use small")
@@ -93,31 +90,12 @@ class TorchvisionEncoder(nn.Module):
         self.network = network
         self.num_features = head.in_features
         self.hidden_layers = tuple(f"network.{path}" for path in _hidden_layers(network))
-        self._probe(name, image_shape)
+        probe(self, name, image_shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode normalised images [B, C, H, W]; features [B, D]."""
         features: Tensor = self.network(x)
         return features
-
-    @torch.no_grad()
-    def _probe(self, name: str, image_shape: tuple[int, int, int]) -> None:
-        """Encode one image, so that what does not fit is told before training."""
-        self.eval()
-        shape = "x".join(str(size) for size in image_shape)
-        try:
-            found = tuple(self(torch.zeros(1, *image_shape)).shape)
-        except (RuntimeError, ValueError, AssertionError) as error:
-            raise ConfigError(
-                f"model.name is {name}: it does not take images of {shape} ({_first_line(error)});"
-                " change data.image_size, or choose another network"
-            ) from error
-        if found != (1, self.num_features):
-            raise ConfigError(
-                f"model.name is {name}: the input of its last linear layer is not its feature "
-                f"vector ({found} instead of {(1, self.num_features)}); choose another network"
-            )
-        self.train()
 
 
 def resolve_stem(
@@ -134,6 +112,48 @@ def resolve_stem(
         return stem
     replaceable = name.startswith(("resnet", "resnext", "wide_resnet", "densenet"))
     return "small" if image_size < 224 and replaceable else "imagenet"
+
+
+def refuse_normalisation(name: str, network: nn.Module) -> None:
+    """Refuse a published network that has normalisation layers where none are wanted.
+
+    Raises:
+        ConfigError: It has some.
+    """
+    if any(isinstance(module, _NORMALISATIONS) for module in network.modules()):
+        raise ConfigError(
+            f"model.norm is none: {name} has normalisation layers and is not made to train "
+            "without; use model.norm=batch, or a ResNet (18, 34, 50), a VGG or a LeNet"
+        )
+
+
+@torch.no_grad()
+def probe(encoder: nn.Module, name: str, image_shape: tuple[int, int, int]) -> None:
+    """Encode one image, so that what does not fit is told before training.
+
+    Args:
+        encoder: Images to features of its ``num_features``.
+        name: The network's, for errors.
+        image_shape: Channels, height and width of the images.
+
+    Raises:
+        ConfigError: It does not take such images, or its features are no vector.
+    """
+    encoder.eval()
+    shape = "x".join(str(size) for size in image_shape)
+    try:
+        found = tuple(encoder(torch.zeros(1, *image_shape)).shape)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise ConfigError(
+            f"model.name is {name}: it does not take images of {shape} ({_first_line(error)});"
+            " change data.image_size, or choose another network"
+        ) from error
+    if found != (1, encoder.num_features):
+        raise ConfigError(
+            f"model.name is {name}: the input of its last linear layer is not its feature "
+            f"vector ({found} instead of {(1, encoder.num_features)}); choose another network"
+        )
+    encoder.train()
 
 
 def _network(name: str, image_shape: tuple[int, int, int], width: float) -> nn.Module:

@@ -45,6 +45,8 @@ class TrainedModel:
             ``data.resize_size``.
         images: What else its sweep's section `data` said of these images, such as their split and
             a planted pixel, in plain values; empty where that is not known.
+        normalised_by_data: Whether it is normalised by the statistics of whatever data it is
+            judged on.
     """
 
     model: MaskedClassifier
@@ -55,6 +57,7 @@ class TrainedModel:
     resize: Literal["crop", "stretch"] | None = None
     resize_size: int | None = None
     images: Mapping[str, Any] = field(default_factory=dict)
+    normalised_by_data: bool = False
 
 
 def describe(

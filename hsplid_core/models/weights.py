@@ -1,10 +1,12 @@
-"""Weights that a model begins with: from torchvision's server, or from a file."""
+"""Weights that a model begins with: published by torchvision or timm, or from a file."""
 
 from __future__ import annotations
 
 import importlib
 import pickle
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from hsplid_core.files import from_home
 from hsplid_core.models.masked import MaskedClassifier
 from hsplid_core.models.state_dicts import fit_state
 from hsplid_core.models.state_files import load_plain
+from hsplid_core.models.timm_encoder import fetch_from_timm, is_timm, published_by_timm
 
 # Under which key programs keep the network's state dict in a checkpoint: this project and many
 # others, Lightning, tutorials, and AdvGrad's training scripts.
@@ -37,7 +40,9 @@ def load_weights(model: MaskedClassifier, config: ModelConfig) -> None:
         ConfigError: Published weights are asked for, but not of a published network.
         CheckpointError: The weights cannot be had, or do not fit.
     """
-    if config.weights is not None:
+    if config.weights is not None and is_timm(config.name):
+        _load_from_timm(model, config.name, config.weights)
+    elif config.weights is not None:
         _load_published(model, config.name, config.weights, config)
     elif config.checkpoint is not None:
         path = from_home(config.checkpoint)
@@ -99,6 +104,16 @@ def _only_tensors(found: object) -> dict[str, Tensor] | None:
     return {str(name): value for name, value in found.items()}
 
 
+def _load_from_timm(model: MaskedClassifier, name: str, weights: str) -> None:
+    channels = model.mean.shape[1]
+    state = fetch_from_timm(name, weights, channels=channels)
+    published = published_by_timm(name, weights)
+    if channels == len(published.statistics[0]):
+        model.set_normalisation(*published.statistics)
+    new_head = published.num_classes != model.num_classes
+    fit_state(model, state, source=f"model.weights={weights} of {name}", new_head=new_head)
+
+
 def _load_published(model: MaskedClassifier, name: str, weights: str, config: ModelConfig) -> None:
     entry = get_model_weights(name)[weights].value
     if config.width != 1:
@@ -135,9 +150,11 @@ def _for_one_channel(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _download(name: str, weights: str, entry: Weights) -> dict[str, Tensor]:
     """Fetch published weights into torch's cache, or find them there; their hash is checked."""
     try:
-        state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
-            entry.url, map_location="cpu", progress=False, check_hash=True, weights_only=True
-        )
+        # It says what it does on stdout, which is for a command's answer.
+        with redirect_stdout(sys.stderr):
+            state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
+                entry.url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+            )
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         file = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rpartition("/")[2]
         raise CheckpointError(

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import pickle
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +12,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import get_model, get_model_weights
+from torchvision.models import get_model_weights
 
 from hsplid_core.config import ModelConfig
 from hsplid_core.errors import CheckpointError, ConfigError
 from hsplid_core.models import MaskedClassifier, build_model
+from tests.weights_server import weights_server
 
 NETWORK = "shufflenet_v2_x0_5"
 State = dict[str, Tensor]
@@ -323,34 +320,11 @@ def test_impossible_choices_are_refused(config: dict[str, Any], says: str) -> No
         build(**config)
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     """Torchvision's weights of one small network, served on the loopback."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    state = get_model(NETWORK, weights=None).state_dict()
-    torch.save(state, folder / "new.pth")
-    digest = hashlib.sha256((folder / "new.pth").read_bytes()).hexdigest()[:8]
-    (folder / "new.pth").rename(folder / f"net-{digest}.pth")
-    made = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
-    thread = threading.Thread(target=made.serve_forever)
-    thread.start()
-    entry = get_model_weights(NETWORK)["IMAGENET1K_V1"].value
-    monkeypatch.setattr(
-        entry, "url", f"http://127.0.0.1:{made.server_port}/net-{digest}.pth", raising=True
-    )
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
-    try:
+    with weights_server(NETWORK, "IMAGENET1K_V1", tmp_path, monkeypatch) as state:
         yield state
-    finally:
-        made.shutdown()
-        thread.join()
-        made.server_close()
 
 
 def published(**config: Any) -> MaskedClassifier:

@@ -59,6 +59,11 @@ def add_debug(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def trial_numbers(text: str) -> tuple[int, ...]:
+    """Read numbers of trials with commas, as ``--trials`` takes them."""
+    return tuple(int(part) for part in text.split(","))
+
+
 def report_errors(run: Callable[[], int], *, debug: bool, about: str = "") -> int:
     """Run a command; an error that its user can mend becomes one line, and exit code 2.
 

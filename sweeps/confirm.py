@@ -8,7 +8,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sweeps._command_line import report_errors, run_resumable, storage_of, sweep_parser
+from sweeps._command_line import (
+    report_errors,
+    run_resumable,
+    storage_of,
+    sweep_parser,
+    trial_numbers,
+)
 from sweeps.terminal.stop_signals import GOES_ON, stopped_exit_code
 
 _EXAMPLES = """\
@@ -39,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         "--first-seed", type=int, metavar="N", help="by default the one after the sweep's own"
     )
     parser.add_argument(
-        "--trials", type=_numbers, default=(), metavar="N,N", help="instead of the front"
+        "--trials", type=trial_numbers, default=(), metavar="N,N", help="instead of the front"
     )
     parser.add_argument(
         "--suite",
@@ -63,10 +69,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     return parser
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

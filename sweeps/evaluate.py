@@ -6,14 +6,18 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeps._command_line import add_debug, read_places, report_errors
+from sweeps._command_line import add_debug, read_places, report_errors, trial_numbers
 
 if TYPE_CHECKING:
-    from sweeps.model_evaluation import JudgedModel, Verdict, Wishes
+    from hsplid_core.models.external import ExternalModel
+    from sweeps.model_evaluation import Job, Judged, JudgedModel, Wishes
+
+READING = ("classes", "split", "mask_values", "boxes_as_masks")
+"""Fields of a sweep's section data that the command line may say."""
 
 _SUITES = ("search", "fgsm", "paper", "standard", "plus")
 _EXAMPLES = """\
@@ -27,14 +31,21 @@ examples:
       --model name=resnet18 normalise=imagenet image_size=32
   python -m sweeps.evaluate --model name=resnet50 weights=IMAGENET1K_V2 --data imagenet9
   python -m sweeps.evaluate a.pt b.pt c.pt --seeds 5 --analyses margins,saliency
+  python -m sweeps.evaluate coco_hsplid --trials 4,7 --suite paper
+  python -m sweeps.evaluate theirs.pt --data coco root=my_export 'classes=[cat, dog]' \\
+      --model name=timm/convnext_tiny normalise=imagenet image_size=224
   python -m sweeps.evaluate MODEL --data isic2017 --corruptions brightness,defocus_blur,snow
 
-MODEL is a checkpoint of a trial (file or folder), a run of MLflow, a registered model, or, with
---model, a file of weights that others trained: a state dict, a checkpoint that holds one, such as
-Lightning's, or safetensors. Without --data and root= a model of a sweep is judged on the images
-that it was trained on; other data without root= are the embedded stand-ins. A data set with
-variants and no name of its own, such as imagenet9, stands for all of them. Figures of a model from
-MLflow are written into its run.
+MODEL is a checkpoint of a trial (file or folder), a sweep, which stands for its front or --trials,
+a run of MLflow, a registered model, or, with --model, a file of weights that others trained: a
+state dict, a checkpoint that holds one, such as Lightning's, or safetensors. Without --data and
+root= a model of a sweep is judged on the images that it was trained on; other data without root=
+are the embedded stand-ins. A data set with variants and no name of its own, such as imagenet9,
+stands for all of them.
+
+Several models or seeds end in a summary: a table, Parquet and a page in STORAGE/evaluations.
+MLflow gets the figures in the run that a model comes from; any other model gets a run in the
+experiment evaluations, where --tracking-uri names an MLflow, or the storage has one.
 """
 
 
@@ -49,19 +60,28 @@ def _parser() -> argparse.ArgumentParser:
         "words",
         nargs="*",
         metavar="MODEL",
-        help="checkpoint, runs:/ID, models:/NAME@ALIAS or a file of weights; one or several. "
-        "root=FOLDER: where the data is; storage=FOLDER: where caches, logs and MLflow's database "
-        "are",
+        help="checkpoint, sweep, runs:/ID, models:/NAME@ALIAS or a file of weights; one or "
+        "several. root=FOLDER: where the data is; storage=FOLDER: where caches, logs and MLflow's "
+        "database are; classes, split, mask_values, boxes_as_masks: how the data is read, as a "
+        "sweep's section data says it",
     )
     parser.add_argument(
         "--model",
         nargs="+",
         action="extend",
         metavar="KEY=VALUE",
-        help="what weights from elsewhere are: name=resnet50 and, where they do not tell, "
-        "normalise=imagenet (half, none, MEANS/DEVIATIONS), image_size=224, resize, resize_size, "
-        "num_classes, width, norm, stem, channels; weights=IMAGENET1K_V2 for what torchvision "
+        help="what weights from elsewhere are: name=resnet50, or timm/NAME where timm is "
+        "installed, and, where they do not tell, normalise=imagenet (half, none, data, "
+        "MEANS/DEVIATIONS), image_size=224, resize, resize_size, num_classes, width, norm, stem, "
+        "channels, transform, bandwidth; weights=IMAGENET1K_V2 for what torchvision or timm "
         "publishes",
+    )
+    parser.add_argument(
+        "--trials",
+        type=trial_numbers,
+        default=(),
+        metavar="N,N",
+        help="trials of a sweep, instead of its front",
     )
     parser.add_argument("--suite", choices=_SUITES, help="attacks; without it none")
     parser.add_argument(
@@ -136,74 +156,90 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     # torch is imported from here on: --help stays quick.
     from sweeps import model_evaluation as judging
-    from sweeps.spec.addresses import check_tracking_uri
-    from sweeps.storage.bucket_mirror import local_folder
-    from sweeps.tracking import default_uri
 
     words = [*arguments.words, *(w for w in arguments.model or () if not _is_said(w))]
     names = [word for word in dict.fromkeys(words) if "=" not in word or Path(word).exists()]
-    settings = [word for word in words if word not in names]
-    places = {
-        name: local_folder(path).absolute()
-        for name, path in read_places(settings, ("root", "storage")).items()
-    }
-    storage = places.get("storage", Path("runs").absolute())
+    job = _job(arguments, [word for word in words if word not in names])
     said = None
     if arguments.model is not None:
         said = judging.read_external([word for word in arguments.model if _is_said(word)])
+        job = dataclasses.replace(job, settings={**job.settings, **_told(said)})
+    # All are opened before the first is judged, which may take hours.
+    models = [
+        model
+        for name in names or (None,)
+        for model in _open(name, job.uri, job.storage, said, arguments.trials)
+    ]
+    n_verdicts = len(models) * max(1, len(job.data)) * arguments.seeds
+    judging.check_log_file(arguments.out, n_logs=n_verdicts)
+    found = [judging.judge_model(model, job) for model in models]
+    if len(models) * arguments.seeds > 1:
+        _sum_up(found, job)
+    elif not job.prints:
+        sys.stdout.write(json.dumps(found[0].described(), allow_nan=False) + "\n")
+    return 0
+
+
+def _job(arguments: argparse.Namespace, words: Sequence[str]) -> Job:
+    """Read the command line, all but which models it is about."""
+    from sweeps import model_evaluation as judging
+    from sweeps.spec.addresses import check_tracking_uri
+    from sweeps.storage.bucket_mirror import local_folder
+    from sweeps.tracking import default_uri
+    from sweeps.tracking.evaluation_runs import is_recorded
+
+    reading = judging.read_reading([word for word in words if _is_reading(word)])
+    others = [word for word in words if not _is_reading(word)]
+    places = {
+        name: local_folder(path).absolute()
+        for name, path in read_places(others, ("root", "storage")).items()
+    }
+    storage = places.get("storage", Path("runs").absolute())
     uri = arguments.tracking_uri or default_uri(storage)
     check_tracking_uri(uri, field="--tracking-uri")
-    job = _Job(
-        wishes=_wishes(arguments),
+    asked = ("suite", "split", "cascade", "corruptions", "analyses", "max_images", "seed", "seeds")
+    return judging.Job(
+        wishes=_wishes(arguments, reading),
         seeds=range(arguments.seed, arguments.seed + arguments.seeds),
         data=[name for text in arguments.data for name in judging.data_sets_of(text)],
         root=places.get("root"),
         storage=storage,
         uri=uri,
+        recorded=is_recorded(uri, asked_for=arguments.tracking_uri is not None),
+        settings={
+            **{name: value for name in asked if (value := getattr(arguments, name))},
+            **{f"data.{name}": value for name, value in reading.items()},
+        },
         out=arguments.out,
         prints=not arguments.json,
     )
-    n_verdicts = max(1, len(names)) * max(1, len(job.data)) * arguments.seeds
-    judging.check_log_file(arguments.out, n_logs=n_verdicts)
-    # All are opened before the first is judged, which may take hours.
-    models = [judging.open_judged(name, job.uri, storage, said=said) for name in names or (None,)]
-    found = {model.name: _judge(model, job) for model in models}
-    if len(models) * arguments.seeds == 1:
-        (described,) = (described for _, described in found.values())
-        if arguments.json:
-            sys.stdout.write(json.dumps(described, allow_nan=False) + "\n")
-        return 0
-    rows = judging.summarise({name: verdicts for name, (verdicts, _) in found.items()})
-    file = storage / "evaluations" / "summary.parquet"
-    judging.write_summary(rows, file)
-    if arguments.json:
-        told = {
-            "models": [described for _, described in found.values()],
-            "summary": [dataclasses.asdict(row) for row in rows],
-            "file": str(file),
-        }
-        sys.stdout.write(json.dumps(told, allow_nan=False) + "\n")
-    else:
-        judging.print_summary(rows, n_seeds=arguments.seeds)
-        sys.stdout.write(f"Summary {file}\n")
-    return 0
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Job:
-    """What is done with each model."""
-
-    wishes: Wishes
-    seeds: Sequence[int]
-    data: Sequence[str]
-    root: Path | None
-    storage: Path
-    uri: str
-    out: Path | None
-    prints: bool
+def _told(said: ExternalModel) -> dict[str, object]:
+    fields = dataclasses.asdict(said).items()
+    return {f"model.{name}": value for name, value in fields if value is not None}
 
 
-def _wishes(arguments: argparse.Namespace) -> Wishes:
+def _open(
+    name: str | None,
+    uri: str,
+    storage: Path,
+    said: ExternalModel | None,
+    trials: Sequence[int],
+) -> list[JudgedModel]:
+    from hsplid_core.errors import ConfigError
+    from sweeps import model_evaluation as judging
+
+    if said is None and name is not None and judging.is_sweep(name, storage):
+        return judging.open_sweep_models(name, trials, storage)
+    if trials:
+        raise ConfigError(
+            f"--trials is given, and {name} is no sweep in {storage}: name one, or leave it away"
+        )
+    return [judging.open_judged(name, uri, storage, said=said)]
+
+
+def _wishes(arguments: argparse.Namespace, reading: Mapping[str, Any]) -> Wishes:
     from hsplid_core.corruptions import CORRUPTIONS
     from hsplid_core.errors import ConfigError
     from hsplid_core.evaluation import find_suite
@@ -222,6 +258,7 @@ def _wishes(arguments: argparse.Namespace) -> Wishes:
         analyses=[name for name in analyses if name != "corruptions"],
         pixel_seed=arguments.pixel_seed,
         split=arguments.split,
+        reading=reading,
         image_size=arguments.image_size,
         max_images=arguments.max_images,
         batch_size=arguments.batch_size,
@@ -229,55 +266,43 @@ def _wishes(arguments: argparse.Namespace) -> Wishes:
     )
 
 
-def _judge(model: JudgedModel, job: _Job) -> tuple[list[Verdict], dict[str, Any]]:
-    """Judge one model on all data under all seeds, write its logs and tell MLflow."""
+def _sum_up(found: Sequence[Judged], job: Job) -> None:
+    """Write the summary of several models or seeds, and show it."""
     from sweeps import model_evaluation as judging
-    from sweeps.tracking.find_models import log_evaluation
+    from sweeps.outputs.evaluation_page import write_evaluation
 
-    verdicts: list[Verdict] = []
-    logs: list[Path] = []
-    cases = [(name, seed) for name in job.data or [judging.own_data(model)] for seed in job.seeds]
-    for name, seed in cases:
-        verdict = judging.judge(
-            model.trained,
-            name,
-            dataclasses.replace(job.wishes, seed=seed),
-            root=job.root or judging.own_root(model, name),
-            cache_dir=job.storage / "cache",
-            told=judging.tell_progress,
-        )
-        verdicts.append(verdict)
-        if verdict.robustness is not None:
-            logs.append(judging.log_verdict(verdict, model, job.wishes, job.storage, out=job.out))
-        logs += judging.write_tables(verdict, model, job.wishes, job.storage)
-        if job.prints:
-            judging.print_verdict(verdict)
-    if model.run_id is not None:
-        rows = judging.summarise({model.name: verdicts})
-        log_evaluation(
-            job.uri,
-            model.run_id,
-            metrics={f"evaluation/{row.measure}": row.spread.mean for row in rows},
-            tags={name: value for v in verdicts for name, value in v.tags().items()},
-            artifacts=logs,
-        )
+    judged = {each.model: each.verdicts for each in found}
+    rows = judging.summarise(judged)
+    table = judging.summary_file(rows, job.seeds, job.storage)
+    page = table.with_suffix(".html")
+    judging.write_summary(rows, table)
+    settings = {name: str(value) for name, value in job.settings.items()}
+    files = [file for each in found for file in each.files]
+    write_evaluation(page, judged, rows, settings, files)
+    runs = [each.run_id for each in found if each.run_id is not None]
+    judging.record_files(job.uri, runs, [table, page])
     if job.prints:
-        sys.stdout.writelines(f"Log     {path}\n" for path in logs)
-        if model.run_id is not None:
-            sys.stdout.write(f"MLflow  written into run {model.run_id}\n")
-    described = {
-        "model": model.name,
-        "run_id": model.run_id,
-        "verdicts": [verdict.described() for verdict in verdicts],
-        "logs": [str(path) for path in logs],
+        judging.print_summary(rows, n_seeds=len(job.seeds))
+        sys.stdout.write(f"Summary {table}\nPage    {page}\n")
+        return
+    told = {
+        "models": [each.described() for each in found],
+        "summary": [dataclasses.asdict(row) for row in rows],
+        "file": str(table),
+        "page": str(page),
     }
-    return verdicts, described
+    sys.stdout.write(json.dumps(told, allow_nan=False) + "\n")
+
+
+def _is_reading(word: str) -> bool:
+    return word.partition("=")[0].removeprefix("data.") in READING
 
 
 def _is_said(word: str) -> bool:
     """Whether a word after --model says something of the weights, and is no file nor place."""
     name, sign, _ = word.partition("=")
-    return bool(sign) and name not in ("root", "storage") and not Path(word).exists()
+    elsewhere = name in ("root", "storage") or _is_reading(word) or Path(word).exists()
+    return bool(sign) and not elsewhere
 
 
 if __name__ == "__main__":

@@ -3,32 +3,36 @@
 from sweeps.model_evaluation.find_model import (
     JudgedModel,
     open_judged,
-    own_data,
-    own_root,
     read_external,
+    read_reading,
 )
-from sweeps.model_evaluation.image_log import check_log_file, log_verdict, write_tables
-from sweeps.model_evaluation.measure import Verdict, Wishes, data_sets_of, find_device, judge
-from sweeps.model_evaluation.summary import summarise, write_summary
-from sweeps.model_evaluation.text_tables import print_summary, print_verdict, tell_progress
+from sweeps.model_evaluation.image_log import check_log_file
+from sweeps.model_evaluation.job import Job, Judged, judge_model, record_files
+from sweeps.model_evaluation.measure import Verdict, Wishes, data_sets_of, find_device
+from sweeps.model_evaluation.summary import SummaryRow, summarise, summary_file, write_summary
+from sweeps.model_evaluation.sweep_models import is_sweep, open_sweep_models
+from sweeps.model_evaluation.text_tables import print_summary, spread_text
 
 __all__ = [
+    "Job",
+    "Judged",
     "JudgedModel",
+    "SummaryRow",
     "Verdict",
     "Wishes",
     "check_log_file",
     "data_sets_of",
     "find_device",
-    "judge",
-    "log_verdict",
+    "is_sweep",
+    "judge_model",
     "open_judged",
-    "own_data",
-    "own_root",
+    "open_sweep_models",
     "print_summary",
-    "print_verdict",
     "read_external",
+    "read_reading",
+    "record_files",
+    "spread_text",
     "summarise",
-    "tell_progress",
+    "summary_file",
     "write_summary",
-    "write_tables",
 ]

@@ -7,9 +7,11 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from hsplid_core.config.rules import as_stored
 from hsplid_core.errors import CheckpointError, ConfigError, did_you_mean
 from hsplid_core.files import from_home
 from hsplid_core.models.external import ExternalModel, open_external
@@ -17,6 +19,7 @@ from hsplid_core.models.packaged import open_package
 from hsplid_core.models.state_files import STATE_FILE, checksum_file, read_state
 from hsplid_core.models.trained import TrainedModel, rebuild
 from sweeps.spec.overrides import parse_overrides
+from sweeps.spec.validation import validated_data
 from sweeps.tracking.find_models import fetch_model, is_model_name, is_registered_name, trial_of
 from sweeps.trials.checkpoint_files import SweepCheckpoints
 
@@ -60,6 +63,26 @@ def read_external(texts: Sequence[str]) -> ExternalModel:
         raise ConfigError(f"--model {field}: {first['msg']}") from error
 
 
+def read_reading(texts: Sequence[str]) -> dict[str, Any]:
+    """Read what a command line says of how a data set is read.
+
+    Args:
+        texts: Fields of a sweep's section ``data``, such as ``classes=[cat, dog]``.
+
+    Returns:
+        The fields' values.
+
+    Raises:
+        ConfigError: A value is wrong.
+    """
+    overrides = parse_overrides([text.removeprefix("data.") for text in texts])
+    given = {override.path: override.value for override in overrides}
+    # The rules that speak of the data set's name follow when it is known.
+    with as_stored():
+        data = validated_data(given)
+    return {name: getattr(data, name) for name in given}
+
+
 def open_judged(
     name: str | None, tracking_uri: str, storage: Path, *, said: ExternalModel | None = None
 ) -> JudgedModel:
@@ -100,8 +123,8 @@ def open_judged(
         return JudgedModel(name=name, trained=rebuild(read_state(path), source=name), run_id=None)
     if not is_model_name(name):
         raise ConfigError(
-            f"model {name} is no file: name a checkpoint ({STATE_FILE}) of a trial, a run of "
-            "MLflow (runs:/ID), or a registered model (models:/NAME@ALIAS)"
+            f"model {name} is no file: name a checkpoint ({STATE_FILE}) of a trial, a sweep in "
+            f"{storage}, a run of MLflow (runs:/ID), or a registered model (models:/NAME@ALIAS)"
         )
     trial = None if is_registered_name(name) else trial_of(name, tracking_uri)
     if trial is not None:

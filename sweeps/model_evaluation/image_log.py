@@ -14,6 +14,7 @@ from hsplid_core.evaluation import RobustnessTable
 from hsplid_core.files import replacing
 from sweeps.model_evaluation.find_model import JudgedModel
 from sweeps.model_evaluation.measure import Verdict, Wishes
+from sweeps.storage.file_names import EVALUATIONS
 from sweeps.trials.table_file import parameter_column, write_table
 
 ENDINGS = (".arrow", ".parquet")
@@ -57,7 +58,7 @@ def log_verdict(
     assert verdict.robustness is not None
     suite = verdict.robustness.suite + ("" if wishes.cascade else "-single")
     name = f"{_name(judged, verdict, wishes, suite)}.arrow"
-    path = out or storage / "evaluations" / name
+    path = out or storage / EVALUATIONS / name
     facts = {"model": judged.name, "data": verdict.data, "n_images": str(verdict.n_images)}
     try:
         write_log(verdict.robustness, path, facts=facts)
@@ -82,7 +83,7 @@ def write_tables(
     """
     files = []
     for name, table in verdict.findings.tables.items():
-        path = storage / "evaluations" / f"{_name(judged, verdict, wishes, name)}.parquet"
+        path = storage / EVALUATIONS / f"{_name(judged, verdict, wishes, name)}.parquet"
         columns = {column: parameter_column(list(values)) for column, values in table.items()}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,10 @@ def _name(judged: JudgedModel, verdict: Verdict, wishes: Wishes, what: str) -> s
     for name, value in judged.trained.model.state_dict().items():
         weights.update(name.encode() + value.cpu().numpy().tobytes())
     seed = [f"seed-{verdict.seed}"] if verdict.seed else []
-    parts = [verdict.data.replace("/", "-"), wishes.split, *seed, weights.hexdigest()[:12], what]
+    read = repr(sorted(wishes.reading.items())).encode()
+    reading = [hashlib.sha256(read).hexdigest()[:6]] if wishes.reading else []
+    data = [verdict.data.replace("/", "-"), *reading, wishes.split]
+    parts = [*data, *seed, weights.hexdigest()[:12], what]
     return "-".join(parts)
 
 

@@ -46,6 +46,7 @@ class Wishes:
         analyses: Names of analyses, keys of `ANALYSES`.
         pixel_seed: Seed of the planted pixel that ``single_pixel`` looks for.
         split: Part of the data set.
+        reading: Fields of a sweep's section ``data`` that replace those of the model's own data.
         image_size: Side of the images; None takes the model's own.
         max_images: Judge only so many images, the same for every seed; None takes all.
         batch_size: Images per forward pass.
@@ -60,6 +61,7 @@ class Wishes:
     analyses: Sequence[str] = ()
     pixel_seed: int = 0
     split: Split = "test"
+    reading: Mapping[str, Any] = field(default_factory=dict)
     image_size: int | None = None
     max_images: int | None = None
     batch_size: int = 256
@@ -235,6 +237,7 @@ def judge(
         # Of another size than the model's, the same share is cut off.
         resize_size=trained.resize_size and round(trained.resize_size * size / side),
         cache_dir=cache_dir,
+        **wishes.reading,
     )
     if "single_pixel" in wishes.analyses and where.pixel is None:
         where = dataclasses.replace(where, pixel=PixelConfig(seed=wishes.pixel_seed))
@@ -253,6 +256,8 @@ def judge(
     images = images.select(choose_positions(images, wishes.max_images))
     suite, left_out = _usable(wishes, images)
     network = trained.model.to(wishes.device)
+    if trained.normalised_by_data:
+        network.set_normalisation(images.mean, images.std)
     class_names = trained.class_names or _assumed_classes(network.num_classes, images)
     model = judged_on(network, class_names, images.class_names)
     if wishes.analyses and model is not network:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from hsplid_core.errors import ConfigError
 from hsplid_core.files import replacing
 from sweeps.model_evaluation.confidence import Spread, spread
 from sweeps.model_evaluation.measure import Verdict
+from sweeps.storage.file_names import EVALUATIONS
 
 ALL_MODELS = "all models"
 _PREFIX = "evaluation/"
@@ -80,6 +83,30 @@ def _row(model: str, measure: str, values: Sequence[float], n_images: int | None
     of_images = mean * (1 - mean) / n_images
     found = spread(values, of_images=of_images, bounds=(0.0, 1.0))
     return SummaryRow(model=model, measure=measure, spread=found)
+
+
+def summary_metrics(rows: Iterable[SummaryRow]) -> dict[str, float]:
+    """Return means, and where there are several seeds deviations and intervals, for MLflow."""
+    found: dict[str, float] = {}
+    for row in rows:
+        name, spread_ = f"{_PREFIX}{row.measure}", row.spread
+        found[name] = spread_.mean
+        more = {"sd": spread_.sd, "low": spread_.low, "high": spread_.high}
+        found |= {f"{name}/{key}": value for key, value in more.items() if value is not None}
+    return found
+
+
+def summary_file(rows: Sequence[SummaryRow], seeds: Sequence[int], storage: Path) -> Path:
+    """Name the file of a summary: the same question has the same file, and another its own.
+
+    Args:
+        rows: What was found.
+        seeds: Of the evaluation.
+        storage: Folder of all sweeps; the file lies in its folder ``evaluations``.
+    """
+    asked = json.dumps([sorted({(row.model, row.measure) for row in rows}), list(seeds)])
+    digest = hashlib.sha256(asked.encode()).hexdigest()[:12]
+    return storage / EVALUATIONS / f"summary-{digest}.parquet"
 
 
 def write_summary(rows: Sequence[SummaryRow], path: Path) -> None:

@@ -61,11 +61,12 @@ def print_summary(rows: Sequence[SummaryRow], *, n_seeds: int) -> None:
     cells = {(row.measure, row.model): row.spread for row in rows}
     for measure in dict.fromkeys(row.measure for row in rows):
         own = [cells.get((measure, model)) for model in models]
-        table.add_row(measure, *("-" if each is None else _spread_text(each) for each in own))
+        table.add_row(measure, *("-" if each is None else spread_text(each) for each in own))
     _console().print(table)
 
 
-def _spread_text(spread: Spread) -> str:
+def spread_text(spread: Spread) -> str:
+    """Write mean ± deviation [interval], or the mean alone of one seed."""
     text = f"{spread.mean:.4g}"
     if spread.sd is None or spread.low is None or spread.high is None:
         return text

@@ -6,5 +6,8 @@ REPORT_FILE = "report.html"
 FRONT_FILE = "front.png"
 TRIALS_FILE = "trials.parquet"
 
-RESERVED_NAMES = ("cache", "pretrained", "mlruns", "mlartifacts", "mlflow.db")
+EVALUATIONS = "evaluations"
+"""Folder in the storage, and experiment in MLflow, of models that were judged by themselves."""
+
+RESERVED_NAMES = ("cache", "pretrained", EVALUATIONS, "mlruns", "mlartifacts", "mlflow.db")
 """Names in the storage that no sweep may have: of caches, initial weights, and MLflow's files."""

@@ -1,17 +1,15 @@
-"""Models that MLflow keeps: fetching one, and writing down how it was judged."""
+"""Models that MLflow keeps: fetching one, and finding the trial that it comes from."""
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hsplid_core.errors import ConfigError
 from sweeps.tracking.find_runs import check_database
-from sweeps.tracking.mlflow_client import KnownRun, connect, explained, make_metrics, write
+from sweeps.tracking.mlflow_client import connect, explained
 from sweeps.tracking.model_registry import logged_model
 from sweeps.tracking.names import PARENT_RUN, SWEEP_ID, TRIAL
 
@@ -148,34 +146,3 @@ def _find_model(client: MlflowClient, name: str) -> LoggedModel:
     if found is None:
         raise ConfigError(f"{name} has no model: of a sweep's trials, those of the front do")
     return found
-
-
-def log_evaluation(
-    tracking_uri: str,
-    run_id: str,
-    *,
-    metrics: Mapping[str, float],
-    tags: Mapping[str, str],
-    artifacts: Sequence[Path],
-) -> None:
-    """Write down, in the run that a model comes from, how it was judged.
-
-    Args:
-        tracking_uri: Tracking server or database.
-        run_id: The run.
-        metrics: Values by name.
-        tags: Tags by name; those of an earlier evaluation are replaced.
-        artifacts: Files for the run's folder ``evaluations``.
-
-    Raises:
-        TrackingError: There is no such run, or the server does not answer.
-    """
-    with explained(tracking_uri):
-        client = connect(tracking_uri)
-        run = KnownRun.of(client.get_run(run_id))
-        now = int(1000 * time.time())
-        write(
-            client, run, make_metrics(metrics, step=max(0, run.last_epoch), time_ms=now), tags=tags
-        )
-        for path in artifacts:
-            client.log_artifact(run_id, str(path), "evaluations")

@@ -16,6 +16,7 @@ import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sweeps.spec.addresses import without_secrets
 from sweeps.tracking.journal_entries import Artifact, Entry, Tagged
@@ -33,6 +34,9 @@ from sweeps.tracking.names import PARENT_RUN, STATE, SWEEP_ID, TRIAL
 from sweeps.tracking.reachability import ServerDownError, TrackingError
 from sweeps.tracking.run_updates import Draft, draft
 from sweeps.tracking.tracking_uri import sqlite_file
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +61,6 @@ class SweepStore:
         self, uri: str, *, experiment: str, sweep_id: str, run_name: str, folder: Path
     ) -> None:
         self._uri = uri
-        self._shown = without_secrets(uri)
         self._experiment = experiment
         self._sweep_id = legal(sweep_id)
         self._run_name = run_name
@@ -90,7 +93,7 @@ class SweepStore:
         with explained(self._uri):
             create_database(self._uri)
             self._client = connect(self._uri)
-            self.experiment_id = self._open_experiment()
+            self.experiment_id = open_experiment(self._client, self._experiment, self._uri)
             parent = self._open_parent()
             runs = self._children(parent)
         self._runs = {
@@ -191,22 +194,6 @@ class SweepStore:
         else:
             self._client.log_artifact(run.run_id, str(path), file.folder)
 
-    def _open_experiment(self) -> str:
-        experiment = self._client.get_experiment_by_name(self._experiment)
-        if experiment is None:
-            return self._client.create_experiment(
-                self._experiment,
-                artifact_location=_artifact_location(self._uri),
-                tags={"mlflow.experimentKind": "custom_model_development"},  # else the UI guesses
-            )
-        if experiment.lifecycle_stage != "active":
-            raise TrackingError(
-                f"the experiment {self._experiment} was deleted from {self._shown}: restore it "
-                f"with `mlflow experiments restore -x {experiment.experiment_id}`, or set "
-                "tracking.experiment to another name"
-            )
-        return str(experiment.experiment_id)
-
     def _open_parent(self) -> KnownRun:
         of_sweep = f"tags.`{SWEEP_ID}` = '{self._sweep_id}'"
         known = self._sole(map(KnownRun.of, search(self._client, self.experiment_id, of_sweep)))
@@ -239,6 +226,36 @@ class SweepStore:
             if not twin.metrics and not twin.params:
                 self._client.delete_run(twin.run_id)
         return fullest_first[0] if fullest_first else None
+
+
+def open_experiment(client: MlflowClient, name: str, uri: str) -> str:
+    """Find an experiment, or make it.
+
+    Args:
+        client: Connected.
+        name: The experiment's name.
+        uri: What the client is connected to.
+
+    Returns:
+        MLflow's id of it.
+
+    Raises:
+        TrackingError: It was deleted.
+    """
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return client.create_experiment(
+            name,
+            artifact_location=_artifact_location(uri),
+            tags={"mlflow.experimentKind": "custom_model_development"},  # else the UI guesses
+        )
+    if experiment.lifecycle_stage != "active":
+        raise TrackingError(
+            f"the experiment {name} was deleted from {without_secrets(uri)}: restore it with "
+            f"`mlflow experiments restore -x {experiment.experiment_id}`, or set "
+            "tracking.experiment to another name"
+        )
+    return str(experiment.experiment_id)
 
 
 def _suffices(run: KnownRun, entries: Sequence[Entry]) -> bool:

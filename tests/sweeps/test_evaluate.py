@@ -179,6 +179,32 @@ def test_models_of_mlflow_are_judged_and_their_run_is_told(
         assert message in capsys.readouterr().err
 
 
+def test_trials_of_a_sweep_by_number_or_its_front(
+    data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = recorded_sweep(tmp_path, data, [(0.5, 0.5), (0.4, 0.4), (0.6, 0.3)])
+    places = (f"storage={tmp_path}", f"root={data.root}")
+    front = judged(capsys, "tiny", *places)
+    assert [model["model"] for model in front["models"]] == ["tiny trial 0", "tiny trial 2"]
+    alone = judged(capsys, folder, "--trials", 2, *places)
+    assert alone["verdicts"] == front["models"][1]["verdicts"]
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    logged = client.get_run(alone["run_id"]).data
+    assert logged.tags["sweep.trial"] == "2"
+    clean = alone["verdicts"][0]["accuracies"]["clean"]
+    assert logged.metrics["evaluation/coco_animals/clean"] == clean
+    # As a sweep's end leaves a trial that others dominate.
+    SweepCheckpoints(folder=folder, sweep_id=None).remove(1)
+    for trials, message in (
+        ("1", f"python -m sweeps.confirm {folder} --trials 1 trains the same again"),
+        ("2,9", "trial 9 of tiny: not complete; choose among 0, 1, 2"),
+    ):
+        assert run("tiny", "--trials", trials, *places) == 2
+        told = capsys.readouterr().err
+        assert message in told
+        assert told.count("\n") == 1
+
+
 def test_the_run_of_a_trial_leads_to_its_checkpoint(
     data: DataConfig, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

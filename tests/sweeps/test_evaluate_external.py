@@ -12,15 +12,19 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
+from mlflow import MlflowClient
 from torch import Tensor, nn
-from torchvision.models import get_model, get_model_weights, resnet18
+from torchvision.models import resnet18
 
 from hsplid_core.config import DataConfig, SinglePixelConfig
 from hsplid_core.corruptions import CORRUPTIONS
 from hsplid_core.data import ImageSet, load
+from hsplid_core.frequency import FrequencyFilter
 from hsplid_core.models.state_files import write_state
 from sweeps.evaluate import main
+from tests.sweeps.mlflow_database import put_mlflow_database
 from tests.tiny import tiny_data, tiny_trial
+from tests.weights_server import weights_server
 from trainables.trial import Trial
 
 State = dict[str, Tensor]
@@ -55,6 +59,20 @@ def robustbench(state: State) -> State:
     return wrapped(state, "model.", mu=channels, sigma=channels / 2)
 
 
+def robustness(state: State) -> dict[str, Any]:
+    """A checkpoint of MadryLab's package: the network behind its normaliser, in parallel."""
+    channels = torch.full((3, 1, 1), 0.5)
+    found = wrapped(state, "module.model.")
+    return {
+        "model": {
+            **found,
+            "module.normalizer.new_mean": channels,
+            "module.normalizer.new_std": channels,
+        },
+        "epoch": 2,
+    }
+
+
 def judged(capsys: pytest.CaptureFixture[str], *texts: object) -> Any:
     assert main([*map(str, texts), "--json"]) == 0
     return json.loads(capsys.readouterr().out)
@@ -74,6 +92,7 @@ def share_correct(network: nn.Module, images: ImageSet, mean: float, std: float)
         (dict, "normalise=0.4/0.3", 0.4, 0.3),
         (lightning, "normalise=none", 0.0, 1.0),
         (robustbench, "num_classes=4", 0.5, 0.25),
+        (robustness, "num_classes=4", 0.5, 0.5),
     ],
 )
 def test_each_form_is_the_network_that_it_was(
@@ -93,6 +112,80 @@ def test_each_form_is_the_network_that_it_was(
     expected = share_correct(network, load(data, "test"), mean, std)
     assert verdict["accuracies"]["clean"] == pytest.approx(expected)
     assert not verdict["relabelled"]
+
+
+def test_safetensors(
+    network: nn.Module, data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    safetensors = pytest.importorskip("safetensors.torch")
+    safetensors.save_file(network.state_dict(), tmp_path / "theirs.safetensors")
+    torch.save(network.state_dict(), tmp_path / "theirs.pt")
+    options = (f"root={data.root}", f"storage={tmp_path}", "--data", "coco_animals", *SAID)
+    found = [
+        judged(capsys, tmp_path / f"theirs.{ending}", *options, "normalise=half")["verdicts"]
+        for ending in ("safetensors", "pt")
+    ]
+    assert found[0] == found[1]
+    (tmp_path / "theirs.safetensors").write_bytes(b"no tensors")
+    assert main([str(tmp_path / "theirs.safetensors"), *options, "normalise=half"]) == 2
+    assert "is damaged, or no file of safetensors" in capsys.readouterr().err
+
+
+def test_networks_of_timm(
+    data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timm = pytest.importorskip("timm")
+    network = timm.create_model("test_vit", num_classes=4, img_size=32).eval()
+    torch.save(network.state_dict(), tmp_path / "theirs.pt")
+    places = (f"root={data.root}", f"storage={tmp_path}", "--data", "coco_animals")
+    said = ("--model", "image_size=32", "normalise=half")
+    (verdict,) = judged(capsys, tmp_path / "theirs.pt", *places, *said, "name=timm/test_vit")[
+        "verdicts"
+    ]
+    expected = share_correct(network, load(data, "test"), 0.5, 0.5)
+    assert verdict["accuracies"]["clean"] == pytest.approx(expected)
+    for name, message in (
+        ("timm/test_vits", "timm has no network of that name; did you mean"),
+        ("timm/test_resnet", "does not fit this ResNet of 4 classes: 78 missing"),
+    ):
+        assert main([str(tmp_path / "theirs.pt"), *places, *said, f"name={name}"]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_network_behind_flipped_frequencies(
+    network: nn.Module, data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(network.state_dict(), tmp_path / "theirs.pt")
+    places = (f"root={data.root}", f"storage={tmp_path}", "--data", "coco_animals")
+    said = (*SAID, "transform=flip", "normalise=data")
+    (verdict,) = judged(capsys, tmp_path / "theirs.pt", *places, *said)["verdicts"]
+    images = load(data, "test")
+    flip = FrequencyFilter("flip", (32, 32))
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (images.mean, images.std))
+    batch = images.batch(torch.arange(len(images)))
+    with torch.no_grad():
+        seen = (flip(batch.image) - flip(mean.expand(1, 3, 32, 32))) / std
+        expected = (network(seen).argmax(1) == batch.target).double().mean()
+    assert verdict["accuracies"]["clean"] == pytest.approx(float(expected))
+
+
+def test_some_classes_of_any_coco_file(
+    data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = resnet18(num_classes=2).eval()
+    torch.save(network.state_dict(), tmp_path / "theirs.pt")
+    places = (f"root={data.root}", f"storage={tmp_path}", "--data", "coco")
+    options = (*places, *SAID, "normalise=half", "classes=[zebra, bear]")
+    (verdict,) = judged(capsys, tmp_path / "theirs.pt", *options)["verdicts"]
+    where = DataConfig(
+        name="coco", root=data.root, image_size=32, classes=("zebra", "bear"), cache_dir=tmp_path
+    )
+    images = load(where, "test")
+    assert verdict["n_images"] == len(images) > 0
+    expected = share_correct(network, images, 0.5, 0.5)
+    assert verdict["accuracies"]["clean"] == pytest.approx(expected)
+    assert main([str(tmp_path / "theirs.pt"), *options, "classes=[zebra, bears]"]) == 2
+    assert "did you mean bear" in capsys.readouterr().err
 
 
 def test_a_suite_margins_and_saliency(
@@ -145,6 +238,7 @@ def test_several_models_and_seeds_are_summed_up(
     torch.save(resnet18(num_classes=4).state_dict(), files[1])
     places = (f"root={data.root}", f"storage={tmp_path}", "--data", "coco_animals")
     options = (*SAID, "normalise=half", "--suite", "search", "--max-images", 8, "--seeds", 2)
+    put_mlflow_database(tmp_path)
     found = judged(capsys, *files, *places, *options)
     clean = {
         row["model"]: row["spread"]
@@ -163,31 +257,64 @@ def test_several_models_and_seeds_are_summed_up(
     assert first["high"] == pytest.approx(min(1, values[0] + half), rel=1e-3)
     table = pq.read_table(found["file"]).to_pylist()
     assert {row["model"] for row in table} == set(clean)
-    assert main([*map(str, (*files, *places, *options))]) == 0
-    assert "2 seeds of the evaluation, mean ± sd [95% interval]" in capsys.readouterr().out
+    page = Path(found["page"]).read_text()
+    for text in ("2 models on coco_animals", "b.pt", "search/pgd/background/eps_3", "Stand-in"):
+        assert text in page
+    assert page.count('class="chart"') == 1
+    check_runs(found, tmp_path)
+    # Another question has files of its own; MLflow is gone, and says so in a line.
+    (tmp_path / "mlflow.db").write_bytes(b"no database")
+    assert main([*map(str, (*files, *places, *options, "--seed", 5))]) == 0
+    text, told = capsys.readouterr()
+    assert "2 seeds of the evaluation, mean ± sd [95% interval]" in text
+    assert told.count("MLflow has not got what was found of") == 2
+    assert len(list((tmp_path / "evaluations").glob("summary-*.html"))) == 2
 
 
-def test_published_weights_need_no_file(
+def check_runs(found: Any, storage: Path) -> None:
+    """Each model has a run with what was asked for, what was found, and the files."""
+    client = MlflowClient(tracking_uri=f"sqlite:///{storage / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("evaluations")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.info.run_id for run in runs} == {model["run_id"] for model in found["models"]}
+    means = {(row["model"], row["measure"]): row["spread"]["mean"] for row in found["summary"]}
+    for run in runs:
+        params = run.data.params
+        assert (params["model.name"], params["suite"], params["seeds"]) == (
+            "resnet18",
+            "search",
+            "2",
+        )
+        expected = means[params["model"], "coco_animals/clean"]
+        assert run.data.metrics["evaluation/coco_animals/clean"] == expected
+        assert run.info.status == "FINISHED"
+        files = {file.path for file in client.list_artifacts(run.info.run_id, "evaluations")}
+        assert sum(name.endswith(".arrow") for name in files) == 2
+        assert sum("summary-" in name for name in files) == 2
+
+
+def test_published_weights_are_fetched(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = get_model_weights("mobilenet_v3_small")["IMAGENET1K_V1"].value
-    cached = tmp_path / "hub" / "checkpoints" / entry.url.rpartition("/")[2]
-    cached.parent.mkdir(parents=True)
-    torch.save(get_model("mobilenet_v3_small", weights=None).state_dict(), cached)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    said = ("--model", "name=mobilenet_v3_small", "weights=IMAGENET1K_V1")
+    said = ("--model", "name=mobilenet_v2", "weights=IMAGENET1K_V2")
     data = ("--data", "imagenet9/original", f"storage={tmp_path}", "--max-images", 2)
-    found = judged(capsys, *said, *data)
-    assert found["model"] == "mobilenet_v3_small IMAGENET1K_V1"
+    with weights_server("mobilenet_v2", "IMAGENET1K_V2", tmp_path, monkeypatch):
+        found = judged(capsys, *said, *data)
+    assert found["model"] == "mobilenet_v2 IMAGENET1K_V2"
     assert found["verdicts"][0]["relabelled"]
     cache = tmp_path / "cache"
     # The size that torchvision resizes to for these weights, before its centre crop.
     as_said = DataConfig(
-        name="imagenet9/original", image_size=224, resize_size=256, cache_dir=cache
+        name="imagenet9/original", image_size=224, resize_size=232, cache_dir=cache
     )
     assert list(cache.glob("*.arrow")) == [load(as_said, "test").path]
+    # The server is gone; torch's cache has them.
     assert main([*map(str, (*said, *data)), "--analyses", "margins"]) == 2
     assert "whose classes are not the model's" in capsys.readouterr().err
+    next((tmp_path / "hub").rglob("*.pth")).unlink()
+    assert main([*map(str, (*said, *data))]) == 2
+    assert "mobilenet_v2's weights cannot be had from http" in capsys.readouterr().err
 
 
 def test_a_model_is_judged_on_images_that_are_read_as_its_own_were(
@@ -236,10 +363,12 @@ def test_a_checkpoint_is_judged_on_the_folder_that_it_was_trained_on(
         ((), "has no plain.pt.sha256 beside it, so no sweep wrote it"),
         (("--model", "name=resnet18", "normalise=half"), "image_size is not given"),
         ((*SAID,), "normalise is not given, and"),
-        ((*SAID, "normalise=fog"), "normalise is fog: use imagenet, half, none, or MEANS"),
+        ((*SAID, "normalise=fog"), "normalise is fog: use imagenet, half, none, data, or"),
         ((*SAID, "normalise=0.1,0.2/1"), "a mean and a deviation above 0 for each of 3"),
         ((*SAID, "normalise=half", "num_classes=7"), "num_classes is 7, and the weights are of 4"),
         ((*SAID, "normalise=half", "number=4"), "--model number: use name, weights"),
+        ((*SAID, "normalise=data", "transform=lowpass"), "behind lowpass were normalised by"),
+        ((*SAID, "normalise=half", "--trials", "3"), "--trials is given, and"),
         ((*SAID, "normalise=half"), "--data is not given"),
         (("--model", "name=resnet34", "image_size=32", "normalise=half"), "does not fit"),
         (

@@ -15,6 +15,7 @@ from sweeps.trials.attributes import REPLICATES
 from sweeps.trials.checkpoint_files import checkpoints_of
 from sweeps.trials.from_study import is_candidate, record_of, records_of
 from sweeps.trials.listener import SweepListener
+from sweeps.trials.record import TrialRecord
 
 
 class FrontKeeper:
@@ -26,6 +27,7 @@ class FrontKeeper:
         folder: The sweep's folder; what ends off the front, or leaves it, loses its checkpoints
             soon after, beside what the driver does next: in a bucket that takes a while.
         listeners: Are told in this order.
+        keeps_all: Leave all trials their checkpoints.
     """
 
     def __init__(
@@ -34,11 +36,14 @@ class FrontKeeper:
         objectives: Sequence[Objective],
         folder: Path,
         listeners: Sequence[SweepListener],
+        *,
+        keeps_all: bool = False,
     ) -> None:
         self._study = study
         self._objectives = objectives
         self._checkpoints = checkpoints_of(folder, study)
         self._listeners = listeners
+        self._keeps_all = keeps_all
         self._front = Front(len(objectives))
         # What it cannot remove is left to the end of the sweep, or to its next run.
         self._remover = ThreadPoolExecutor(1, thread_name_prefix="remove-checkpoints")
@@ -49,15 +54,21 @@ class FrontKeeper:
         for record in records:
             if record.on_front and record.values is not None:
                 self._front.add(record.number, minimised(record.values, self._objectives))
-        self._checkpoints.collect_garbage(records)
+        self.collect_garbage(records)
         for listener in self._listeners:
             listener.sweep_started(records)
+
+    def collect_garbage(self, records: Sequence[TrialRecord]) -> None:
+        """Remove what is not to be kept of all trials that ended."""
+        if not self._keeps_all:
+            self._checkpoints.collect_garbage(records)
 
     def trial_ended(self, number: int) -> None:
         """Tell of a trial that the study knows to have ended."""
         trial = self._study.get_trials(deepcopy=False)[number]
         left = self._front_with(trial)
-        for loser in [number] if left is None else left:
+        losers = [number] if left is None else left
+        for loser in [] if self._keeps_all else losers:
             self._remover.submit(self._checkpoints.remove, loser)
         if REPLICATES in trial.user_attrs:
             self._remover.submit(self._checkpoints.remove_further_seeds, number)

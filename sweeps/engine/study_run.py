@@ -133,7 +133,9 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
     listeners += [budget, CurveWriter(folder, spec.objectives)]
     if context.make_listener is not None:
         listeners.append(context.make_listener(folder))
-    keeper = FrontKeeper(study, spec.objectives, folder, listeners)
+    keeper = FrontKeeper(
+        study, spec.objectives, folder, listeners, keeps_all=spec.checkpoints == "all"
+    )
     desk = RequestDesk(
         folder,
         spec,
@@ -157,7 +159,7 @@ def run_study(context: SweepContext, study: optuna.Study) -> SweepOutcome:
         missing = missing_trials(study, total_trials(study, spec)) > 0
         ended_by = steering.ended_by() if missing and stopped_by() is None else None
         interrupted = missing and ended_by is None
-        checkpoints_of(folder, study).collect_garbage(records)
+        keeper.collect_garbage(records)
         # Whoever sent SIGTERM will not wait for pictures, which the next run draws anyway.
         if context.write_outputs is not None and not (interrupted and is_hurried()):
             tracker.flush(_REPORT_WAIT_S)

@@ -61,9 +61,9 @@ def open_sweep_models(name: str, trials: Sequence[int], storage: Path) -> list[J
         listed = ",".join(map(str, gone))
         place = sweep_argument(sweep.folder)
         raise ConfigError(
-            f"{_trials(gone)} of {sweep.name}: no checkpoint is kept, as of all that ended off "
-            f"the front; python -m sweeps.confirm {place} --trials {listed} trains the same "
-            "again, and judges it"
+            f"{_trials(gone)} of {sweep.name}: no checkpoint is kept of what ended off the front, "
+            f"unless the sweep has checkpoints=all; python -m sweeps.confirm {place} --trials "
+            f"{listed} trains the same again, and judges it"
         )
     runs = _runs(sweep)
     return [

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -147,6 +147,7 @@ class SweepSpec(SpecSection):
         search: How parameters are chosen.
         trials: Trials of the study in all, over every resumption.
         budget: What ends the sweep before it has all its trials.
+        checkpoints: Whose are kept: those of the trials on the front, or of all that ended.
         resources: What one trial occupies.
         cluster: Where trials run.
         storage: Folder of the study, checkpoints, caches and results; or ``s3://bucket/folder``
@@ -173,6 +174,7 @@ class SweepSpec(SpecSection):
     search: SearchSpec
     trials: int = Field(ge=1, le=MOST_TRIALS)
     budget: BudgetSpec = BudgetSpec()
+    checkpoints: Literal["front", "all"] = "front"
     resources: ResourcesSpec = ResourcesSpec()
     cluster: ClusterSpec = ClusterSpec()
     storage: _Storage = Path("runs")

@@ -46,6 +46,7 @@ _INDIFFERENT = (
     "data.on_device",
     "trials",
     "budget",
+    "checkpoints",
     "resources",
     "cluster",
     "storage",

@@ -49,14 +49,16 @@ class Follower:
         raise AssertionError("no sweep ends here")
 
 
-def announced(study: optuna.Study, directions: Directions, folder: Path) -> Follower:
+def announced(
+    study: optuna.Study, directions: Directions, folder: Path, *, keeps_all: bool = False
+) -> Follower:
     """Announce each trial of a study but the first two, which an earlier driver announced."""
     goals = [Objective(f"m{i}", direction) for i, direction in enumerate(directions)]
     known = optuna.create_study(directions=directions)
     trials = study.get_trials()
     known.add_trials(trials[:2])
     follower = Follower()
-    keeper = FrontKeeper(known, goals, folder, [follower])
+    keeper = FrontKeeper(known, goals, folder, [follower], keeps_all=keeps_all)
     keeper.start()
     for trial in trials[2:]:
         known.add_trial(trial)
@@ -90,7 +92,8 @@ def test_the_front_that_is_told_is_optunas_after_every_trial(
     assert any(follower.left)  # somebody was pushed off
 
 
-def test_checkpoints_stay_on_the_front_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize("keeps_all", [False, True])
+def test_checkpoints_stay_on_the_front_or_of_all(tmp_path: Path, keeps_all: bool) -> None:
     study = optuna.create_study(directions=["maximize", "maximize"])
     points = [[0.5, 0.5], [0.4, 0.6], [0.3, 0.3], [0.6, 0.6], [0.1, 0.9]]
     for values in points:
@@ -98,11 +101,12 @@ def test_checkpoints_stay_on_the_front_only(tmp_path: Path) -> None:
     folders = [tmp_path / CHECKPOINTS / "attempt_001" / trial_folder(n) for n in range(5)]
     for folder in folders:
         (folder / "checkpoint_000000").mkdir(parents=True)
-    follower = announced(study, ["maximize", "maximize"], tmp_path)
+    follower = announced(study, ["maximize", "maximize"], tmp_path, keeps_all=keeps_all)
     assert follower.front == {3, 4}
     assert follower.left == [[], [0, 1], []]
     # They are removed beside what the driver does next.
     deadline = time.monotonic() + 10
-    while [any(folder.iterdir()) for folder in folders] != [False, False, False, True, True]:
+    kept = [keeps_all] * 3 + [True, True]
+    while [any(folder.iterdir()) for folder in folders] != kept:
         assert time.monotonic() < deadline
         time.sleep(0.01)

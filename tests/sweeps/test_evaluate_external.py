@@ -152,6 +152,40 @@ def test_networks_of_timm(
         assert message in capsys.readouterr().err
 
 
+def test_published_weights_of_timm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timm = pytest.importorskip("timm")
+    safetensors = pytest.importorskip("safetensors.torch")
+    hub = pytest.importorskip("huggingface_hub").constants
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    said = ("--model", "name=timm/test_resnet")
+    data = ("--data", "imagenet9/original", f"storage={tmp_path}", "--max-images", "2")
+    for weights, message in (
+        ("r160", "timm/test_resnet has r160_in1k, DEFAULT"),
+        ("r160_in1k", "timm/test_resnet's weights cannot be had ("),
+    ):
+        assert main([*said, f"weights={weights}", *data]) == 2
+        told = capsys.readouterr().err
+        assert message in told
+        assert told.count("\n") == 1
+    # As a download leaves them.
+    folder = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k"
+    revision = "a" * 40
+    for place in (folder / "refs", folder / "snapshots" / revision):
+        place.mkdir(parents=True)
+    (folder / "refs" / "main").write_text(revision)
+    state = timm.create_model("test_resnet").state_dict()
+    safetensors.save_file(state, folder / "snapshots" / revision / "model.safetensors")
+    found = judged(capsys, *said, "weights=r160_in1k", *data)
+    assert found["model"] == "timm/test_resnet r160_in1k"
+    assert found["verdicts"][0]["relabelled"]
+    cache = tmp_path / "cache"
+    where = DataConfig(name="imagenet9/original", image_size=160, resize_size=168, cache_dir=cache)
+    assert list(cache.glob("*.arrow")) == [load(where, "test").path]
+
+
 def test_a_network_behind_flipped_frequencies(
     network: nn.Module, data: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

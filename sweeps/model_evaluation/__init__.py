@@ -9,7 +9,13 @@ from sweeps.model_evaluation.find_model import (
 from sweeps.model_evaluation.image_log import check_log_file
 from sweeps.model_evaluation.job import Job, Judged, judge_model, record_files
 from sweeps.model_evaluation.measure import Verdict, Wishes, data_sets_of, find_device
-from sweeps.model_evaluation.summary import SummaryRow, summarise, summary_file, write_summary
+from sweeps.model_evaluation.summary import (
+    SummaryRow,
+    short_names,
+    summarise,
+    summary_file,
+    write_summary,
+)
 from sweeps.model_evaluation.sweep_models import is_sweep, open_sweep_models
 from sweeps.model_evaluation.text_tables import print_summary, spread_text
 
@@ -31,6 +37,7 @@ __all__ = [
     "read_external",
     "read_reading",
     "record_files",
+    "short_names",
     "spread_text",
     "summarise",
     "summary_file",

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import pyarrow as pa
@@ -79,10 +80,21 @@ def _row(model: str, measure: str, values: Sequence[float], n_images: int | None
     if n_images is None:
         return SummaryRow(model=model, measure=measure, spread=spread(values))
     mean = sum(values) / len(values)
-    # At most: answers that are 0 or 1 vary so, and means of them over seeds less.
-    of_images = mean * (1 - mean) / n_images
+    # At most: answers that are 0 or 1 vary so, and means of them over seeds less. With two more of
+    # either kind (Agresti and Coull 1998), for none of a few images is no proof of none at all.
+    share = (mean * n_images + 2) / (n_images + 4)
+    of_images = share * (1 - share) / (n_images + 4)
     found = spread(values, of_images=of_images, bounds=(0.0, 1.0))
     return SummaryRow(model=model, measure=measure, spread=found)
+
+
+def short_names(rows: Sequence[SummaryRow]) -> dict[str, str]:
+    """Name models for people: without the folders that all of them share."""
+    models = list(dict.fromkeys(row.model for row in rows if row.model != ALL_MODELS))
+    levels = zip(*(model.split("/")[:-1] for model in models), strict=False)
+    shared = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
+    short = {model: "/".join(model.split("/")[shared:]) for model in models}
+    return {**short, ALL_MODELS: ALL_MODELS}
 
 
 def summary_metrics(rows: Iterable[SummaryRow]) -> dict[str, float]:

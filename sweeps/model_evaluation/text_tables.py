@@ -14,7 +14,7 @@ from hsplid_core.attacks import Norm
 from hsplid_core.evaluation import Cell, Progress, RobustnessTable
 from sweeps.model_evaluation.confidence import Spread
 from sweeps.model_evaluation.measure import Verdict
-from sweeps.model_evaluation.summary import SummaryRow
+from sweeps.model_evaluation.summary import SummaryRow, short_names
 from sweeps.terminal.plain_console import plain_console
 
 TRAINED_ON = (
@@ -56,8 +56,9 @@ def print_summary(rows: Sequence[SummaryRow], *, n_seeds: int) -> None:
         box=box.SIMPLE_HEAD,
     )
     table.add_column("measure", overflow="fold")
+    names = short_names(rows)
     for model in models:
-        table.add_column(model, justify="right", overflow="fold")
+        table.add_column(names[model], justify="right", overflow="fold")
     cells = {(row.measure, row.model): row.spread for row in rows}
     for measure in dict.fromkeys(row.measure for row in rows):
         own = [cells.get((measure, model)) for model in models]

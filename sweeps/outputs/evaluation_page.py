@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hsplid_core.errors import ConfigError
 from hsplid_core.files import replace_text
-from sweeps.model_evaluation import SummaryRow, Verdict, spread_text
+from sweeps.model_evaluation import SummaryRow, Verdict, short_names, spread_text
 from sweeps.model_evaluation.text_tables import notes
 from sweeps.outputs import figures
 from sweeps.outputs import page_tables as tables
@@ -41,7 +41,7 @@ def write_evaluation(
     sections = [
         _numbers(rows, n_seeds=len(seeds)),
         *(_curves(name, rows, judged) for name in data),
-        _notes(judged),
+        _notes(judged, short_names(rows)),
         Section(
             anchor="origin",
             title="What was asked for",
@@ -70,6 +70,7 @@ def write_evaluation(
 
 def _numbers(rows: Sequence[SummaryRow], *, n_seeds: int) -> Section:
     models = list(dict.fromkeys(row.model for row in rows))
+    names = [short_names(rows)[model] for model in models]
     cells = {(row.measure, row.model): spread_text(row.spread) for row in rows}
     lines = [
         [measure, *(cells.get((measure, model), "-") for model in models)]
@@ -83,7 +84,7 @@ def _numbers(rows: Sequence[SummaryRow], *, n_seeds: int) -> Section:
             "all models, over the models. The interval of a share of images speaks of other "
             "images, too. Another seed changes attacks, noise and swaps, and no clean image."
         ],
-        tables=[tables.plain_table("Measures", ["measure", *models], lines)],
+        tables=[tables.plain_table("Measures", ["measure", *names], lines)],
     )
 
 
@@ -102,7 +103,7 @@ def _curves(
                 if name == model and measure.startswith(begin)
             }
             clean = {"val/accuracy": means[model, f"{data}/clean"]}
-            curves += robust_curves(model, {**found, **clean})
+            curves += robust_curves(short_names(rows)[model], {**found, **clean})
     if not curves:
         return None
     return Section(
@@ -117,8 +118,8 @@ def _curves(
     )
 
 
-def _notes(judged: Mapping[str, Sequence[Verdict]]) -> Section | None:
-    rows = [list(row) for row in dict.fromkeys(_told(judged))]
+def _notes(judged: Mapping[str, Sequence[Verdict]], names: Mapping[str, str]) -> Section | None:
+    rows = [[names[model], *others] for model, *others in dict.fromkeys(_told(judged))]
     if not rows:
         return None
     header = ["model", "data", "note"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -287,13 +288,20 @@ def test_several_models_and_seeds_are_summed_up(
     # Another seed of the evaluation leaves clean images as they are; other images would not.
     first = clean[str(files[0])]
     assert first["sd"] == 0
-    half = 1.96 * (values[0] * (1 - values[0]) / 8) ** 0.5
+    share = (8 * values[0] + 2) / 12
+    half = 1.96 * (share * (1 - share) / 12) ** 0.5
     assert first["high"] == pytest.approx(min(1, values[0] + half), rel=1e-3)
     table = pq.read_table(found["file"]).to_pylist()
     assert {row["model"] for row in table} == set(clean)
     page = Path(found["page"]).read_text()
-    for text in ("2 models on coco_animals", "b.pt", "search/pgd/background/eps_3", "Stand-in"):
+    for text in ("2 models on coco_animals", "search/pgd/background/eps_3", "Stand-in"):
         assert text in page
+    assert re.findall(r"<th scope=.col.[^>]*>([^<]*)</th>", page)[:4] == [
+        "measure",
+        "a.pt",
+        "b.pt",
+        "all models",
+    ]
     assert page.count('class="chart"') == 1
     check_runs(found, tmp_path)
     # Another question has files of its own; MLflow is gone, and says so in a line.

@@ -20,6 +20,8 @@ READING = ("classes", "split", "mask_values", "boxes_as_masks")
 """Fields of a sweep's section data that the command line may say."""
 
 _SUITES = ("search", "fgsm", "paper", "standard", "plus")
+# What a run in MLflow is to say of the command line.
+_ASKED = ("suite", "split", "cascade", "corruptions", "analyses", "margins", "max_images", "seeds")
 _EXAMPLES = """\
 examples:
   python -m sweeps.evaluate \\
@@ -111,6 +113,12 @@ def _parser() -> argparse.ArgumentParser:
         help="margins, saliency, single_pixel and corruptions (all of them), with commas",
     )
     parser.add_argument(
+        "--margins",
+        default="",
+        metavar="KEY=VALUE,...",
+        help="margins with settings of a sweep's evaluation.margins, such as size=16,step=16",
+    )
+    parser.add_argument(
         "--pixel-seed", type=int, default=0, help="of the planted pixel that single_pixel needs"
     )
     parser.add_argument(
@@ -197,7 +205,6 @@ def _job(arguments: argparse.Namespace, words: Sequence[str]) -> Job:
     storage = places.get("storage", Path("runs").absolute())
     uri = arguments.tracking_uri or default_uri(storage)
     check_tracking_uri(uri, field="--tracking-uri")
-    asked = ("suite", "split", "cascade", "corruptions", "analyses", "max_images", "seed", "seeds")
     return judging.Job(
         wishes=_wishes(arguments, reading),
         seeds=range(arguments.seed, arguments.seed + arguments.seeds),
@@ -207,7 +214,7 @@ def _job(arguments: argparse.Namespace, words: Sequence[str]) -> Job:
         uri=uri,
         recorded=is_recorded(uri, asked_for=arguments.tracking_uri is not None),
         settings={
-            **{name: value for name in asked if (value := getattr(arguments, name))},
+            **{name: value for name in _ASKED if (value := getattr(arguments, name))},
             **{f"data.{name}": value for name, value in reading.items()},
         },
         out=arguments.out,
@@ -248,6 +255,8 @@ def _wishes(arguments: argparse.Namespace, reading: Mapping[str, Any]) -> Wishes
     if arguments.seeds < 1:
         raise ConfigError(f"--seeds is {arguments.seeds}: use at least 1")
     analyses = [name for name in arguments.analyses.split(",") if name]
+    if arguments.margins and "margins" not in analyses:
+        analyses.append("margins")
     kinds = [kind for kind in arguments.corruptions.split(",") if kind]
     takes_all = kinds == ["all"] or "corruptions" in analyses
     return judging.Wishes(
@@ -256,6 +265,7 @@ def _wishes(arguments: argparse.Namespace, reading: Mapping[str, Any]) -> Wishes
         corruptions=sorted(CORRUPTIONS) if takes_all else kinds,
         backgrounds=arguments.backgrounds,
         analyses=[name for name in analyses if name != "corruptions"],
+        margins=judging.read_margins(arguments.margins),
         pixel_seed=arguments.pixel_seed,
         split=arguments.split,
         reading=reading,

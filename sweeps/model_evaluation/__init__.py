@@ -4,6 +4,7 @@ from sweeps.model_evaluation.find_model import (
     JudgedModel,
     open_judged,
     read_external,
+    read_margins,
     read_reading,
 )
 from sweeps.model_evaluation.image_log import check_log_file
@@ -35,6 +36,7 @@ __all__ = [
     "open_sweep_models",
     "print_summary",
     "read_external",
+    "read_margins",
     "read_reading",
     "record_files",
     "short_names",

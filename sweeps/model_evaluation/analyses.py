@@ -48,6 +48,7 @@ def analyse_model(
     data: DataConfig,
     names: Sequence[str],
     *,
+    margins: MarginsConfig,
     max_images: int | None,
     batch_size: int,
     seed: int,
@@ -63,6 +64,7 @@ def analyse_model(
         images: What it is judged on, of the model's own classes.
         data: Where they come from.
         names: Some of `ANALYSES`.
+        margins: Settings of the margins; of the model's classes at most all are looked at.
         max_images: Look only at so many images; None takes each analysis' own number.
         batch_size: Images per forward pass, where an analysis has no smaller one of its own.
         seed: Told beside the findings.
@@ -76,8 +78,11 @@ def analyse_model(
     if not images.has_masks:
         kept = tuple(name for name in saliency.scores if name not in NEEDS_MASK)
         saliency = dataclasses.replace(saliency, scores=kept)
-    margins = MarginsConfig(num_classes=min(10, model.num_classes))
-    margins = dataclasses.replace(margins, max_images=max_images or margins.max_images)
+    margins = dataclasses.replace(
+        margins,
+        num_classes=min(margins.num_classes, model.num_classes),
+        max_images=max_images or margins.max_images,
+    )
     evaluation = EvaluationConfig(
         batch_size=batch_size,
         margins=margins if "margins" in names else None,

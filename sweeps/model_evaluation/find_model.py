@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from hsplid_core.config import MarginsConfig
 from hsplid_core.config.rules import as_stored
 from hsplid_core.errors import CheckpointError, ConfigError, did_you_mean
 from hsplid_core.files import from_home
@@ -22,6 +22,8 @@ from sweeps.spec.overrides import parse_overrides
 from sweeps.spec.validation import validated_data
 from sweeps.tracking.find_models import fetch_model, is_model_name, is_registered_name, trial_of
 from sweeps.trials.checkpoint_files import SweepCheckpoints
+
+_Section = TypeVar("_Section", ExternalModel, MarginsConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,19 +50,35 @@ def read_external(texts: Sequence[str]) -> ExternalModel:
     Raises:
         ConfigError: A field or a value is wrong.
     """
+    return _read(ExternalModel, texts, "--model")
+
+
+def read_margins(text: str) -> MarginsConfig:
+    """Read settings of margins from a command line.
+
+    Args:
+        text: Fields of a sweep's ``evaluation.margins``, with commas: ``size=16,step=16``.
+
+    Raises:
+        ConfigError: A field or a value is wrong.
+    """
+    return _read(MarginsConfig, [part for part in text.split(",") if part], "--margins")
+
+
+def _read(section: type[_Section], texts: Sequence[str], option: str) -> _Section:
     said = {override.path: override.value for override in parse_overrides(texts)}
-    fields = [each.name for each in dataclasses.fields(ExternalModel)]
+    fields = list(section.__dataclass_fields__)
     for name in said:
         if name not in fields:
             raise ConfigError(
-                f"--model {name}: use {', '.join(fields)}{did_you_mean(name, fields)}"
+                f"{option} {name}: use {', '.join(fields)}{did_you_mean(name, fields)}"
             )
     try:
-        return TypeAdapter(ExternalModel).validate_python(said)
+        return TypeAdapter(section).validate_python(said)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"--model {field}: {first['msg']}") from error
+        raise ConfigError(f"{option} {field}: {first['msg']}") from error
 
 
 def read_reading(texts: Sequence[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hsplid_core.config import MarginsConfig
 from hsplid_core.errors import ConfigError
 from hsplid_core.evaluation import RobustnessTable
 from hsplid_core.files import replacing
@@ -100,9 +101,10 @@ def _name(judged: JudgedModel, verdict: Verdict, wishes: Wishes, what: str) -> s
     for name, value in judged.trained.model.state_dict().items():
         weights.update(name.encode() + value.cpu().numpy().tobytes())
     seed = [f"seed-{verdict.seed}"] if verdict.seed else []
-    read = repr(sorted(wishes.reading.items())).encode()
-    reading = [hashlib.sha256(read).hexdigest()[:6]] if wishes.reading else []
-    data = [verdict.data.replace("/", "-"), *reading, wishes.split]
+    own = wishes.reading or wishes.margins != MarginsConfig()
+    said = repr((sorted(wishes.reading.items()), wishes.margins)).encode()
+    settings = [hashlib.sha256(said).hexdigest()[:6]] if own else []
+    data = [verdict.data.replace("/", "-"), *settings, wishes.split]
     parts = [*data, *seed, weights.hexdigest()[:12], what]
     return "-".join(parts)
 

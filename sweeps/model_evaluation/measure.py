@@ -12,7 +12,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from hsplid_core.attacks import Model, find_region
-from hsplid_core.config import DataConfig, PixelConfig, check
+from hsplid_core.config import DataConfig, MarginsConfig, PixelConfig, check
 from hsplid_core.corruptions import SEVERITIES, find_corruption
 from hsplid_core.data import DATA_SETS, ImageSet, Split, load
 from hsplid_core.data.evaluation_batches import choose_positions
@@ -44,6 +44,7 @@ class Wishes:
         corruptions: Kinds of worse images, each at all severities.
         backgrounds: Measure swapped, flat and blurred backgrounds.
         analyses: Names of analyses, keys of `ANALYSES`.
+        margins: Settings of one of them.
         pixel_seed: Seed of the planted pixel that ``single_pixel`` looks for.
         split: Part of the data set.
         reading: Fields of a sweep's section ``data`` that replace those of the model's own data.
@@ -59,6 +60,7 @@ class Wishes:
     corruptions: Sequence[str] = ()
     backgrounds: bool = False
     analyses: Sequence[str] = ()
+    margins: MarginsConfig = field(default_factory=MarginsConfig)
     pixel_seed: int = 0
     split: Split = "test"
     reading: Mapping[str, Any] = field(default_factory=dict)
@@ -284,6 +286,7 @@ def judge(
             images,
             where,
             wishes.analyses,
+            margins=wishes.margins,
             max_images=wishes.max_images,
             batch_size=wishes.batch_size,
             seed=wishes.seed,

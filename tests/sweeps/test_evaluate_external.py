@@ -238,7 +238,18 @@ def test_a_suite_margins_and_saliency(
     assert 0 <= analyses["val/saliency/gradient/energy_inside"] <= 1
     assert analyses["val/margin/smallest"] > 0
     assert "val/saliency/probe/salient_accuracy" not in analyses
-    assert pq.read_table(next((tmp_path / "evaluations").glob("*-margins.parquet"))).num_rows > 6
+    (table,) = (tmp_path / "evaluations").glob("*-margins.parquet")
+    assert set(pq.read_table(table)["subspace"].to_pylist()) == set(blocks(step=4, size=8))
+    margins = ("--margins", "size=8,step=12,max_images=3")
+    other = judged(capsys, tmp_path / "theirs.ckpt", *places, *said, *margins)
+    names = {name.rpartition("/")[2] for name in other["verdicts"][0]["analyses"]}
+    assert {name for name in names if name[0].isdigit()} == set(blocks(step=12, size=8))
+    assert len(list((tmp_path / "evaluations").glob("*-margins.parquet"))) == 2
+
+
+def blocks(*, step: int, size: int) -> list[str]:
+    """Labels of the blocks along the diagonal of 32 frequencies."""
+    return [f"{low:03d}-{low + size - 1:03d}" for low in range(0, 32 - size + 1, step)]
 
 
 def test_single_pixels_and_all_corruptions(
@@ -421,6 +432,10 @@ def test_a_checkpoint_is_judged_on_the_folder_that_it_was_trained_on(
         ((*SAID, "normalise=half", "--data", "imagenette"), "has 4 classes, and the data has 10"),
         ((*SAID, "normalise=half", "--analyses", "margin"), "did you mean margins"),
         ((*SAID, "normalise=half", "--seeds", "0"), "--seeds is 0: use at least 1"),
+        (
+            (*SAID, "normalise=half", "--margins", "width=3"),
+            "--margins width: use subspaces, size",
+        ),
     ],
 )
 def test_what_must_be_said_is_one_line(

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
+import stat
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from hsplid_core.errors import SaliencyError
@@ -17,7 +20,6 @@ from sweeps.tracking.tracking_uri import is_server, sqlite_file
 _ANSWER_S = 10.0
 _MAX_CAUSE = 200  # characters of an error's text that say more than they hide
 _MOST_BYTES = 500  # sqlite takes paths of 512, and has longer names for files beside one
-_SQLITE_HEAD = b"SQLite format 3\0"
 REDELIVERY = "python -m sweeps.sync NAME --again delivers again what a sweep's journal keeps"
 
 
@@ -50,20 +52,28 @@ def check_answers(uri: str) -> None:
 
 def _check_file(file: Path) -> None:
     try:
-        with file.open("rb") as opened:
-            head = opened.read(len(_SQLITE_HEAD))
+        is_folder = stat.S_ISDIR(file.stat().st_mode)
     except FileNotFoundError:
         _check_room_for(file)
         return
-    except IsADirectoryError as error:
+    except OSError as error:
+        raise TrackingError(f"MLflow's file {file} cannot be read: {error.strerror}") from error
+    if is_folder:
         raise TrackingError(
             f"MLflow's file {file} is a folder: name a file in it, {file}/mlflow.db, for "
             "tracking.uri"
-        ) from error
-    except OSError as error:
-        raise TrackingError(f"MLflow's file {file} cannot be read: {error.strerror}") from error
-    if head not in (b"", _SQLITE_HEAD):
-        raise TrackingError(damage(file))
+        )
+    if not os.access(file, os.R_OK):
+        raise TrackingError(f"MLflow's file {file} cannot be read: {os.strerror(errno.EACCES)}")
+    # By sqlite alone: whoever else closes the file takes from this process's connections the locks
+    # that they have on it, and another process then writes between.
+    try:
+        with closing(sqlite3.connect(file)) as database:
+            database.execute("PRAGMA schema_version")
+    except sqlite3.OperationalError:
+        return  # locked, or not to be written: told by MLflow, which opens it next
+    except sqlite3.DatabaseError as error:
+        raise TrackingError(damage(file)) from error
 
 
 def _check_room_for(file: Path) -> None:

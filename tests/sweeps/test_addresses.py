@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -194,6 +198,19 @@ def test_a_file_that_is_no_database_is_told_and_left_alone(tmp_path: Path) -> No
     with pytest.raises(TrackingError, match=r"is damaged .*: move it to another name; .*--again"):
         check_answers(f"sqlite:///{file}")
     assert file.read_text() == "my diary"
+
+
+def test_asking_a_database_takes_no_lock_from_whoever_has_it_open(tmp_path: Path) -> None:
+    file = tmp_path / "mlflow.db"
+    writes = "import sqlite3, sys; sqlite3.connect(sys.argv[1], 0).execute('BEGIN IMMEDIATE')"
+    with closing(sqlite3.connect(file)) as held:
+        held.execute("CREATE TABLE runs (name)")
+        held.execute("BEGIN IMMEDIATE")
+        check_answers(f"sqlite:///{file}")
+        other = subprocess.run(
+            [sys.executable, "-c", writes, str(file)], capture_output=True, text=True, check=False
+        )
+    assert "database is locked" in other.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --universal --python-versio
 READY_RUN := $(VENV)/.ready-run
 READY_DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test faults bench bench-gpu lint lock clean
+.PHONY: demo test faults slurm-test bench bench-gpu lint lock clean
 
 demo: $(READY_RUN) ## run the sweep on the embedded demo data
 	$(RUN) -m sweeps.run coco_hsplid
@@ -22,6 +22,9 @@ test: $(READY_DEV) ## run all tests, three files at a time: sweeps on a real Ray
 
 faults: $(READY_DEV) ## kill processes of sweeps at random, 100 times: up to three hours
 	$(RUN) -m tests.kill_series $(FAULTS_OPTIONS)
+
+slurm-test: $(READY_DEV) ## run sweeps on a real SLURM of two nodes, as root (apt-get install slurm-wlm munge)
+	SLURM_TESTS=1 $(RUN) -m pytest -q tests/slurm $(PYTEST_OPTIONS)
 
 bench: $(READY_DEV) ## measure speed and memory, as ratios
 	$(RUN) -m tests.benchmarks

@@ -13,8 +13,8 @@ from sweeps._completion import complete, is_asked
 COMMANDS = {
     "run": "run a sweep, or go on with it",
     "control": "steer a running sweep: add points, stop trials, pause, finish",
-    "submit": "send a sweep to a Ray cluster",
-    "jobs": "list, follow and stop sweeps that run as Ray jobs",
+    "submit": "send a sweep to a Ray cluster or to SLURM",
+    "jobs": "list, follow and stop sweeps that run as such jobs",
     "pareto": "choose among a sweep's trials: front, hypervolume, knee",
     "confirm": "train the front again, and judge it on the test split",
     "claims": "try the papers' claims, and say which are reproduced",

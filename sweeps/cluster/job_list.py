@@ -11,7 +11,7 @@ from sweeps.cluster.job_client import JobError
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
-_COLUMNS = ("job", "status", "started", "ended", "storage")
+_COLUMNS = ("job", "sweep", "status", "started", "ended", "storage")
 
 
 def submitted_jobs(client: JobSubmissionClient) -> list[JobDetails]:
@@ -40,8 +40,8 @@ def job_rows(jobs: Sequence[JobDetails]) -> list[dict[str, str | None]]:
         {
             "job": str(job.submission_id),
             "status": str(job.status.value),
-            "started": _when(job.start_time),
-            "ended": _when(job.end_time),
+            "started": when(job.start_time),
+            "ended": when(job.end_time),
             "sweep": (job.metadata or {}).get("sweep"),
             "storage": (job.metadata or {}).get("storage"),
         }
@@ -60,7 +60,7 @@ def job_table(rows: Sequence[Mapping[str, str | None]]) -> str:
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-def _when(time_ms: int | None) -> str | None:
+def when(time_ms: int | None) -> str | None:
     """Write a time of Ray's, milliseconds since 1970, in UTC."""
     if not time_ms:
         return None

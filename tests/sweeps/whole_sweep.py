@@ -146,9 +146,9 @@ def written_sweep(folder: Path, coco: Path, **cluster: Any) -> Iterator[Sweep]:
                 process.communicate()
 
 
-def check_tracked(sweep: Sweep, trials: int, epochs: int) -> None:
+def check_tracked(sweep: Sweep, trials: int, epochs: int, experiment: str = "tiny") -> None:
     """Each trial has exactly one run below the parent, and each of its epochs exactly one step."""
-    runs = sweep.runs()
+    runs = sweep.runs(experiment)
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert len(parents) == 1
     children = [run for run in runs if run not in parents]

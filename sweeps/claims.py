@@ -163,7 +163,8 @@ def _table(arguments: argparse.Namespace, settings: Sequence[str]) -> int:
         sys.stdout.writelines(as_json(result) for result in results)
         return 0
     for result in found:
-        told = result.verdict if result in results else f"not written: {'; '.join(result.notes)}"
+        why = "; ".join(result.notes) or "no seed has ended in all of its runs"
+        told = result.verdict if result in results else f"not written: {why}"
         sys.stdout.write(f"{result.name}, {result.scale} scale: {told}\n")
     sys.stdout.write(f"Table  {file}\nPage   {page}\n")
     return 0

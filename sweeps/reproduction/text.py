@@ -8,16 +8,19 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from hsplid_core.errors import ConfigError
 from hsplid_core.files import replace_text
 from sweeps.reproduction.results import ClaimResult
 from sweeps.reproduction.rows import CLAIMS_FILE, Number
-from sweeps.reproduction.verdicts import Finding
+from sweeps.reproduction.verdicts import Finding, Verdict
 
 RESULTS_FILE = CLAIMS_FILE.parent / "RESULTS.md"
 HEADER = ("number", "measured", "95% interval", "by seed", "paper", "reproduced if", "verdict")
 _HEADING = "## Claims of the papers"
+_TITLE = re.compile(r"^### `(\w+)`, (\w+) scale: (.+)$", re.MULTILINE)
+_OVERVIEW = re.compile(r"(<!-- overview -->\n).*?(<!-- end of overview -->)", re.DOTALL)
 
 
 def number_text(number: Number, value: float | None) -> str:
@@ -137,7 +140,8 @@ def _part(result: ClaimResult) -> str:
 def write_results(results: Sequence[ClaimResult], file: Path | None = None) -> Path:
     """Put results into their part of RESULTS.md; all else there stays as it is.
 
-    A claim of which this storage has no trial keeps the part that it has. Demo data show nothing
+    Where the file has the marks of an overview, the verdicts of all its parts are listed there. A
+    claim of which this storage has no trial keeps the part that it has. Demo data show nothing
     about a claim, and are left out.
 
     Args:
@@ -156,7 +160,7 @@ def write_results(results: Sequence[ClaimResult], file: Path | None = None) -> P
         for result in results:
             if not result.is_demo:
                 text = _with_part(text, f"{result.name} {result.scale}", _part(result))
-        replace_text(path, text)
+        replace_text(path, _with_overview(text))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path} cannot be rewritten ({error}): name a file, --results"
@@ -181,3 +185,16 @@ def _with_part(text: str, key: str, part: str) -> str:
         following = rest.find("\n## ")
         place = len(rest) if following < 0 else following
     return f"{head}{heading}{rest[:place].rstrip()}\n\n{whole}\n{rest[place:]}"
+
+
+def _with_overview(text: str) -> str:
+    parts = _TITLE.findall(text)
+    lines = []
+    for verdict in get_args(Verdict):
+        names = [
+            f"`{name}`" if scale == "small" else f"`{name}` ({scale} scale)"
+            for name, scale, told in parts
+            if told == verdict
+        ]
+        lines.append(f"- {verdict} ({len(names)}): {', '.join(names) or 'none'}\n")
+    return _OVERVIEW.sub(lambda found: f"{found[1]}{''.join(lines)}{found[2]}", text)

@@ -310,6 +310,12 @@ def test_a_claim_is_run_once_and_its_table_keeps_what_others_wrote(
     # A claim without trials here keeps what was written of it.
     write_results([], results)
     assert results.read_text() == once
+    marks = "<!-- overview -->\n{}<!-- end of overview -->\n\n<!-- claim toy small"
+    results.write_text(once.replace("<!-- claim toy small", marks.format("old\n")))
+    write_results([], results)
+    listed = "- reproduced (1): `toy`\n- not reproduced (0): none\n- undecided (0): none\n"
+    assert results.read_text() == once.replace("<!-- claim toy small", marks.format(listed))
+    results.write_text(once)
     # What was run with other values says nothing about the row.
     changed = toy.read_text().replace("training.epochs: 1", "training.epochs: 2")
     toy.write_text(changed)

@@ -21,7 +21,10 @@ READING = ("classes", "split", "mask_values", "boxes_as_masks")
 
 _SUITES = ("search", "fgsm", "paper", "standard", "plus")
 # What a run in MLflow is to say of the command line.
-_ASKED = ("suite", "split", "cascade", "corruptions", "analyses", "margins", "max_images", "seeds")
+_ASKED = (
+    *("suite", "split", "cascade", "corruptions", "analyses", "margins"),
+    *("max_images", "seed", "seeds"),
+)
 _EXAMPLES = """\
 examples:
   python -m sweeps.evaluate \\

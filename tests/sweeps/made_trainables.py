@@ -44,6 +44,7 @@ class OnCountedGpu(SweepTrainable):
         result = super().step()
         ((fraction,), _) = self.limit.call_args
         seen = {"fraction": fraction, "threads": torch.get_num_threads()}
+        seen["spins"] = os.environ.get("OMP_WAIT_POLICY") != "PASSIVE"
         (gpu,) = ray.get_gpu_ids()
         return {**result, METRICS: {**result[METRICS], **seen, "gpu": gpu}}
 

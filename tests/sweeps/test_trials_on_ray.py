@@ -91,6 +91,7 @@ def test_trials_share_gpus_by_the_memory_that_the_first_one_needed(
     assert all(other["metrics"]["fraction"] == 0.5 - 600 / TOTAL_MIB for other in others)
     assert Counter(other["metrics"]["gpu"] for other in others).keys() == {0, 1}
     assert all(attributes["metrics"]["threads"] == 2 for attributes in [first, *others])
+    assert not any(attributes["metrics"]["spins"] for attributes in [first, *others])
 
 
 # -- early ends -----------------------------------------------------------------------------------

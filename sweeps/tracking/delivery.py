@@ -12,8 +12,10 @@ from sweeps.tracking.journal import Item, Spool
 from sweeps.tracking.reachability import ServerDownError, TrackingError
 from sweeps.tracking.sweep_runs import SweepStore
 
-# Read at a time: a few thousand metrics, so a few requests.
+# Entries read at a time. Where many wait, more: those of one run make a single request, and of
+# 1,000 trials 500 entries are of 500 runs.
 _WINDOW = 500
+_LARGEST_WINDOW = 10_000
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
 # Delivery may take this share of a processor while a sweep runs, for trials may wait for what the
@@ -42,8 +44,8 @@ def deliveries(spool: Spool, store: SweepStore) -> Iterator[int]:
         ServerDownError: Some were not delivered, and may be later.
         TrackingError: The server refuses to open the sweep, or the journal cannot be read.
     """
-    spool.sync()
-    while items := spool.head(_WINDOW):
+    while items := spool.head(min(max(_WINDOW, len(spool)), _LARGEST_WINDOW)):
+        spool.sync()
         if not store.is_open:
             store.open()
         failure: ServerDownError | None = None
@@ -94,6 +96,8 @@ class Courier:
         self._stopped = threading.Event()
         self._progress_at = time.monotonic()
         self._is_down = False
+        # What was read and is not delivered, from one turn to the next.
+        self._under_way: Iterator[int] | None = None
         # A daemon: a request to a dead server must not keep the driver from ending.
         self._thread = threading.Thread(target=self._run, name="mlflow-courier", daemon=True)
 
@@ -166,13 +170,15 @@ class Courier:
 
     def _deliver(self, until: float) -> bool:
         """Deliver for a while, in a hurry until the end, and tell whether that was all."""
-        for _ in deliveries(self._spool, self._store):
+        deliver, self._under_way = self._under_way or deliveries(self._spool, self._store), None
+        for _ in deliver:
             self._progress_at = time.monotonic()
             if self._is_down:
                 logger.warning("MLflow answers again; nothing was lost")
                 self._is_down = False
             late = self._progress_at > until and not self._hurried.is_set()
             if self._stopped.is_set() or late:
+                self._under_way = deliver
                 return False
         return True
 

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,11 @@ from mlflow.exceptions import MlflowException
 
 from hsplid_core.errors import ConfigError
 from sweeps.tracking import MlflowTracker, TrackingError, default_uri, loading, ui_command
-from sweeps.tracking.journal import SPOOL_FILE
-from sweeps.tracking.mlflow_client import connect
+from sweeps.tracking.delivery import deliveries
+from sweeps.tracking.journal import SPOOL_FILE, Spool
+from sweeps.tracking.journal_entries import Entry, Epoch
+from sweeps.tracking.mlflow_client import KnownRun, connect
+from sweeps.tracking.sweep_runs import SweepStore
 from sweeps.tracking.tracking_uri import sqlite_file
 from tests.sweeps.records import GOALS, complete, failed, running
 from trainables.config import ParameterValue
@@ -443,6 +446,32 @@ def test_what_the_server_refuses_for_good_holds_up_nothing_else(
     warnings = [record.getMessage() for record in caplog.records]
     assert len(warnings) == 1
     assert warnings[0].startswith("trial 0: a part of its log is given up")
+
+
+class Recording(SweepStore):
+    """Takes everything, and remembers in which pieces."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("", experiment="", sweep_id="", run_name="", folder=folder)
+        self.pieces: list[tuple[int | None, list[int]]] = []
+
+    def open(self) -> None:
+        self._parent = KnownRun("parent")
+
+    def deliver(self, trial: int | None, entries: Sequence[Entry]) -> None:
+        self.pieces.append((trial, [e.epoch for e in entries if isinstance(e, Epoch)]))
+
+
+def test_what_has_waited_makes_one_request_for_each_run(tmp_path: Path) -> None:
+    """As of 700 trials at once, of which a window of 500 entries has no two of one run."""
+    store = Recording(tmp_path)
+    with closing(Spool(tmp_path / SPOOL_FILE)) as spool:
+        for epoch in range(1, 6):
+            told = Epoch(epoch=epoch, metrics={"loss": 1.0}, time_ms=epoch)
+            spool.put([(trial, told) for trial in range(700)])
+        assert sum(deliveries(spool, store)) == 3500
+        assert len(spool) == 0
+    assert store.pieces == [(trial, [1, 2, 3, 4, 5]) for trial in range(700)]
 
 
 def test_names_that_mlflow_forbids_and_long_values_are_made_legal(

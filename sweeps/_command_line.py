@@ -16,10 +16,13 @@ from sweeps.terminal.stop_signals import GOES_ON, orderly_stop, stopped_by, stop
 if TYPE_CHECKING:
     from sweeps.study.stored_sweep import StoredSweep
 
-# What libraries raise where something outside of the program fails. A command imports few of them,
-# and only from one that is imported can an error come.
+# What libraries raise where something outside of the program fails, or a file is not what it was.
+# A command imports few of them, and only from one that is imported can an error come.
 _FROM_OUTSIDE = (
     ("builtins", "OSError"),
+    ("builtins", "UnicodeDecodeError"),
+    ("json", "JSONDecodeError"),
+    ("pyarrow.lib", "ArrowException"),
     ("sqlite3", "Error"),
     ("sqlalchemy.exc", "SQLAlchemyError"),
     ("mlflow.exceptions", "MlflowException"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from hsplid_core.errors import ConfigError
 from sweeps.spec.yaml_reader import read_mapping
 
 SPEC_FILE = "spec.yaml"
@@ -83,7 +84,7 @@ def move_of(folder: Path) -> StorageMove | None:
         ConfigError: Its spec cannot be read.
     """
     file = folder / SPEC_FILE
-    return _move_from(read_mapping(file).get("storage"), folder) if file.is_file() else None
+    return _move_from(_stored(file).get("storage"), folder) if file.is_file() else None
 
 
 def _move_from(written: object, folder: Path) -> StorageMove | None:
@@ -102,8 +103,19 @@ def read_spec_file(file: Path) -> dict[str, Any]:
     Raises:
         ConfigError: The file cannot be read, or holds no mapping.
     """
-    values = read_mapping(file)
     if file.name != SPEC_FILE or not (file.parent / ABOUT_FILE).is_file():
-        return values
+        return read_mapping(file)
+    values = _stored(file)
     move = _move_from(values.get("storage"), file.parent)
     return values if move is None else move.values(values)
+
+
+def _stored(file: Path) -> dict[str, Any]:
+    """Read the spec that a sweep has written down, which nobody else has a reason to mend."""
+    try:
+        return read_mapping(file)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}; this copy of the sweep's spec is written anew when the sweep is run again "
+            "as it was begun"
+        ) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import resource
 import sqlite3
 import subprocess
@@ -9,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from sweeps import __main__, confirm, pareto, report, run, sync, ui
@@ -127,9 +130,37 @@ def missing_file() -> int:
     return len(Path("/nowhere/file").read_text())
 
 
+def no_json() -> int:
+    return int(json.loads("{"))
+
+
+def no_text() -> int:
+    return len(b"\xff".decode())
+
+
+def no_table() -> int:
+    return int(pq.read_table(io.BytesIO(b"PAR1")).num_rows)
+
+
 @pytest.mark.parametrize(
     ("command", "line"),
     [
+        (
+            no_json,
+            "Expecting property name enclosed in double quotes: line 1 column 2 (char 1) ("
+            "JSONDecodeError; ",
+        ),
+        (
+            no_text,
+            "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte ("
+            "UnicodeDecodeError; ",
+        ),
+        (
+            no_table,
+            "Could not open Parquet input source '<Buffer>': Parquet file size is 4 bytes, "
+            "smaller than the minimum file footer (8 bytes) ("
+            "ArrowInvalid; ",
+        ),
         (missing_file, "/nowhere/file: No such file or directory (FileNotFoundError; "),
         (closed_database, "unable to open database file (OperationalError; "),
     ],

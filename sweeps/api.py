@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from sweeps.study.stored_sweep import StoredSweep
 
 _LOOKS_EVERY_S = 0.2
+# By these rich takes a file for a terminal, and redraws its lines there.
+_FORCED = ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE")
 _STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP)
 
 
@@ -316,11 +318,16 @@ def _start(command: str, words: Sequence[str]) -> tuple[subprocess.Popen[bytes],
             stdout=log,
             stderr=subprocess.STDOUT,
             # Methods and spaces of one's own are found where this process finds them.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**_environment(), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             # Control-C reaches it by way of :meth:`Run.stop` alone, once.
             start_new_session=True,
         )
     return process, Path(log.name)
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment, without a notebook's word that whatever is printed is in colour."""
+    return {name: value for name, value in os.environ.items() if name not in _FORCED}
 
 
 def _check_ended(code: int, output: str) -> None:

@@ -68,7 +68,12 @@ def running_section(sweep: StoredSweep) -> Section | None:
     rows = [
         [
             Cell(str(record.number), is_number=True),
-            Cell(f"{max(curves.get(record.number, {}), default=0)}{epochs}", is_number=True),
+            Cell(
+                f"{max(curves.get(record.number, {}), default=0)}{epochs}"
+                # Before its end a trial has metrics of its first seed alone.
+                f"{', further seeds' if record.metrics else ''}",
+                is_number=True,
+            ),
             *(
                 Cell(_last(curves.get(record.number, {}), goal.metric), is_number=True)
                 for goal in sweep.objectives

@@ -76,6 +76,12 @@ def test_what_is_spent_counts_over_all_runs() -> None:
     assert again.used_up() == "budget.hours is 2, and 2 are spent"
 
 
+def test_all_seeds_of_a_trial_have_cost_epochs() -> None:
+    found = budget(optuna.create_study(), Clock(), epochs=6)
+    found.sweep_started([ended(0, 0.5, 0.5, metrics={"epoch": 2.0, "seeds": 3.0})])
+    assert found.used_up() == "budget.epochs is 6, and 6 are spent"
+
+
 def test_a_front_that_is_good_enough_or_grows_no_more() -> None:
     study, clock = optuna.create_study(), Clock()
     found = budget(study, clock, hypervolume=0.5, no_improvement={"trials": 2, "share": 0.1})

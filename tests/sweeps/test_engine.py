@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -119,8 +120,13 @@ def test_mistakes_in_a_method_stop_the_sweep_and_are_in_mlflow(sweep: Sweep) -> 
     assert "KeyError" in text
 
 
-def test_a_sweep_that_only_measures(sweep: Sweep) -> None:
-    sweep.write(training={"epochs": 0, "batch_size": 32}, trials=2)
+def test_a_sweep_that_only_measures_and_one_that_starts_from_it(sweep: Sweep) -> None:
+    own = "import optuna\n\ndef make(seed):\n    return optuna.samplers.RandomSampler(seed)\n"
+    (sweep.folder / "own_sampler.py").write_text(own)
+    measuring: dict[str, Any] = {"training": {"epochs": 0, "batch_size": 32}}
+    sweep.write(
+        **measuring, trials=2, search={"space": "hsplid", "sampler": "own_sampler.py:make"}
+    )
     code, output = sweep.run()
     assert code == 0, output
     first, second = sweep.trials()
@@ -135,6 +141,34 @@ def test_a_sweep_that_only_measures(sweep: Sweep) -> None:
     code, output = sweep.run("trials=3")
     assert code == 0, output
     assert len(sweep.trials()) == 3
+
+    # Another begins with its points, as far as its own space has them, and under two seeds.
+    narrow = {"low": 1e-4, "high": 1e-3, "log": True}
+    search = {
+        "space": "hsplid",
+        "ranges": {"training.learning_rate": narrow},
+        "warm_start": ["tiny"],
+        "replicates": {"front": 2},
+    }
+    sweep.write("warm", **measuring, trials=1, search=search)
+    code, output = sweep.run(name="warm")
+    assert code == 0, output
+    assert "of 3 trials on the front of tiny come first" in output
+    assert "of 3 trials of tiny teach the sampler" in output
+    assert "(2 seeds)" in output
+    trial, *waiting = sweep.trials("warm")
+    assert {other.state for other in waiting} == {TrialState.WAITING}
+    assert trial.user_attrs["parameters"] == first.user_attrs["parameters"]
+    results = trial.user_attrs["replicates"]
+    accuracies = [each["metrics"]["val/accuracy"] for each in results.values()]
+    assert [each["seed"] for each in results.values()] == [0, 1]
+    assert trial.values[0] == pytest.approx(sum(accuracies) / 2)
+    # The first seed's model stands for both.
+    assert len(sweep.checkpoints(0, "warm")) == 1
+    assert not list(sweep.folder.glob("runs/warm/ray/*/trial_00000_1/checkpoint_*"))
+    (run,) = [r for r in sweep.runs("warm") if "sweep.trial" in r.data.tags]
+    assert (run.info.status, run.data.metrics["seeds"]) == ("FINISHED", 2)
+    assert run.data.metrics["objective/val/accuracy"] == trial.values[0]
 
 
 def test_multi_objective_early_stopping(sweep: Sweep) -> None:

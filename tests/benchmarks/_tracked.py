@@ -8,15 +8,16 @@ from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.tracking import MlflowTracker, default_uri
 
 
-def tracker_of(spec: SweepSpec, folder: Path) -> MlflowTracker:
-    """Make the tracker of a sweep, into a sqlite file beside its folder.
+def tracker_of(spec: SweepSpec, folder: Path, uri: str | None = None) -> MlflowTracker:
+    """Make the tracker of a sweep.
 
     Args:
         spec: The sweep.
         folder: The sweep's folder.
+        uri: Where MLflow is; None for a sqlite file beside the folder.
     """
     return MlflowTracker(
-        default_uri(spec.local_storage),
+        uri or default_uri(spec.local_storage),
         experiment=spec.name,
         run_name=folder.name,
         sweep_id="bench",

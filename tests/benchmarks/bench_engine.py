@@ -161,10 +161,16 @@ class Engine:
         trials: Trials of the sweep.
         on_end: Called after each.
         changes: To the spec.
+        uri: Where MLflow is; None for a sqlite file.
     """
 
     def __init__(
-        self, folder: Path, trials: int, on_end: Callable[[], None], *changes: str
+        self,
+        folder: Path,
+        trials: int,
+        on_end: Callable[[], None],
+        *changes: str,
+        uri: str | None = None,
     ) -> None:
         texts = ["data.root=/nowhere", f"trials={trials}", f"storage={folder}", *changes]
         texts += ["resources.gpu=0", "resources.cpu=1", f"search.startup_trials={STARTUP}"]
@@ -179,8 +185,8 @@ class Engine:
             concurrency=2,
             console=Console(file=io.StringIO()),
         )
-        self._tracker = tracker_of(self.spec, self.folder)
-        self.listeners: Sequence[SweepListener] = [self._tracker, view]
+        self.tracker = tracker_of(self.spec, self.folder, uri)
+        self.listeners: Sequence[SweepListener] = [self.tracker, view]
         self._announcer = FrontKeeper(
             self.study, self.spec.objectives, self.folder, self.listeners
         )
@@ -208,7 +214,7 @@ class Engine:
         records = records_of(self.study)
         for listener in self.listeners:
             listener.sweep_finished(records, interrupted=False)
-        self._tracker.close()
+        self.tracker.close()
 
 
 def cluster() -> AbstractContextManager[None]:

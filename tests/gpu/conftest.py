@@ -17,6 +17,7 @@ from hsplid_core.training import TrainingRun, set_arithmetic
 from tests.hsplid_core.data.made_source import MadeSource
 
 MakeRun = Callable[..., TrainingRun]
+RESNET = ModelConfig(width=1 / 16, norm="batch")
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -34,13 +35,19 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
 def make_run(images: ImageSet, device: torch.device) -> Iterator[MakeRun]:
     """Return what makes a training run on the device: ``make_run(methods, **training)``."""
 
-    def make(methods: dict[str, Any], *, data: ImageSet = images, **training: Any) -> TrainingRun:
+    def make(
+        methods: dict[str, Any],
+        *,
+        data: ImageSet = images,
+        network: ModelConfig = RESNET,
+        **training: Any,
+    ) -> TrainingRun:
         config = TrainingConfig(
             **{"batch_size": 8, "learning_rate": 1e-3, "device": device.type, **training}
         )
         set_arithmetic(config)
         model = build_model(
-            ModelConfig(width=1 / 16, norm="batch"),
+            network,
             image_shape=data.image_shape,
             num_classes=2,
             mean=data.mean,

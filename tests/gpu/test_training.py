@@ -96,7 +96,8 @@ def test_hsic_is_that_of_the_cpu(device: torch.device) -> None:
     image = torch.randint(256, (64, 3 * 40 * 40), generator=generator).float() / 255
     here = hsic_cca(features.to(device), image.to(device)).cpu()
     exact = hsic_cca(features.double(), image.double())
-    torch.testing.assert_close(here.double(), exact, rtol=1e-5, atol=0)
+    # Distances in float32, before a solve whose condition number is up to 1e5.
+    torch.testing.assert_close(here.double(), exact, rtol=1e-3, atol=0)
 
 
 @pytest.mark.gpu

@@ -35,7 +35,8 @@ def _total(sweep: StoredSweep) -> int:
 
 
 def _running(sweep: StoredSweep) -> list[TrialRecord]:
-    return [record for record in sweep.records if record.state == "running"]
+    # One without an attempt was asked for ahead, and waits for a worker.
+    return [record for record in sweep.records if record.state == "running" and record.attempts]
 
 
 def _seconds_left(sweep: StoredSweep) -> tuple[float, float] | None:

@@ -406,6 +406,7 @@ def test_running_trials_are_listed_with_how_far_they_are(tmp_path: Path) -> None
     parameters = {"training.learning_rate": 1e-3}
     attributes = {"parameters": parameters, "attempts": 2}
     study.add_trial(create_trial(state=TrialStates.RUNNING, user_attrs=attributes))
+    study.add_trial(create_trial(state=TrialStates.RUNNING))  # waits for a worker
     sweep = made_up(study, tmp_path / "live")
     assert sweep.info is not None
     spec = sweep.info.spec.model_copy(update={"trials": 12})

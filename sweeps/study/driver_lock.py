@@ -55,12 +55,11 @@ def sole_driver(folder: Path, storage: str | None = None) -> Iterator[None]:
 
 def _take_back(made: Sequence[Path]) -> None:
     """Remove folders that were made for a sweep, if it has not come to write anything there."""
-    if not made or [file.name for file in made[0].iterdir()] != [_LOCK]:
-        return
-    (made[0] / _LOCK).unlink()
-    with suppress(OSError):  # the storage has something else by now
-        for folder in made:
-            folder.rmdir()
+    with suppress(OSError):  # it is gone, or its storage has something else by now
+        if made and [file.name for file in made[0].iterdir()] == [_LOCK]:
+            (made[0] / _LOCK).unlink()
+            for folder in made:
+                folder.rmdir()
 
 
 @contextmanager

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -197,6 +198,25 @@ def test_a_study_is_kept_in_postgresql(tmp_path: Path, postgres: str) -> None:
         pass
     with sole_driver(tmp_path / "tiny", postgres):  # the lock ended with its holder
         pass
+
+
+def test_a_sweep_that_could_not_begin_leaves_no_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "tiny"
+
+    def fail_after(leave: Callable[[], object]) -> None:
+        leave()
+        raise ConfigError("no such data")
+
+    def is_deleted() -> None:  # by somebody else, while it runs
+        shutil.rmtree(folder.parent)
+
+    for leave in (folder.stat, is_deleted):
+        with pytest.raises(ConfigError, match="no such data"), sole_driver(folder):
+            fail_after(leave)
+        assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigError, match="no such data"), sole_driver(folder):
+        fail_after((folder / "study.log").touch)
+    assert sorted(file.name for file in tmp_path.rglob("*.lo*")) == ["driver.lock", "study.log"]
 
 
 def test_the_study_of_a_folder_stays_where_it_is(tmp_path: Path) -> None:

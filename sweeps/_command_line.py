@@ -33,8 +33,8 @@ _FROM_INSIDE = (("ray.exceptions", "RayTaskError"),)
 _MAX_TEXT = 300
 
 
-def sweep_parser(module: str, description: str, examples: str) -> argparse.ArgumentParser:
-    """Make the parser of a command on one sweep.
+def command_parser(module: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """Make the parser of a command, with ``--debug``.
 
     Args:
         module: The command's module, such as ``sweeps.pareto``.
@@ -47,11 +47,17 @@ def sweep_parser(module: str, description: str, examples: str) -> argparse.Argum
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_debug(parser)
+    return parser
+
+
+def sweep_parser(module: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """Make the parser of a command on one sweep; arguments as of `command_parser`."""
+    parser = command_parser(module, description, examples)
     parser.add_argument("sweep", metavar="NAME", help="name of a sweep, or its folder")
     parser.add_argument(
         "overrides", nargs="*", metavar="storage=FOLDER", help="where the sweeps are (runs)"
     )
-    add_debug(parser)
     return parser
 
 

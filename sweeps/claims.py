@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sweeps._command_line import add_debug, report_errors, run_resumable, storage_of
+from sweeps._command_line import command_parser, report_errors, run_resumable, storage_of
 from sweeps.terminal.stop_signals import GOES_ON, stopped_exit_code
 
 _EXAMPLES = """\
@@ -30,11 +30,10 @@ _DEFAULT_SEEDS = 3
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sweeps.claims",
-        description="Try the claims of the papers: run their sweeps, and say what they show.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "sweeps.claims",
+        "Try the claims of the papers: run their sweeps, and say what they show.",
+        _EXAMPLES,
     )
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("words", nargs="*", metavar="CLAIM key.path=value")
@@ -59,7 +58,6 @@ def _parser() -> argparse.ArgumentParser:
         "--allow-changed", action="store_true", help="run: go on after the code has changed"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    add_debug(parser)
     return parser
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hsplid_core.errors import ConfigError, did_you_mean
-from sweeps._command_line import add_debug, report_errors, storage_of
+from sweeps._command_line import command_parser, report_errors, storage_of
 
 if TYPE_CHECKING:
     from sweeps.study.stored_sweep import StoredSweep
@@ -35,11 +35,10 @@ _LOOKS_EVERY_S = 0.3
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sweeps.control",
-        description="Change what a running sweep does, from any machine that has its storage.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "sweeps.control",
+        "Change what a running sweep does, from any machine that has its storage.",
+        _EXAMPLES,
     )
     parser.add_argument("sweep", metavar="NAME", help="name of a sweep, or its folder")
     parser.add_argument("action", nargs="?", metavar="ACTION", help=", ".join(ACTIONS))
@@ -57,7 +56,6 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds to wait for the answer (30)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    add_debug(parser)
     return parser
 
 

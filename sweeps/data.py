@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from sweeps._command_line import add_debug, report_errors
+from sweeps._command_line import command_parser, report_errors
 
 _EXAMPLES = """\
 examples:
@@ -30,11 +30,10 @@ COMMANDS = ("list", "fetch", "check", "build")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sweeps.data",
-        description="List data sets, download them, check their files, decode them into caches.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "sweeps.data",
+        "List data sets, download them, check their files, decode them into caches.",
+        _EXAMPLES,
     )
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("name", nargs="?", metavar="NAME", help="a data set of the list")
@@ -43,7 +42,6 @@ def _parser() -> argparse.ArgumentParser:
         "--again", action="store_true", help="fetch also what is there, in place of it"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    add_debug(parser)
     return parser
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeps._command_line import add_debug, read_places, report_errors, trial_numbers
+from sweeps._command_line import command_parser, read_places, report_errors, trial_numbers
 
 if TYPE_CHECKING:
     from hsplid_core.models.external import ExternalModel
@@ -55,11 +55,10 @@ experiment evaluations, where --tracking-uri names an MLflow, or the storage has
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sweeps.evaluate",
-        description="Measure a saved model: clean, attacked, corrupted, on other data.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "sweeps.evaluate",
+        "Measure a saved model: clean, attacked, corrupted, on other data.",
+        _EXAMPLES,
     )
     parser.add_argument(
         "words",
@@ -147,7 +146,6 @@ def _parser() -> argparse.ArgumentParser:
         help="per-sample log (.arrow or .parquet); by default STORAGE/evaluations/...arrow",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    add_debug(parser)
     return parser
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from search_spaces import SWITCH_PREFIX
-from sweeps._command_line import add_debug, report_errors, run_resumable
+from sweeps._command_line import command_parser, report_errors, run_resumable
 from sweeps.spec.registry import SWEEPS
 from sweeps.storage.file_names import REPORT_FILE
 from sweeps.terminal.restart import restarts
@@ -29,11 +29,10 @@ The same command again continues a sweep that was interrupted.
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sweeps.run",
-        description="Search the hyperparameters of a training method for several objectives.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "sweeps.run",
+        "Search the hyperparameters of a training method for several objectives.",
+        _EXAMPLES,
     )
     parser.add_argument(
         "sweep", nargs="?", metavar="NAME_OR_FILE", help="a sweep of --list, or a YAML file"
@@ -65,7 +64,6 @@ def _parser() -> argparse.ArgumentParser:
         help="go on with a sweep although its spec, data or code has changed",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    add_debug(parser)
     return parser
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hsplid_core.errors import ConfigError
-from sweeps._command_line import add_debug, report_errors
+from sweeps._command_line import command_parser, report_errors
 from sweeps.cluster.job_client import default_address
 
 _EXAMPLES = """\
@@ -53,11 +53,8 @@ _PASSED_ON = ("fresh", "allow-changed", "json", "debug")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sweeps.submit",
-        description="Run a sweep as a job of a Ray cluster, or of SLURM.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "sweeps.submit", "Run a sweep as a job of a Ray cluster, or of SLURM.", _EXAMPLES
     )
     parser.add_argument("sweep", metavar="NAME_OR_FILE", help="a sweep's name, or a YAML file")
     parser.add_argument(
@@ -69,7 +66,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fresh", action="store_true", help="as of python -m sweeps.run")
     parser.add_argument("--allow-changed", action="store_true", help="as of python -m sweeps.run")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    add_debug(parser)
     return parser
 
 

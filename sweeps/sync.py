@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from hsplid_core.errors import ConfigError
-from sweeps._command_line import add_debug, report_errors, storage_of
+from sweeps._command_line import command_parser, report_errors, storage_of
 
 _EXAMPLES = """\
 examples:
@@ -26,11 +26,8 @@ the sweep again does it, too. The journal keeps what was delivered.
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sweeps.sync",
-        description="Deliver to MLflow what is still in the journals of sweeps.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "sweeps.sync", "Deliver to MLflow what is still in the journals of sweeps.", _EXAMPLES
     )
     parser.add_argument(
         "arguments",
@@ -44,7 +41,6 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="deliver also what was delivered before, to an MLflow that has lost it",
     )
-    add_debug(parser)
     return parser
 
 

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from hsplid_core.config.methods import METHODS
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("hsplid_core", "trainables", "search_spaces", "sweeps")
 Name = tuple[str, str]
@@ -23,6 +25,10 @@ FOR_USERS: set[Name] = {
     ("sweeps.api", "load"),
     ("sweeps.api", "open_results"),
 }
+
+
+# Called by the method's name, in hsplid_core/methods/build.py.
+BY_NAME: set[Name] = {(f"hsplid_core.methods.{name}", "build") for name in METHODS}
 
 
 class Module:
@@ -90,7 +96,7 @@ def uncalled() -> set[Name]:
             for name in called - {(module.name, each) for each in own}:
                 callers.setdefault(name, set()).add(caller)
     dead: set[Name] = set()
-    while found := {n for n in public - dead if callers.get(n, set()) <= dead}:
+    while found := {n for n in public - dead - BY_NAME if callers.get(n, set()) <= dead}:
         dead |= found
     return dead
 

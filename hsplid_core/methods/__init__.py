@@ -12,6 +12,7 @@ from hsplid_core.config.methods import (
     SibConfig,
     SparsityConfig,
 )
+from hsplid_core.methods.build import build_objective, build_part
 from hsplid_core.methods.hsplid import HsplidTerm
 from hsplid_core.methods.objective import (
     ForwardPass,
@@ -23,7 +24,6 @@ from hsplid_core.methods.objective import (
     Summand,
     Term,
 )
-from hsplid_core.methods.registry import build_objective, build_part
 
 __all__ = [
     "METHODS",

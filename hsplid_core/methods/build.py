@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
-from hsplid_core.config import methods as settings
+from hsplid_core.config.methods import METHODS
 from hsplid_core.errors import ConfigError
-from hsplid_core.methods import (
-    adversarial,
-    cross_entropy,
-    hbar,
-    hsplid,
-    human_attention,
-    norm_adversarial,
-    sib,
-    sparsity,
-)
 from hsplid_core.methods.objective import Objective, Perturbation, Shape, Term
-
-BUILDERS: dict[type[Any], Callable[[Any, Shape], Term | Perturbation | None]] = {
-    settings.AdversarialConfig: adversarial.build,
-    settings.CrossEntropyConfig: cross_entropy.build,
-    settings.HbarConfig: hbar.build,
-    settings.HsplidConfig: hsplid.build,
-    settings.HumanAttentionConfig: human_attention.build,
-    settings.NormAdversarialConfig: norm_adversarial.build,
-    settings.SibConfig: sib.build,
-    settings.SparsityConfig: sparsity.build,
-}
 
 
 def build_part(config: Any, shape: Shape) -> Term | Perturbation | None:
     """Make a method's part of an objective; None where its weights switch it off.
+
+    A method of this package is built by `build` of the module that has its name.
 
     Args:
         config: Its settings: a section of ``hsplid_core.config.methods``, or a
             :class:`~hsplid_core.methods.MethodConfig` from outside.
         shape: Sizes of the model and of an epoch.
     """
-    build = BUILDERS.get(type(config))
-    return config.build(shape) if build is None else build(config, shape)
+    name = next((name for name, section in METHODS.items() if type(config) is section), None)
+    if name is None:
+        part: Term | Perturbation | None = config.build(shape)
+    else:
+        part = import_module(f"hsplid_core.methods.{name}").build(config, shape)
+    return part
 
 
 def build_objective(methods: Mapping[str, Any], shape: Shape) -> Objective:

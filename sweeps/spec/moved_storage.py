@@ -19,6 +19,9 @@ from sweeps.spec.yaml_reader import read_mapping
 SPEC_FILE = "spec.yaml"
 ABOUT_FILE = "about.json"
 CONFIRMATIONS_FOLDER = "confirm"
+WRITTEN_ANEW = (
+    "this copy of the sweep's spec is written anew when the sweep is run again as it was begun"
+)
 
 # In front of a path, in what a sweep writes down: a database, an artifact's address. Paths are
 # quoted there, as URLs want it, which earlier versions did not do for databases.
@@ -115,7 +118,4 @@ def _stored(file: Path) -> dict[str, Any]:
     try:
         return read_mapping(file)
     except ConfigError as error:
-        raise ConfigError(
-            f"{error}; this copy of the sweep's spec is written anew when the sweep is run again "
-            "as it was begun"
-        ) from error
+        raise ConfigError(f"{error}; {WRITTEN_ANEW}") from error

@@ -20,7 +20,13 @@ from hsplid_core.config.rules import as_stored
 from hsplid_core.errors import ConfigError
 from hsplid_core.files import read_json, replace_text
 from sweeps.spec.addresses import without_secrets
-from sweeps.spec.moved_storage import ABOUT_FILE, SPEC_FILE, move_of, read_spec_file
+from sweeps.spec.moved_storage import (
+    ABOUT_FILE,
+    SPEC_FILE,
+    WRITTEN_ANEW,
+    move_of,
+    read_spec_file,
+)
 from sweeps.spec.sweep_spec import SweepSpec
 from sweeps.spec.validation import renamed, validated
 from trainables.config import ParameterValue
@@ -101,8 +107,14 @@ def read_spec(folder: Path) -> SweepSpec:
         ConfigError: It is missing, or is not one that this version can read.
     """
     file = folder / SPEC_FILE
-    with as_stored():
-        return validated(renamed(read_spec_file(file)), source=str(file))
+    values = renamed(read_spec_file(file))
+    try:
+        with as_stored():
+            return validated(values, source=str(file))
+    except ConfigError as error:
+        headline, *faults = str(error).split("\n")
+        told = "\n".join([f"{headline.removesuffix(':')}; {WRITTEN_ANEW}:", *faults])
+        raise ConfigError(told) from error
 
 
 def read_info(folder: Path) -> SweepInfo | None:

@@ -28,12 +28,13 @@ class LiveReport:
     Args:
         folder: The sweep's folder.
         interval_s: Shortest time between two beginnings.
+        first_s: Shortest time before the first: a sweep of seconds has its last page alone.
     """
 
-    def __init__(self, folder: Path, *, interval_s: float = 60.0) -> None:
+    def __init__(self, folder: Path, *, interval_s: float = 60.0, first_s: float = 20.0) -> None:
         self._folder = folder
         self._interval_s = interval_s
-        self._not_before = 0.0
+        self._not_before = time.monotonic() + first_s
         self._process: subprocess.Popen[bytes] | None = None
 
     def sweep_started(self, records: Sequence[TrialRecord]) -> None:

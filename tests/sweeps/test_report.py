@@ -387,8 +387,12 @@ def test_the_command_writes_where_it_is_told(
 
 def test_a_running_sweep_is_marked_and_reloads_and_its_last_page_is_not(tmp_path: Path) -> None:
     write_study(tmp_path / "cloud", cloud_study(5).trials)
-    live = LiveReport(tmp_path / "cloud")
-    live.trial_finished(record := open_sweep(str(tmp_path / "cloud")).records[-1])
+    record = open_sweep(str(tmp_path / "cloud")).records[-1]
+    early = LiveReport(tmp_path / "cloud")
+    early.trial_finished(record)
+    assert early.wait() is None
+    live = LiveReport(tmp_path / "cloud", first_s=0.0)
+    live.trial_finished(record)
     assert live.wait() == 0
     text = (tmp_path / "cloud" / "report.html").read_text()
     assert '<meta http-equiv="refresh" content="60">' in text

@@ -29,6 +29,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _START_LINE = {"color": "#8C8C8C", "dash": "dash", "width": 3}
 LEAST_SHARE = 0.01
 _MOST_CURVES = 8
+_FEW_POINTS = 4  # of a learning curve, on average
 # From those that matter least, which are drawn first.
 _CURVE_LINES: Mapping[str, Mapping[str, object]] = {
     "failed": {"color": "#CC79A7", "width": 1, "dash": "dot"},
@@ -155,8 +156,10 @@ def learning_curves_figure(
         whose = np.array(numbers, dtype=np.int32)
         hover = "trial %{customdata}, epoch %{x}: %{y}<extra></extra>"
         name = f"{kind} ({len(kinds[kind])})"
+        # What is measured at the end alone is a point for each trial, and no line.
+        mode = "lines+markers" if len(x) <= _FEW_POINTS * len(ends) else "lines"
         figure.add_scatter(
-            **places, customdata=whose, hovertemplate=hover, name=name, mode="lines", line=line
+            **places, customdata=whose, hovertemplate=hover, name=name, mode=mode, line=line
         )
         if kind == "stopped":
             figure.add_scatter(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Literal
@@ -142,6 +142,14 @@ def test_early_stopping_is_marked_where_it_cut(tmp_path: Path) -> None:
     (x,), (y,) = drawn["stopped early"].x, drawn["stopped early"].y
     assert (x, y) == (1, pytest.approx(0.1))
     assert list(drawn["running (1)"].x[:-1]) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("epochs", "mode"), [([6], "lines+markers"), (range(6), "lines")])
+def test_what_is_measured_once_is_a_point(epochs: Sequence[int], mode: str) -> None:
+    curves = {n: {e: {"val/accuracy": 0.1 * e} for e in epochs} for n in range(3)}
+    records = [TrialRecord(number=n, state="complete", parameters={}) for n in range(3)]
+    figure = figures.learning_curves_figure(curves, records, GOALS[0])
+    assert [trace.mode for trace in figure.data] == [mode]
 
 
 def test_curves_are_read_from_metrics() -> None:
